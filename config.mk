@@ -1,0 +1,103 @@
+# What is built in, and where it is installed.
+#
+# Say `make WITH_SOMETHING=no` on the command line, or edit the line here. The names are those
+# that Mosquitto's packagers know. Changing one rebuilds what it touches.
+
+# ---- Features of the broker -----------------------------------------------------------------
+
+# Count every allocation, for memory_limit and the heap figures.
+WITH_MEMORY_TRACKING := yes
+
+# Make up client ids with libuuid. Without it they come from the system's random numbers alone.
+WITH_UUID := yes
+
+# ---- The build itself -----------------------------------------------------------------------
+
+# Strip programs when they are installed.
+WITH_STRIP := no
+
+# Optimise across files when linking.
+WITH_LTO := no
+
+# Instrument for gcov; `make coverage` does this in a directory of its own.
+WITH_COVERAGE := no
+
+# Address sanitizer; `make asan` does this in a directory of its own.
+WITH_ASAN := no
+
+# Install the manual pages.
+WITH_DOCS := yes
+
+# ---- Not in this release yet ----------------------------------------------------------------
+# These are accepted, say so in one line, and change nothing.
+
+WITH_ADNS := no
+WITH_ARGON2 := no
+WITH_BRIDGE := no
+WITH_CJSON := no
+WITH_CONTROL := no
+WITH_EC := no
+WITH_EDITLINE := no
+WITH_FUZZING := no
+WITH_HTTP_API := no
+WITH_JEMALLOC := no
+WITH_OLD_KEEPALIVE := no
+WITH_PERSISTENCE := no
+WITH_SHARED_LIBRARIES := no
+WITH_SOCKS := no
+WITH_SQLITE := no
+WITH_SRV := no
+WITH_STATIC_LIBRARIES := no
+WITH_STRICT_PROTOCOL := no
+WITH_SYSTEMD := no
+WITH_SYS_TREE := no
+WITH_THREADING := no
+WITH_TLS := no
+WITH_TLS_PSK := no
+WITH_UNIX_SOCKETS := no
+WITH_WEBSOCKETS := no
+WITH_WRAP := no
+WITH_XTREPORT := no
+
+# ---- Names that mean nothing here -----------------------------------------------------------
+# epoll is the only way that this broker waits; nothing is bundled; the cmocka tests need no
+# gmock; and there is no old database to upgrade with a separate program.
+
+WITH_BUNDLED_DEPS := no
+WITH_DB_UPGRADE := no
+WITH_EPOLL := yes
+WITH_GMOCK := no
+
+# ---- Which switch selects which file --------------------------------------------------------
+# A feature is a file with a twin in the same room: `yes` builds X.c, `no` builds X_none.c.
+
+TWINS := \
+	MEMORY_TRACKING:lib/base/mem_track \
+	UUID:src/server/entropy
+
+# Libraries that a feature brings along.
+LIBS_UUID := -luuid
+
+SWITCHES_FEATURE := MEMORY_TRACKING UUID
+SWITCHES_BUILD   := STRIP LTO COVERAGE ASAN DOCS
+SWITCHES_LATER   := ADNS ARGON2 BRIDGE CJSON CONTROL EC EDITLINE FUZZING HTTP_API JEMALLOC \
+	OLD_KEEPALIVE PERSISTENCE SHARED_LIBRARIES SOCKS SQLITE SRV STATIC_LIBRARIES \
+	STRICT_PROTOCOL SYSTEMD SYS_TREE THREADING TLS TLS_PSK UNIX_SOCKETS WEBSOCKETS WRAP XTREPORT
+SWITCHES_NONE    := BUNDLED_DEPS DB_UPGRADE EPOLL GMOCK
+
+# ---- Compilers ------------------------------------------------------------------------------
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CFLAGS ?= -O2 -g
+STRIP  ?= strip
+
+# ---- Where things are installed -------------------------------------------------------------
+
+prefix     ?= /usr/local
+bindir     ?= $(prefix)/bin
+sbindir    ?= $(prefix)/sbin
+mandir     ?= $(prefix)/share/man
+sysconfdir ?= /etc/mosquitto
+DESTDIR    ?=

@@ -1,0 +1,24 @@
+/*
+ * What every file may use: attributes by macro, and a few words of arithmetic.
+ */
+#ifndef BASE_BASE_H
+#define BASE_BASE_H
+
+#include <stddef.h>
+
+/* The result must be looked at: an error that nobody reads is a lie to somebody later. */
+#define MUST_CHECK __attribute__((warn_unused_result))
+/* Argument `fmt` is a printf format, the variable arguments begin at `args`. */
+#define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+/* Rarely taken; kept out of the way of the hot path. */
+#define COLD __attribute__((cold))
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* The structure of type `type` whose member `member` is at `ptr`. */
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+#endif

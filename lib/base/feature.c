@@ -1,0 +1,86 @@
+/*
+ * Which switches of config.mk this build has on.
+ */
+#include "base/feature.h"
+
+#include "base/base.h"
+
+#ifdef WITH_MEMORY_TRACKING
+#define BUILT_MEMORY_TRACKING true
+#else
+#define BUILT_MEMORY_TRACKING false
+#endif
+#ifdef WITH_UUID
+#define BUILT_UUID true
+#else
+#define BUILT_UUID false
+#endif
+#ifdef WITH_TLS
+#define BUILT_TLS true
+#else
+#define BUILT_TLS false
+#endif
+#ifdef WITH_TLS_PSK
+#define BUILT_TLS_PSK true
+#else
+#define BUILT_TLS_PSK false
+#endif
+#ifdef WITH_PERSISTENCE
+#define BUILT_PERSISTENCE true
+#else
+#define BUILT_PERSISTENCE false
+#endif
+#ifdef WITH_BRIDGE
+#define BUILT_BRIDGE true
+#else
+#define BUILT_BRIDGE false
+#endif
+#ifdef WITH_WEBSOCKETS
+#define BUILT_WEBSOCKETS true
+#else
+#define BUILT_WEBSOCKETS false
+#endif
+#ifdef WITH_SYS_TREE
+#define BUILT_SYS_TREE true
+#else
+#define BUILT_SYS_TREE false
+#endif
+#ifdef WITH_WRAP
+#define BUILT_WRAP true
+#else
+#define BUILT_WRAP false
+#endif
+#ifdef WITH_SYSTEMD
+#define BUILT_SYSTEMD true
+#else
+#define BUILT_SYSTEMD false
+#endif
+
+static const struct {
+    const char *name;
+    bool built;
+} features[] = {
+    [FEATURE_NONE] = {NULL, true},
+    [FEATURE_MEMORY_TRACKING] = {"WITH_MEMORY_TRACKING", BUILT_MEMORY_TRACKING},
+    [FEATURE_UUID] = {"WITH_UUID", BUILT_UUID},
+    [FEATURE_TLS] = {"WITH_TLS", BUILT_TLS},
+    [FEATURE_TLS_PSK] = {"WITH_TLS_PSK", BUILT_TLS_PSK},
+    [FEATURE_PERSISTENCE] = {"WITH_PERSISTENCE", BUILT_PERSISTENCE},
+    [FEATURE_BRIDGE] = {"WITH_BRIDGE", BUILT_BRIDGE},
+    [FEATURE_WEBSOCKETS] = {"WITH_WEBSOCKETS", BUILT_WEBSOCKETS},
+    [FEATURE_SYS_TREE] = {"WITH_SYS_TREE", BUILT_SYS_TREE},
+    [FEATURE_WRAP] = {"WITH_WRAP", BUILT_WRAP},
+    [FEATURE_SYSTEMD] = {"WITH_SYSTEMD", BUILT_SYSTEMD},
+};
+
+_Static_assert(ARRAY_SIZE(features) == FEATURE_COUNT, "every feature has a switch");
+
+bool feature_built(enum feature f)
+{
+    return (size_t)f < ARRAY_SIZE(features) && features[f].built;
+}
+
+const char *feature_switch(enum feature f)
+{
+    return (size_t)f < ARRAY_SIZE(features) ? features[f].name : NULL;
+}

@@ -1,0 +1,820 @@
+/*
+ * QoS 1 and 2 in both directions.
+ *
+ * The ring is a directory (circular, a power of two long) of chunks of rows, so that it grows
+ * without copying rows and shrinks from the front. Two entries stand in the flow itself: a short
+ * flow has no other allocation than its chunks. One spare chunk is kept while there are rows; an
+ * empty flow keeps nothing.
+ *
+ * `settle` keeps three promises, so that looking at what comes next never searches: the row at
+ * `head` is not finished; the row at `sent` is not finished or is at `begun`; the row at `begun`
+ * waits. Finished rows that `begun` passes carry the id before theirs, so that ids never fall and
+ * can be bisected.
+ */
+#include "mqtt/flow.h"
+
+#include "base/mem.h"
+
+#include <assert.h>
+
+#define CHUNK_SHIFT 4
+#define CHUNK_ROWS (1u << CHUNK_SHIFT)
+#define DIR_INLINE 2
+#define ID_MAX 65535u
+
+#define IN_INLINE 4
+#define IN_ARRAY_MAX 64  /* ids; more are a bitmap … */
+#define IN_ARRAY_BACK 32 /* … until this few are left */
+#define IN_WORDS (65536 / 64)
+#define IN_BITMAP_SIZE (IN_WORDS * sizeof(uint64_t))
+
+static_assert(sizeof(struct flow_row) == 16, "a row is 16 bytes");
+
+struct flow_chunk {
+    struct flow_row rows[CHUNK_ROWS];
+};
+
+struct flow {
+    uint64_t head;
+    uint64_t sent;
+    uint64_t begun;
+    uint64_t tail;
+
+    struct flow_chunk **dir;
+    struct flow_chunk *dir_inline[DIR_INLINE];
+    struct flow_chunk *spare;
+    uint32_t dir_first; /* slot of the chunk with `head` */
+    uint32_t dir_count;
+    uint32_t dir_cap;
+
+    uint32_t inflight;
+    uint32_t queued;
+    uint64_t inflight_bytes;
+    uint64_t queued_bytes;
+
+    uint64_t *in_bits; /* or NULL: then the array counts */
+    uint16_t *in_ids;
+    uint16_t in_inline[IN_INLINE];
+    uint32_t in_count;
+    uint16_t in_cap;
+
+    uint16_t last_id;
+    bool reserved;    /* a push has been promised room */
+    bool in_reserved; /* an id has been promised room */
+};
+
+/* --- chunks --- */
+
+static struct flow_row *row_at(const struct flow *f, uint64_t seq)
+{
+    uint64_t chunk = (seq >> CHUNK_SHIFT) - (f->head >> CHUNK_SHIFT);
+    uint32_t slot = (f->dir_first + (uint32_t)chunk) & (f->dir_cap - 1);
+
+    return &f->dir[slot]->rows[seq & (CHUNK_ROWS - 1)];
+}
+
+static void dir_free(struct flow *f)
+{
+    if (f->dir != f->dir_inline)
+        mem_free(f->dir, f->dir_cap * sizeof(f->dir[0]));
+}
+
+/* Without memory the directory stays as it is. */
+static enum err dir_resize(struct flow *f, uint32_t cap)
+{
+    struct flow_chunk **dir = f->dir_inline;
+
+    if (cap > DIR_INLINE) {
+        dir = mem_alloc(cap * sizeof(struct flow_chunk *));
+        if (!dir)
+            return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < f->dir_count; i++)
+        dir[i] = f->dir[(f->dir_first + i) & (f->dir_cap - 1)];
+    dir_free(f);
+    f->dir = dir;
+    f->dir_cap = cap;
+    f->dir_first = 0;
+    return ERR_OK;
+}
+
+static void chunk_release(struct flow *f, struct flow_chunk *chunk)
+{
+    if (!f->spare)
+        f->spare = chunk;
+    else
+        mem_free(chunk, sizeof(*chunk));
+}
+
+/* The first chunk has no rows left. */
+static void dir_pop(struct flow *f)
+{
+    chunk_release(f, f->dir[f->dir_first]);
+    f->dir_first = (f->dir_first + 1) & (f->dir_cap - 1);
+    f->dir_count--;
+    /* a smaller directory is a courtesy: without memory it comes later */
+    if (f->dir_cap > DIR_INLINE && f->dir_count <= f->dir_cap / 4)
+        (void)dir_resize(f, f->dir_cap / 2);
+}
+
+/* No rows: nothing is kept but what was promised to flow_push. */
+static void release_all(struct flow *f)
+{
+    while (f->dir_count > 0)
+        dir_pop(f);
+    if (!f->reserved) {
+        mem_free(f->spare, sizeof(*f->spare));
+        f->spare = NULL;
+    }
+}
+
+static bool chunk_is_missing(const struct flow *f)
+{
+    return f->dir_count == 0 || (f->tail & (CHUNK_ROWS - 1)) == 0;
+}
+
+/* --- rows --- */
+
+static uint16_t next_id(const struct flow *f)
+{
+    return (uint16_t)(f->last_id % ID_MAX + 1);
+}
+
+/* How far an id is behind that of the first row in flight; ids wrap from 65535 to 1 (2.3.1). */
+static uint32_t id_distance(const struct flow *f, uint16_t id)
+{
+    return (id + ID_MAX - row_at(f, f->head)->id) % ID_MAX;
+}
+
+static void row_drop_message(struct flow_row *row)
+{
+    message_unref(row->message);
+    row->message = NULL;
+}
+
+static void row_uncount(struct flow *f, const struct flow_row *row)
+{
+    if (row->state == FLOW_QUEUED) {
+        f->queued--;
+        f->queued_bytes -= row->bytes;
+    } else {
+        f->inflight--;
+        f->inflight_bytes -= row->bytes;
+    }
+}
+
+static void row_finish(struct flow *f, struct flow_row *row)
+{
+    if (row->state == FLOW_DONE)
+        return;
+    row_uncount(f, row);
+    row_drop_message(row);
+    row->state = FLOW_DONE;
+}
+
+/* The row at `begun` is QoS 1 or 2 and waiting: it goes into flight. */
+static void row_begin(struct flow *f, struct flow_row *row, uint16_t id)
+{
+    row_uncount(f, row);
+    row->state = row->qos == QOS_1 ? FLOW_WAIT_PUBACK : FLOW_WAIT_PUBREC;
+    row->id = id;
+    f->last_id = id;
+    f->inflight++;
+    f->inflight_bytes += row->bytes;
+}
+
+static void head_forward(struct flow *f)
+{
+    bool chunk_ends = (f->head & (CHUNK_ROWS - 1)) == CHUNK_ROWS - 1;
+
+    f->head++;
+    if (chunk_ends)
+        dir_pop(f);
+}
+
+/* Move the three positions over what is finished (see the head of the file). */
+static void settle(struct flow *f)
+{
+    while (f->begun < f->tail && row_at(f, f->begun)->state == FLOW_DONE) {
+        row_at(f, f->begun)->id = f->last_id;
+        f->begun++;
+    }
+    while (f->sent < f->begun && row_at(f, f->sent)->state == FLOW_DONE)
+        f->sent++;
+    while (f->head < f->begun && row_at(f, f->head)->state == FLOW_DONE)
+        head_forward(f);
+    if (f->head == f->tail)
+        release_all(f);
+}
+
+/* --- life --- */
+
+struct flow *flow_new(void)
+{
+    struct flow *f = mem_zalloc(sizeof(*f));
+
+    if (!f)
+        return NULL;
+    f->head = f->sent = f->begun = f->tail = 1;
+    f->dir = f->dir_inline;
+    f->dir_cap = DIR_INLINE;
+    f->in_ids = f->in_inline;
+    f->in_cap = IN_INLINE;
+    return f;
+}
+
+static void in_array_free(struct flow *f)
+{
+    if (f->in_ids != f->in_inline)
+        mem_free(f->in_ids, f->in_cap * sizeof(f->in_ids[0]));
+    f->in_ids = f->in_inline;
+    f->in_cap = IN_INLINE;
+}
+
+void flow_free(struct flow *f)
+{
+    if (!f)
+        return;
+    for (uint64_t seq = f->head; seq < f->tail; seq++)
+        row_drop_message(row_at(f, seq));
+    f->reserved = false;
+    release_all(f);
+    dir_free(f);
+    in_array_free(f);
+    mem_free(f->in_bits, IN_BITMAP_SIZE);
+    mem_free(f, sizeof(*f));
+}
+
+bool flow_is_empty(const struct flow *f)
+{
+    return f->head == f->tail && f->in_count == 0;
+}
+
+uint32_t flow_inflight(const struct flow *f)
+{
+    return f->inflight;
+}
+
+uint64_t flow_inflight_bytes(const struct flow *f)
+{
+    return f->inflight_bytes;
+}
+
+uint32_t flow_queued(const struct flow *f)
+{
+    return f->queued;
+}
+
+uint64_t flow_queued_bytes(const struct flow *f)
+{
+    return f->queued_bytes;
+}
+
+uint64_t flow_head(const struct flow *f)
+{
+    return f->head;
+}
+
+uint64_t flow_begun(const struct flow *f)
+{
+    return f->begun;
+}
+
+uint64_t flow_tail(const struct flow *f)
+{
+    return f->tail;
+}
+
+uint16_t flow_last_id(const struct flow *f)
+{
+    return f->last_id;
+}
+
+void flow_resume_at(struct flow *f, uint64_t tail, uint16_t last_id)
+{
+    assert(f->head == f->tail && tail > 0);
+    f->head = f->sent = f->begun = f->tail = tail;
+    f->last_id = last_id;
+}
+
+const struct flow_row *flow_row_at(const struct flow *f, uint64_t seq)
+{
+    return seq >= f->head && seq < f->tail ? row_at(f, seq) : NULL;
+}
+
+/* --- limits --- */
+
+/*
+ * May the positions in flight become one more? Never so many that an id would meet itself (2.3.1-2,
+ * -4), nor that rows without ids of their own pile up behind one that is never acknowledged.
+ */
+static bool span_open(const struct flow *f)
+{
+    return f->head == f->begun || f->begun - f->head < ID_MAX;
+}
+
+static bool window_fits(const struct flow *f, const struct flow_limits *lim, size_t bytes)
+{
+    if (!span_open(f) || (f->head < f->begun && next_id(f) == row_at(f, f->head)->id))
+        return false;
+    if (lim->max_inflight && f->inflight >= lim->max_inflight)
+        return false;
+    return lim->max_inflight_bytes == 0 || f->inflight == 0 ||
+           f->inflight_bytes + bytes <= lim->max_inflight_bytes;
+}
+
+bool flow_window_open(const struct flow *f, const struct flow_limits *lim)
+{
+    return f->sent == f->tail && window_fits(f, lim, 1);
+}
+
+bool flow_has_room(const struct flow *f, const struct flow_limits *lim, bool connected,
+                   enum qos qos, size_t bytes)
+{
+    if (connected && qos != QOS_0 && f->sent == f->tail && window_fits(f, lim, bytes))
+        return true;
+    if (lim->max_queued && f->queued >= lim->max_queued)
+        return false;
+    return lim->max_queued_bytes == 0 || f->queued_bytes + bytes <= lim->max_queued_bytes;
+}
+
+/* --- adding and sending --- */
+
+enum err flow_reserve(struct flow *f)
+{
+    if (chunk_is_missing(f)) {
+        if (f->dir_count == f->dir_cap && dir_resize(f, f->dir_cap * 2) != ERR_OK)
+            return ERR_NOMEM;
+        if (!f->spare)
+            f->spare = mem_alloc(sizeof(*f->spare));
+        if (!f->spare)
+            return ERR_NOMEM;
+    }
+    f->reserved = true;
+    return ERR_OK;
+}
+
+/* A row at the tail, not filled in yet. */
+static struct flow_row *row_add(struct flow *f)
+{
+    assert(f->reserved);
+    if (chunk_is_missing(f)) {
+        assert(f->spare && f->dir_count < f->dir_cap);
+        f->dir[(f->dir_first + f->dir_count) & (f->dir_cap - 1)] = f->spare;
+        f->dir_count++;
+        f->spare = NULL;
+    }
+    f->reserved = false;
+    return row_at(f, f->tail++);
+}
+
+uint64_t flow_push(struct flow *f, struct message *m, enum qos qos, bool retain)
+{
+    uint64_t seq = f->tail;
+    struct flow_row *row = row_add(f);
+
+    *row = (struct flow_row){
+        .message = message_ref(m),
+        .bytes = m->topic_len + m->payload_len,
+        .qos = (uint8_t)qos,
+        .state = FLOW_QUEUED,
+        .retain = retain,
+    };
+    f->queued++;
+    f->queued_bytes += row->bytes;
+    return seq;
+}
+
+void flow_push_hole(struct flow *f)
+{
+    struct flow_row *row = row_add(f);
+
+    *row = (struct flow_row){.state = FLOW_DONE};
+    settle(f);
+}
+
+/* 4.4.0-1: unfinished ones first, in their order */
+static bool peek_again(const struct flow *f, struct flow_next *next)
+{
+    const struct flow_row *row = row_at(f, f->sent);
+    bool pubrel = row->state == FLOW_WAIT_PUBCOMP;
+
+    *next = (struct flow_next){
+        .seq = f->sent, .row = row, .id = row->id, .pubrel = pubrel, .dup = !pubrel, /* 3.3.1-1 */
+    };
+    return true;
+}
+
+/* 4.6.0-6 */
+bool flow_peek(const struct flow *f, const struct flow_limits *lim, struct flow_next *next)
+{
+    if (f->sent < f->begun)
+        return peek_again(f, next);
+    if (f->begun == f->tail)
+        return false;
+    const struct flow_row *row = row_at(f, f->begun);
+    bool open = row->qos == QOS_0 ? span_open(f) : window_fits(f, lim, row->bytes);
+    if (!open)
+        return false;
+    *next = (struct flow_next){
+        .seq = f->begun,
+        .row = row,
+        .id = row->qos == QOS_0 ? 0 : next_id(f),
+    };
+    return true;
+}
+
+/* 2.3.1-2 */
+void flow_advance(struct flow *f)
+{
+    if (f->sent < f->begun) {
+        f->sent++;
+        settle(f);
+        return;
+    }
+    assert(f->begun < f->tail);
+    struct flow_row *row = row_at(f, f->begun);
+    if (row->qos == QOS_0) {
+        row_finish(f, row);
+    } else {
+        row_begin(f, row, next_id(f));
+        f->begun++;
+        f->sent++;
+    }
+    settle(f);
+}
+
+/* 4.4.0-1 */
+void flow_rewind(struct flow *f)
+{
+    f->sent = f->head;
+}
+
+/* --- acknowledgements --- */
+
+/* The row in flight that owns an id; 0 when there is none. Of several with one id the first is the
+ * owner. */
+static uint64_t find_id(const struct flow *f, uint16_t id)
+{
+    uint64_t low = f->head;
+    uint64_t high = f->begun;
+
+    if (low == high || id == 0)
+        return 0;
+    uint32_t want = id_distance(f, id);
+    while (low < high) {
+        uint64_t mid = low + (high - low) / 2;
+        if (id_distance(f, row_at(f, mid)->id) < want)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < f->begun && row_at(f, low)->id == id ? low : 0;
+}
+
+static enum flow_answer acknowledge_row(struct flow *f, struct flow_row *row, enum packet_type type)
+{
+    if (row->state == FLOW_WAIT_PUBREC && type == PACKET_PUBREC) {
+        row->state = FLOW_WAIT_PUBCOMP;
+        row_drop_message(row);
+        return FLOW_ACCEPTED;
+    }
+    if (row->state == FLOW_WAIT_PUBCOMP && type == PACKET_PUBREC)
+        return FLOW_REPEATED;
+    if ((row->state == FLOW_WAIT_PUBACK && type == PACKET_PUBACK) ||
+        (row->state == FLOW_WAIT_PUBCOMP && type == PACKET_PUBCOMP)) {
+        row_finish(f, row);
+        settle(f);
+        return FLOW_ACCEPTED;
+    }
+    return FLOW_WRONG_TYPE;
+}
+
+/* 4.3.2, 4.3.3 */
+enum flow_answer flow_acknowledge(struct flow *f, enum packet_type type, uint16_t id, uint64_t *seq)
+{
+    *seq = find_id(f, id);
+    if (*seq == 0)
+        return FLOW_UNKNOWN;
+    struct flow_row *row = row_at(f, *seq);
+    if (row->state == FLOW_DONE) {
+        *seq = 0;
+        return FLOW_UNKNOWN;
+    }
+    return *seq < f->sent ? acknowledge_row(f, row, type) : FLOW_UNKNOWN;
+}
+
+/* --- mutators by sequence number --- */
+
+/* May this id come next? Ids in flight must keep their order. */
+static bool id_follows(const struct flow *f, uint16_t id)
+{
+    if (id == 0)
+        return false;
+    return f->head == f->begun || id_distance(f, id) > id_distance(f, f->last_id);
+}
+
+/* 2.3.1-2 */
+void flow_set_begun(struct flow *f, uint64_t seq, uint16_t id)
+{
+    if (seq < f->begun || seq >= f->tail)
+        return;
+    struct flow_row *row = row_at(f, seq);
+    if (row->qos != QOS_0 && !id_follows(f, id))
+        return;
+    for (uint64_t s = f->begun; s < seq; s++)
+        row_finish(f, row_at(f, s));
+    if (row->qos == QOS_0)
+        row_finish(f, row);
+    settle(f);
+    if (f->begun != seq) /* finished already: it has been passed */
+        return;
+    row_begin(f, row, id);
+    f->begun++;
+    settle(f);
+}
+
+void flow_set_received(struct flow *f, uint64_t seq)
+{
+    if (seq < f->head || seq >= f->begun)
+        return;
+    struct flow_row *row = row_at(f, seq);
+    if (row->state != FLOW_WAIT_PUBREC)
+        return;
+    row->state = FLOW_WAIT_PUBCOMP;
+    row_drop_message(row);
+}
+
+void flow_set_done(struct flow *f, uint64_t seq)
+{
+    if (seq < f->head || seq >= f->tail)
+        return;
+    row_finish(f, row_at(f, seq));
+    settle(f);
+}
+
+/* --- incoming QoS 2 (4.3.3, method B) --- */
+
+static bool in_bit(const struct flow *f, uint16_t id)
+{
+    return f->in_bits[id / 64] >> (id % 64) & 1;
+}
+
+/* Where the id is, or would be. */
+static uint32_t in_search(const struct flow *f, uint32_t id)
+{
+    uint32_t low = 0;
+    uint32_t high = f->in_count;
+
+    while (low < high) {
+        uint32_t mid = (low + high) / 2;
+        if (f->in_ids[mid] < id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static enum err in_to_bitmap(struct flow *f)
+{
+    uint64_t *bits = mem_zalloc(IN_BITMAP_SIZE);
+
+    if (!bits)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < f->in_count; i++)
+        bits[f->in_ids[i] / 64] |= UINT64_C(1) << (f->in_ids[i] % 64);
+    in_array_free(f);
+    f->in_bits = bits;
+    return ERR_OK;
+}
+
+static enum err in_resize(struct flow *f, uint16_t cap)
+{
+    uint16_t *ids = f->in_inline;
+
+    if (cap > IN_INLINE) {
+        ids = mem_alloc(cap * sizeof(uint16_t));
+        if (!ids)
+            return ERR_NOMEM;
+    }
+    memcpy(ids, f->in_ids, f->in_count * sizeof(uint16_t));
+    in_array_free(f);
+    f->in_ids = ids;
+    f->in_cap = cap;
+    return ERR_OK;
+}
+
+/* A bitmap with few ids becomes an array; without memory it stays. */
+static void in_to_array(struct flow *f)
+{
+    uint32_t n = 0;
+    uint16_t cap = f->in_count > IN_INLINE ? IN_ARRAY_MAX : IN_INLINE;
+    uint16_t *ids = f->in_inline;
+
+    if (cap > IN_INLINE)
+        ids = mem_alloc(cap * sizeof(uint16_t));
+    if (!ids)
+        return;
+    for (uint32_t id = flow_in_next(f, 1); id; id = flow_in_next(f, id + 1))
+        ids[n++] = (uint16_t)id;
+    mem_free(f->in_bits, IN_BITMAP_SIZE);
+    f->in_bits = NULL;
+    f->in_ids = ids;
+    f->in_cap = cap;
+}
+
+enum err flow_in_reserve(struct flow *f)
+{
+    enum err e = ERR_OK;
+
+    if (!f->in_bits && f->in_count == f->in_cap)
+        e = f->in_cap < IN_ARRAY_MAX ? in_resize(f, (uint16_t)(f->in_cap * 4)) : in_to_bitmap(f);
+    if (e == ERR_OK)
+        f->in_reserved = true;
+    return e;
+}
+
+static void in_insert(struct flow *f, uint16_t id)
+{
+    uint32_t at = in_search(f, id);
+
+    assert(f->in_count < f->in_cap);
+    memmove(f->in_ids + at + 1, f->in_ids + at, (f->in_count - at) * sizeof(uint16_t));
+    f->in_ids[at] = id;
+}
+
+/* 4.3.3-2: receiver, "store packet identifier" */
+bool flow_in_add(struct flow *f, uint16_t id)
+{
+    assert(f->in_reserved && id);
+    f->in_reserved = false;
+    if (flow_in_has(f, id))
+        return false;
+    if (f->in_bits)
+        f->in_bits[id / 64] |= UINT64_C(1) << (id % 64);
+    else
+        in_insert(f, id);
+    f->in_count++;
+    return true;
+}
+
+bool flow_in_has(const struct flow *f, uint16_t id)
+{
+    if (f->in_bits)
+        return in_bit(f, id);
+    uint32_t at = in_search(f, id);
+    return at < f->in_count && f->in_ids[at] == id;
+}
+
+/* Give memory back that so few ids do not need, unless it has been promised. */
+static void in_shrink(struct flow *f)
+{
+    if (f->in_reserved)
+        return;
+    if (f->in_bits && f->in_count <= IN_ARRAY_BACK)
+        in_to_array(f);
+    else if (!f->in_bits && f->in_count == 0)
+        in_array_free(f);
+}
+
+/* 4.3.3-2: receiver, "discard packet identifier" */
+bool flow_in_remove(struct flow *f, uint16_t id)
+{
+    if (!flow_in_has(f, id))
+        return false;
+    if (f->in_bits) {
+        f->in_bits[id / 64] &= ~(UINT64_C(1) << (id % 64));
+    } else {
+        uint32_t at = in_search(f, id);
+        memmove(f->in_ids + at, f->in_ids + at + 1, (f->in_count - at - 1) * sizeof(uint16_t));
+    }
+    f->in_count--;
+    in_shrink(f);
+    return true;
+}
+
+uint32_t flow_in_count(const struct flow *f)
+{
+    return f->in_count;
+}
+
+static uint16_t in_next_bit(const struct flow *f, uint32_t from)
+{
+    uint32_t word = from / 64;
+    uint64_t bits = f->in_bits[word] & (~UINT64_C(0) << (from % 64));
+
+    while (bits == 0) {
+        if (++word == IN_WORDS)
+            return 0;
+        bits = f->in_bits[word];
+    }
+    return (uint16_t)(word * 64 + (uint32_t)__builtin_ctzll(bits));
+}
+
+uint16_t flow_in_next(const struct flow *f, uint32_t from)
+{
+    if (from > ID_MAX)
+        return 0;
+    if (f->in_bits)
+        return in_next_bit(f, from);
+    uint32_t at = in_search(f, from);
+    return at < f->in_count ? f->in_ids[at] : 0;
+}
+
+/* --- the invariant --- */
+
+struct recount {
+    uint32_t inflight;
+    uint32_t queued;
+    uint64_t inflight_bytes;
+    uint64_t queued_bytes;
+    uint32_t distance; /* of the id before this row */
+};
+
+/* A row waiting for the window, or dropped while it waited. */
+static bool check_waiting(const struct flow_row *row, struct recount *sum)
+{
+    if (row->id != 0)
+        return false;
+    if (row->state == FLOW_DONE)
+        return row->message == NULL;
+    sum->queued++;
+    sum->queued_bytes += row->bytes;
+    return row->state == FLOW_QUEUED && row->message;
+}
+
+/* A row in flight, or finished behind one that is. */
+static bool check_begun(const struct flow *f, uint64_t seq, struct recount *sum)
+{
+    const struct flow_row *row = row_at(f, seq);
+    uint32_t distance = id_distance(f, row->id);
+    uint32_t least = seq == f->head ? 0 : sum->distance + (row->state != FLOW_DONE);
+
+    if (row->id == 0 || distance < least || row->state == FLOW_QUEUED)
+        return false;
+    sum->distance = distance;
+    if (row->state == FLOW_DONE)
+        return row->message == NULL;
+    sum->inflight++;
+    sum->inflight_bytes += row->bytes;
+    if (row->state == FLOW_WAIT_PUBACK)
+        return row->qos == QOS_1 && row->message;
+    return row->qos == QOS_2 && (row->state == FLOW_WAIT_PUBREC) == (row->message != NULL);
+}
+
+static bool check_positions(const struct flow *f)
+{
+    if (f->head == 0 || f->head > f->sent || f->sent > f->begun || f->begun > f->tail)
+        return false;
+    if (f->head < f->tail && row_at(f, f->head)->state == FLOW_DONE)
+        return false;
+    if (f->sent < f->begun && row_at(f, f->sent)->state == FLOW_DONE)
+        return false;
+    if (f->begun < f->tail && row_at(f, f->begun)->state != FLOW_QUEUED)
+        return false;
+    return f->head == f->begun || row_at(f, f->begun - 1)->id == f->last_id;
+}
+
+static bool check_chunks(const struct flow *f)
+{
+    uint64_t chunks = 0;
+
+    if (f->head < f->tail)
+        chunks = ((f->tail - 1) >> CHUNK_SHIFT) - (f->head >> CHUNK_SHIFT) + 1;
+    if (f->dir_count != chunks || f->dir_count > f->dir_cap || f->dir_first >= f->dir_cap)
+        return false;
+    return chunks || !f->spare || f->reserved;
+}
+
+static bool check_incoming(const struct flow *f)
+{
+    uint32_t n = 0;
+    uint32_t last = 0;
+
+    for (uint32_t id = flow_in_next(f, 0); id; id = flow_in_next(f, id + 1)) {
+        if (id <= last || !flow_in_has(f, (uint16_t)id))
+            return false;
+        last = id;
+        n++;
+    }
+    return n == f->in_count && (f->in_bits || n <= f->in_cap);
+}
+
+bool flow_check(const struct flow *f)
+{
+    struct recount sum = {0};
+
+    if (!check_chunks(f) || !check_positions(f) || !check_incoming(f))
+        return false;
+    for (uint64_t seq = f->head; seq < f->begun; seq++) {
+        if (!check_begun(f, seq, &sum))
+            return false;
+    }
+    for (uint64_t seq = f->begun; seq < f->tail; seq++) {
+        if (!check_waiting(row_at(f, seq), &sum))
+            return false;
+    }
+    return sum.inflight == f->inflight && sum.queued == f->queued &&
+           sum.inflight_bytes == f->inflight_bytes && sum.queued_bytes == f->queued_bytes;
+}

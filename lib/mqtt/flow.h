@@ -1,0 +1,168 @@
+/*
+ * QoS 1 and 2 in both directions: packet ids, in-flight window, queue, retransmission
+ * (4.3, 4.4, 4.6).
+ *
+ * Outgoing: all messages for one receiver stand in one ring of rows, in the order in which they
+ * must be sent. A row's position is a 64-bit sequence number that is never used again. From the
+ * front:
+ *
+ *     head            sent              begun                tail
+ *      | sent on this  | to be sent again | waiting for the    |
+ *      | connection    | (has its id)     | window, no id yet  |
+ *
+ * Rows in front of `begun` have packet ids, which are given in ring order and so are consecutive;
+ * an acknowledgement is found by bisection. A finished row stays, marked, until all before it are
+ * finished too. After a loss of the connection `sent` goes back to `head`: everything unfinished is
+ * sent again in its order, PUBLISH with DUP or PUBREL, with the same ids. A row holds one reference
+ * to its message until PUBACK or PUBREC.
+ *
+ * QoS 0 rows (queue_qos0_messages) take part in the order, but not in the window; they are finished
+ * when sent.
+ *
+ * Incoming: the ids of QoS 2 messages that were accepted and not released yet; the message itself
+ * has long been routed (method B of figure 4.3). A sorted array up to 64 ids, a bitmap above: all
+ * 65,535 are legal.
+ *
+ * Nothing here records, logs or sends: the caller does, and replay calls the same mutators (those
+ * that take a sequence number).
+ */
+#ifndef MQTT_FLOW_H
+#define MQTT_FLOW_H
+
+#include "base/err.h"
+#include "mqtt/message.h"
+#include "mqtt/packet.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum flow_state {
+    FLOW_QUEUED,
+    FLOW_WAIT_PUBACK,
+    FLOW_WAIT_PUBREC,
+    FLOW_WAIT_PUBCOMP, /* PUBREC seen: PUBREL is what is sent again */
+    FLOW_DONE
+};
+
+struct flow_row {            /* 16 bytes */
+    struct message *message; /* NULL from PUBREC on, and when done */
+    uint32_t bytes; /* topic and payload, for the byte limits (kept when the message is gone) */
+    uint16_t id;    /* 0 while queued */
+    uint8_t qos;    /* effective: 0, 1, 2 */
+    uint8_t state : 4;
+    uint8_t retain : 1; /* send with RETAIN set */
+};
+
+struct flow_limits {             /* 0 = no limit */
+    uint32_t max_inflight;       /* messages; at most 65535 are ever in flight */
+    uint64_t max_inflight_bytes; /* one larger message still goes alone */
+    uint32_t max_queued;         /* rows beyond those with ids */
+    uint64_t max_queued_bytes;
+};
+
+struct flow; /* opaque; created on first need */
+
+MUST_CHECK struct flow *flow_new(void);
+void flow_free(struct flow *f); /* drops all references; NULL is allowed */
+
+/* --- outgoing --- */
+
+/* Is there nothing at all in it (no rows, no inbound ids)? Then it may be freed and made anew later
+ * (see flow_resume_at). */
+bool flow_is_empty(const struct flow *f);
+uint32_t flow_inflight(const struct flow *f); /* unfinished rows with ids */
+uint64_t flow_inflight_bytes(const struct flow *f);
+uint32_t flow_queued(const struct flow *f); /* rows without ids */
+uint64_t flow_queued_bytes(const struct flow *f);
+uint64_t flow_head(const struct flow *f); /* sequence number of the first row */
+uint64_t flow_begun(const struct flow *f);
+uint64_t flow_tail(const struct flow *f);    /* the next row's sequence number */
+uint16_t flow_last_id(const struct flow *f); /* given last; 0 = none yet */
+/* For a flow that is empty: the next row's sequence number and the last packet id, so that neither
+ * is reused too soon. */
+void flow_resume_at(struct flow *f, uint64_t tail, uint16_t last_id);
+/* The row at a position between head and tail; NULL outside. */
+const struct flow_row *flow_row_at(const struct flow *f, uint64_t seq);
+
+/*
+ * May another message of `bytes` be added? Yes if, being connected, nothing waits and the window
+ * has room, or else if the queue limits leave room. QoS 0 counts against the queue limits only.
+ */
+bool flow_has_room(const struct flow *f, const struct flow_limits *lim, bool connected,
+                   enum qos qos, size_t bytes);
+/* Would one more QoS 1 or 2 message go out at once: nothing waiting and the window open? (Retained
+ * cursors ask this.) */
+bool flow_window_open(const struct flow *f, const struct flow_limits *lim);
+
+/* Make sure that the next flow_push cannot fail. */
+MUST_CHECK enum err flow_reserve(struct flow *f);
+/* Add a row at the tail; takes a reference of its own to m. After flow_reserve only. Returns its
+ * sequence number. */
+uint64_t flow_push(struct flow *f, struct message *m, enum qos qos, bool retain);
+/*
+ * For replay, when the row of the next sequence number is known to be finished: a finished row
+ * takes its place. After flow_reserve only.
+ */
+void flow_push_hole(struct flow *f);
+
+/* What is to be sent next on this connection. */
+struct flow_next {
+    uint64_t seq;
+    const struct flow_row *row;
+    uint16_t id; /* the one it has or will be given; 0 at QoS 0 */
+    bool pubrel; /* send PUBREL, not PUBLISH */
+    bool dup;    /* sent before: set DUP */
+};
+/* False when nothing is to be sent now: all sent, or the window is shut. Changes nothing. */
+bool flow_peek(const struct flow *f, const struct flow_limits *lim, struct flow_next *next);
+/* What flow_peek showed is on its way: gives the id and moves on; a QoS 0 row is finished by it
+ * (2.3.1-2). */
+void flow_advance(struct flow *f);
+/* The connection is gone: all that is unfinished is to be sent again. */
+void flow_rewind(struct flow *f);
+
+enum flow_answer {
+    FLOW_ACCEPTED, /* state changed; *seq is set */
+    /*
+     * Tolerated, nothing changed: no such id in flight (*seq is 0), or one that was not sent on
+     * this connection yet
+     * (*seq is its row; a PUBREC for it must not be answered: its PUBLISH or PUBREL is still to
+     * come).
+     */
+    FLOW_UNKNOWN,
+    FLOW_REPEATED,  /* PUBREC again for a row that waits for PUBCOMP: answer with PUBREL, nothing
+                       changed; *seq set */
+    FLOW_WRONG_TYPE /* PUBREC for QoS 1, PUBACK or PUBCOMP for QoS 2 …: a protocol error, nothing
+                       changed */
+};
+/* type: PACKET_PUBACK, PACKET_PUBREC or PACKET_PUBCOMP. PUBCOMP before PUBREC is a wrong type. */
+enum flow_answer flow_acknowledge(struct flow *f, enum packet_type type, uint16_t id,
+                                  uint64_t *seq);
+
+/*
+ * Mutators by sequence number, for replay and for dropping: harmless when the row is gone or
+ * already there. A finished row keeps its 16 bytes until all before it are finished. After replay
+ * call flow_rewind.
+ */
+void flow_set_begun(struct flow *f, uint64_t seq,
+                    uint16_t id); /* rows before it that are queued are finished */
+void flow_set_received(struct flow *f, uint64_t seq); /* PUBREC seen */
+void flow_set_done(struct flow *f, uint64_t seq);
+
+/* --- incoming QoS 2 --- */
+
+/* Make sure that the next flow_in_add cannot fail. */
+MUST_CHECK enum err flow_in_reserve(struct flow *f);
+/* Remember an id; false if it was there already. After flow_in_reserve only. */
+bool flow_in_add(struct flow *f, uint16_t id);
+bool flow_in_has(const struct flow *f, uint16_t id);
+/* Forget it; false if it was not there. */
+bool flow_in_remove(struct flow *f, uint16_t id);
+uint32_t flow_in_count(const struct flow *f);
+/* The smallest remembered id >= from (from 1 up), 0 when there is none: for walks. */
+uint16_t flow_in_next(const struct flow *f, uint32_t from);
+
+/* For tests and the simulator: does everything fit together, all counters recounted? Slow. */
+bool flow_check(const struct flow *f);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * One whole packet at a time out of a stream of bytes (2.2).
+ */
+#ifndef MQTT_FRAME_H
+#define MQTT_FRAME_H
+
+#include "base/err.h"
+#include "base/str.h"
+#include "mqtt/packet.h"
+#include "mqtt/reason.h"
+
+struct frame {
+    uint8_t first;    /* type and flags */
+    struct str whole; /* the packet with its fixed header */
+    struct str body;  /* what follows the fixed header */
+};
+
+static inline enum packet_type frame_type(const struct frame *f)
+{
+    return (enum packet_type)(f->first >> 4);
+}
+
+/*
+ * Look at the front of `in`. ERR_OK: *f is a whole packet. ERR_AGAIN: not all of it is here; *need
+ * is the size of the whole packet when known, 0 when even its length is not. ERR_TOO_LARGE: the
+ * packet announces more than `max` bytes in all (known before they arrive; *need is set).
+ * ERR_MALFORMED: the length field has more than four bytes.
+ */
+MUST_CHECK enum err frame_next(struct str in, size_t max, struct frame *f, size_t *need);
+
+#endif

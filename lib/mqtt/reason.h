@@ -1,0 +1,65 @@
+/*
+ * Why a packet was refused, a message dropped or a connection ended: one enum for all of them, so
+ * that no end is without a reason and every reason has one wording.
+ */
+#ifndef MQTT_REASON_H
+#define MQTT_REASON_H
+
+enum reason {
+    REASON_OK = 0,
+    /* the bytes are no packet */
+    REASON_LENGTH_FIELD,     /* remaining length longer than four bytes (2.2.3) */
+    REASON_PACKET_TYPE,      /* type 0 or 15 (2.2.1) */
+    REASON_FLAGS,            /* reserved flags of the fixed header (2.2.2-2) */
+    REASON_TRUNCATED,        /* a field runs past the end of its packet */
+    REASON_SURPLUS,          /* bytes behind the last field */
+    REASON_UTF8,             /* a string that is not UTF-8 as MQTT wants it (1.5.3) */
+    REASON_QOS,              /* QoS 3 */
+    REASON_DUP_QOS0,         /* DUP with QoS 0 (3.3.1-2) */
+    REASON_PACKET_ID_ZERO,   /* packet identifier 0 (2.3.1-1) */
+    REASON_TOPIC_EMPTY,      /* empty topic name or filter (4.7.3-1) */
+    REASON_TOPIC_WILDCARD,   /* wildcard in a topic name (3.3.2-2) */
+    REASON_FILTER,           /* misplaced wildcard in a filter (4.7.1) */
+    REASON_LEVELS,           /* more than TOPIC_LEVELS_MAX levels */
+    REASON_SHARE_NAME,       /* $share without a group name or filter */
+    REASON_NO_FILTERS,       /* SUBSCRIBE or UNSUBSCRIBE without a filter (3.8.3-3, 3.10.3-2) */
+    REASON_REQUESTED_QOS,    /* requested QoS byte with reserved bits (3.8.3-4) */
+    REASON_PACKET_TOO_LARGE, /* above max_packet_size */
+    /* CONNECT */
+    REASON_NOT_CONNECT,       /* the first packet is not CONNECT (3.1.0-1) */
+    REASON_SECOND_CONNECT,    /* another CONNECT (3.1.0-2) */
+    REASON_CONNECT_TOO_LARGE, /* above the cap for packets before login */
+    REASON_CONNECT_TIMEOUT,   /* no complete CONNECT in time */
+    REASON_PROTOCOL_NAME,     /* neither MQTT nor MQIsdp */
+    REASON_PROTOCOL_LEVEL,    /* a level that is not served (3.1.2-2) */
+    REASON_CONNECT_FLAGS,     /* reserved or contradictory connect flags (3.1.2-3, -11 … -22) */
+    REASON_CLIENT_ID,         /* client identifier not acceptable (3.1.3-9) */
+    REASON_KEEPALIVE_MAX,     /* keepalive above max_keepalive */
+    REASON_NOT_AUTHORISED,    /* anonymous, or wrong user name or password */
+    REASON_WILL_TOPIC,        /* will to a topic that no client may publish to */
+    REASON_TLS_TO_PLAIN,      /* looks like a TLS handshake on a plain listener */
+    /* later */
+    REASON_NOT_FOR_SERVER,     /* a packet that only a server sends */
+    REASON_ACK_TYPE,           /* PUBREC for a QoS 1 message and the like */
+    REASON_RETAIN_UNAVAILABLE, /* retain_available false */
+    REASON_QOS_MAX,            /* above the listener's max_qos */
+    REASON_KEEPALIVE,          /* silent for 1.5 times its keepalive (3.1.2-24) */
+    REASON_TAKEN_OVER,         /* the same client id connected again (3.1.4-2) */
+    REASON_NOMEM,              /* no memory for what it sent, or memory_limit */
+    REASON_OUTPUT_LIMIT,       /* more control packets waiting than it reads */
+    REASON_QUEUE_FULL,         /* message dropped: queue limit */
+    REASON_SLOW_READER,        /* QoS 0 message dropped: output limit */
+    REASON_PAYLOAD_LIMIT,      /* message dropped: message_size_limit */
+    REASON_MAX_CONNECTIONS,    /* listener or global connection limit */
+    REASON_DISCONNECT,         /* a proper DISCONNECT */
+    REASON_PEER_CLOSED,        /* the peer closed its connection */
+    REASON_SOCKET,             /* read or write failed */
+    REASON_SHUTDOWN,           /* the broker stops */
+    REASON_ADMIN,              /* closed by the administrator or a reload */
+    REASON_COUNT
+};
+
+/* A phrase for the log, e.g. "session taken over"; never NULL. */
+const char *reason_text(enum reason r);
+
+#endif

@@ -1,0 +1,138 @@
+/*
+ * Stream sockets as the lowest transport.
+ *
+ * Each function is one system call, so that who counts calls can count here. A write never raises
+ * SIGPIPE: the caller may be a library in somebody else's process.
+ */
+#include "net/tcp.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The most that one tcp_discard() throws away: a number, only because the call wants one. */
+#define DISCARD_MAX (1 << 20)
+
+static struct tcp *tcp_of(struct transport *t)
+{
+    return CONTAINER_OF(t, struct tcp, base);
+}
+
+/* The result of a system call as the transport speaks it; an interrupted call is tried again by who
+ * polls. */
+static ssize_t result(ssize_t n)
+{
+    if (LIKELY(n >= 0)) {
+        return n;
+    }
+    return errno == EINTR || errno == EWOULDBLOCK ? -EAGAIN : -errno;
+}
+
+static ssize_t tcp_read(struct transport *t, void *p, size_t n)
+{
+    return result(recv(tcp_of(t)->fd, p, n, 0));
+}
+
+static ssize_t tcp_writev(struct transport *t, const struct iovec *iov, int n)
+{
+    /* The usual case is one piece, and for that the plain call is the cheaper one. */
+    if (n == 1) {
+        return result(send(tcp_of(t)->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL));
+    }
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
+    return result(sendmsg(tcp_of(t)->fd, &message, MSG_NOSIGNAL));
+}
+
+static enum err tcp_step(struct transport *t)
+{
+    (void)t;
+    return ERR_OK;
+}
+
+static unsigned tcp_wants(const struct transport *t)
+{
+    (void)t;
+    return TRANSPORT_WANTS_NOTHING;
+}
+
+static void tcp_finish(struct transport *t)
+{
+    (void)shutdown(tcp_of(t)->fd, SHUT_WR);
+}
+
+static void tcp_close(struct transport *t)
+{
+    struct tcp *tcp = tcp_of(t);
+    (void)close(tcp->fd);
+    tcp->fd = -1;
+}
+
+static const struct transport_ops tcp_ops = {
+    .read = tcp_read,
+    .writev = tcp_writev,
+    .step = tcp_step,
+    .wants = tcp_wants,
+    .finish = tcp_finish,
+    .close = tcp_close,
+};
+
+void tcp_init(struct tcp *t, int fd)
+{
+    t->base.ops = &tcp_ops;
+    t->fd = fd;
+}
+
+ssize_t tcp_discard(struct tcp *t)
+{
+    return result(recv(t->fd, NULL, DISCARD_MAX, MSG_TRUNC));
+}
+
+int tcp_error(const struct tcp *t)
+{
+    int error = 0;
+    socklen_t length = sizeof(error);
+    if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) {
+        return errno;
+    }
+    return error;
+}
+
+static bool set_flag(int fd, int level, int option, bool on)
+{
+    int value = on;
+    return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
+}
+
+enum err tcp_listen(const struct sockaddr *address, socklen_t length, int *fd)
+{
+    int s = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (s < 0) {
+        return errno == EAFNOSUPPORT ? ERR_UNSUPPORTED : ERR_SYSTEM;
+    }
+    /* IPv4 has a socket of its own, so IPv6 must not answer for it as well. */
+    bool ready = address->sa_family != AF_INET6 || set_flag(s, IPPROTO_IPV6, IPV6_V6ONLY, true);
+    ready = ready && set_flag(s, SOL_SOCKET, SO_REUSEADDR, true);
+    if (ready && bind(s, address, length) == 0 && listen(s, SOMAXCONN) == 0) {
+        *fd = s;
+        return ERR_OK;
+    }
+    int why = errno;
+    (void)close(s);
+    errno = why;
+    return ERR_SYSTEM;
+}
+
+void tcp_listen_nodelay(int fd, bool on)
+{
+    (void)set_flag(fd, IPPROTO_TCP, TCP_NODELAY, on);
+}
+
+int tcp_accept(int fd, struct sockaddr_storage *from)
+{
+    socklen_t length = sizeof(*from);
+    int s = accept4(fd, (struct sockaddr *)from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return s >= 0 ? s : (int)result(-1);
+}

@@ -1,0 +1,78 @@
+/*
+ * The configuration as plain structs. Built whole from a file and the command line, replaced whole
+ * on reload, read-only for everybody else.
+ */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONF_DEFAULT_PORT 1883
+#define CONF_CMD_PORTS_MAX 10 /* -p may be given so many times */
+
+struct conf_listener {
+    char *address; /* to bind to; NULL = any, IPv4 and IPv6 */
+    uint16_t port;
+    int32_t max_connections; /* -1 = no limit, never 0 */
+    uint8_t max_qos;
+};
+
+enum conf_log_dest { CONF_LOG_STDERR = 1 << 0, CONF_LOG_STDOUT = 1 << 1, CONF_LOG_FILE = 1 << 2 };
+
+struct conf_global {
+    bool allow_anonymous;
+    bool allow_zero_length_clientid;
+    bool connection_messages;
+    bool log_timestamp;
+    bool queue_qos0_messages;
+    bool retain_available;
+    bool set_tcp_nodelay;
+    char *auto_id_prefix;           /* of generated client ids */
+    unsigned log_dest;              /* bits of enum conf_log_dest; 0 = none */
+    unsigned log_type;              /* bits of enum log_level */
+    char *log_file;                 /* with CONF_LOG_FILE */
+    uint32_t max_inflight_messages; /* 0 = no limit */
+    uint64_t max_inflight_bytes;    /* 0 = no limit */
+    uint32_t max_queued_messages;   /* 0 = no limit */
+    uint64_t max_queued_bytes;      /* 0 = no limit */
+    uint32_t max_packet_size;       /* 0 = no limit but the protocol's */
+    uint32_t message_size_limit;    /* of a payload; 0 = no limit */
+    uint32_t max_keepalive;         /* seconds; 0 = no cap */
+    uint64_t memory_limit;          /* bytes; 0 = no limit */
+};
+
+struct conf {
+    struct conf_global global;
+    struct conf_listener *listeners; /* at least one after conf_load */
+    size_t listener_count;
+    bool local_only; /* nothing said where to listen: loopback only, and anonymous clients are
+                        welcome */
+};
+
+/* What the command line adds. */
+struct conf_args {
+    const char *file; /* -c; NULL = no file: all defaults */
+    uint16_t ports[CONF_CMD_PORTS_MAX];
+    size_t port_count;
+    bool verbose; /* -v: all log types, whatever the file says */
+};
+
+/*
+ * Read the file, check it, fill in the defaults. Every problem is one line on `log`, which names
+ * file, line, option, value and what would be right. ERR_INVAL when there was one (all of them are
+ * reported), ERR_SYSTEM when the file cannot be read, ERR_NOMEM. On ERR_OK *out is the caller's.
+ */
+MUST_CHECK enum err conf_load(const struct conf_args *args, const struct log *log,
+                              struct conf **out);
+/* The same with the text of the file at hand; args->file is only its name. */
+MUST_CHECK enum err conf_load_text(const struct conf_args *args, struct str text,
+                                   const struct log *log, struct conf **out);
+void conf_free(struct conf *c); /* NULL is allowed */
+
+#endif

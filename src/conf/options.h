@@ -1,0 +1,105 @@
+/*
+ * The one table of options: everything that a line of mosquitto.conf may begin with.
+ *
+ * Parser, defaults, range errors, the release of memory and the test that holds the manual page
+ * against the program are loops over it. A new setting is a new row.
+ */
+#ifndef CONF_OPTIONS_H
+#define CONF_OPTIONS_H
+
+#include "base/feature.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Whom a line belongs to. */
+enum option_scope {
+    SCOPE_GLOBAL,
+    SCOPE_SECURITY,         /* who may connect and do what: the whole broker's */
+    SCOPE_LISTENER,         /* the latest `listener`; the default listener before the first one */
+    SCOPE_DEFAULT_LISTENER, /* the default listener wherever the line stands, and it makes that
+                               listener */
+    SCOPE_BRIDGE            /* the latest `connection` */
+};
+
+enum option_type {
+    OPTION_BOOL,     /* true false 1 0 → bool */
+    OPTION_INT,      /* strtol base 0 → integer of `size` bytes */
+    OPTION_TEXT,     /* the rest of the line → char * */
+    OPTION_WORDS,    /* one of `words` a line → bits in unsigned */
+    OPTION_LISTENER, /* PORT [ADDRESS] → begins a listener */
+    OPTION_INERT     /* a known name without effect in this release; `note` says why */
+};
+
+enum option_flag {
+    OPT_RELOAD = 1 << 0, /* taken again when the file is read again; the others need a restart */
+    OPT_REPEAT = 1 << 1, /* may be given several times, each adds */
+    OPT_ZERO = 1 << 2,   /* 0 is allowed too, outside min..max */
+    OPT_WORD = 1 << 3,   /* text without blanks */
+    OPT_PREFIX = 1 << 4, /* the name is the beginning of many */
+    OPT_BRIDGE = 1 << 5, /* begins a bridge */
+    OPT_STOPS =
+        1 << 6 /* protects something: where it cannot work, refuse to start rather than warn */
+};
+
+enum option_word_kind {
+    WORD_ADDS,
+    WORD_ASSIGNS, /* forgets what earlier lines said */
+    WORD_PATH,    /* followed by a path, which goes to `path_offset` */
+    WORD_LATER    /* known, but not in this release */
+};
+
+struct option_word {
+    const char *name; /* NULL ends the list */
+    unsigned bits;
+    enum option_word_kind kind;
+};
+
+struct option {
+    const char *name;
+    const char *alias; /* older name or NULL */
+    enum option_scope scope;
+    enum option_type type;
+    size_t offset; /* in struct conf_global or struct conf_listener */
+    size_t size;
+    int64_t min, max; /* numbers; for text max is its length in bytes */
+    int64_t fallback; /* the default of numbers, bools (0, 1) and words (bits) */
+    const char *text; /* the default of text, or NULL */
+    const char *unit; /* of numbers, plural, or NULL */
+    const struct option_word *words;
+    size_t path_offset;
+    unsigned flags; /* of enum option_flag */
+    enum feature needs;
+    const char *instead; /* deprecated: what to write today */
+    const char *note;    /* inert: why */
+    const char *as_is; /* inert: the value that asks for nothing but what the broker does anyway */
+    const char *doc;   /* one sentence */
+};
+
+extern const struct option options[];
+extern const size_t option_count;
+
+/* By name or alias; NULL when there is none. */
+const struct option *option_find(struct str name);
+/* The known name that differs least from this unknown one; NULL when none is near. */
+const char *option_nearest(struct str name);
+
+static inline bool option_in_listener(const struct option *opt)
+{
+    return opt->scope == SCOPE_LISTENER || opt->scope == SCOPE_DEFAULT_LISTENER;
+}
+
+enum option_verdict {
+    OPTION_APPLIES,
+    OPTION_SKIPPED, /* asks for what is done anyway: no word about it */
+    OPTION_WARNS,   /* cannot be obeyed: say so, go on without it */
+    OPTION_REFUSES  /* cannot be obeyed, and going on without it would be unsafe */
+};
+
+/* Can this build do what the line asks for? Otherwise `why` (terminated, at most cap bytes) says
+ * why not. */
+enum option_verdict option_judge(const struct option *opt, struct str value, char *why, size_t cap);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * From the text of a value to the field of a struct, as the option's row describes it; defaults;
+ * release.
+ *
+ * `base` is the struct conf_global or struct conf_listener that the row's offset counts from.
+ */
+#ifndef CONF_VALUE_H
+#define CONF_VALUE_H
+
+#include "base/err.h"
+#include "base/str.h"
+#include "conf/options.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* "true", "1" → true; "false", "0" → false; anything else ERR_INVAL. */
+MUST_CHECK enum err value_bool(struct str text, bool *out);
+
+/*
+ * Store the value. `first`: the option was not given before, so words replace the default instead
+ * of adding to it. ERR_INVAL (not what value_expected says), ERR_EXISTS (a second path),
+ * ERR_UNSUPPORTED (a word of a later release), ERR_NOMEM; on error the field is unchanged.
+ */
+MUST_CHECK enum err value_set(const struct option *opt, void *base, struct str text, bool first);
+
+/* The value of a `listener` line; *address is empty when there is none. ERR_INVAL. */
+MUST_CHECK enum err value_listener(struct str text, uint16_t *port, struct str *address);
+
+/* What would be right, e.g. "a number from 0 to 2"; terminated. Returns out. */
+char *value_expected(const struct option *opt, char *out, size_t cap);
+
+/* Give all fields of a zeroed struct their defaults. ERR_NOMEM: call value_free nevertheless. */
+MUST_CHECK enum err value_defaults(void *base, bool listener);
+/* A copy that owns its texts; `to` is overwritten. ERR_NOMEM: call value_free nevertheless. */
+MUST_CHECK enum err value_copy(void *to, const void *from, size_t size, bool listener);
+/* Free what the fields own. */
+void value_free(void *base, bool listener);
+
+#endif

@@ -1,0 +1,317 @@
+/*
+ * Links: reading, writing and ending connections.
+ *
+ * EPOLLOUT is armed only after the socket took less than it was given, so a connection whose peer
+ * keeps up never costs an epoll_ctl().
+ */
+#include "server/link.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+
+/* Pieces of one write: at a page each that is 256 KiB, about what a socket takes at once. */
+#define IOVECS 64
+/* How long a connection that the core gave up may take to accept the bytes that are left. */
+#define FLUSH_MS 5000
+/* How long we wait for it to close after that. */
+#define LINGER_MS 2000
+
+_Static_assert(sizeof(void *) != 8 || sizeof(struct link) == 64, "a link is small");
+
+enum err links_init(struct links *ls, struct poll *poll, struct broker *broker, size_t group_count,
+                    uint8_t watch_kind)
+{
+    *ls = (struct links){.poll = poll, .broker = broker, .watch_kind = watch_kind};
+    slab_init(&ls->slab, sizeof(struct link));
+    for (int i = 0; i < LINK_STATES; i++) {
+        TAILQ_INIT(&ls->list[i]);
+    }
+    ls->group_count = group_count;
+    ls->open = mem_zalloc(group_count * sizeof(*ls->open));
+    return ls->open ? ERR_OK : ERR_NOMEM;
+}
+
+static void move_to(struct links *ls, struct link *l, enum link_state state)
+{
+    TAILQ_REMOVE(&ls->list[l->state], l, entry);
+    l->state = (uint8_t)state;
+    TAILQ_INSERT_TAIL(&ls->list[state], l, entry);
+}
+
+static void close_link(struct links *ls, struct link *l)
+{
+    transport_close(l->io);
+    l->watch.fd = -1;
+    move_to(ls, l, LINK_DEAD);
+}
+
+/* The core lets go of it: from here on it counts for no limit. */
+static void let_go(struct links *ls, struct link *l, enum reason why, int error)
+{
+    broker_closed(ls->broker, l->conn, why, error);
+    l->conn = NULL;
+    ls->open[l->group]--;
+    ls->ended = true;
+}
+
+static void end(struct links *ls, struct link *l, enum reason why, int error)
+{
+    if (l->conn) {
+        let_go(ls, l, why, error);
+    }
+    close_link(ls, l);
+}
+
+void links_clear(struct links *ls)
+{
+    for (int i = 0; i < LINK_STATES; i++) {
+        while (!TAILQ_EMPTY(&ls->list[i])) {
+            struct link *l = TAILQ_FIRST(&ls->list[i]);
+            if (l->state != LINK_DEAD) {
+                transport_close(l->io);
+            }
+            TAILQ_REMOVE(&ls->list[i], l, entry);
+            slab_free(&ls->slab, l);
+        }
+    }
+    slab_clear(&ls->slab);
+    mem_free(ls->open, ls->group_count * sizeof(*ls->open));
+    ls->open = NULL;
+}
+
+void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group)
+{
+    struct tcp tcp;
+    tcp_init(&tcp, fd);
+    struct link *l = slab_alloc(&ls->slab);
+    if (!l) {
+        transport_close(&tcp.base);
+        return;
+    }
+    *l = (struct link){.tcp = tcp, .group = group, .state = LINK_LIVE};
+    l->io = &l->tcp.base;
+    l->watch = (struct watch){.fd = fd, .kind = ls->watch_kind};
+    TAILQ_INSERT_TAIL(&ls->list[LINK_LIVE], l, entry);
+    if (transport_step(l->io) != ERR_OK || poll_add(ls->poll, &l->watch, POLL_IN) != ERR_OK) {
+        close_link(ls, l);
+        return;
+    }
+    l->conn = broker_open(ls->broker, peer, l);
+    if (!l->conn) {
+        close_link(ls, l);
+        return;
+    }
+    ls->open[group]++;
+}
+
+static void read_once(struct links *ls, struct link *l)
+{
+    struct span room = broker_room(ls->broker, l->conn);
+    if (room.n == 0) {
+        return;
+    }
+    ssize_t n = transport_read(l->io, room.p, room.n);
+    if (LIKELY(n > 0)) {
+        broker_input(ls->broker, l->conn, (size_t)n);
+    } else if (n == 0) {
+        end(ls, l, REASON_PEER_CLOSED, 0);
+    } else if (n != -EAGAIN) {
+        end(ls, l, REASON_SOCKET, (int)-n);
+    }
+}
+
+/*
+ * A socket that is closed with unread bytes resets the connection, and a reset takes from the peer
+ * what it has not read yet: so throw those bytes away until the peer closes, or patience ends.
+ */
+static void linger(struct links *ls, struct link *l)
+{
+    ssize_t n = tcp_discard(&l->tcp);
+    if (n == 0 || (n < 0 && n != -EAGAIN)) {
+        close_link(ls, l);
+    }
+}
+
+void link_ready(struct links *ls, struct watch *w, unsigned events)
+{
+    struct link *l = CONTAINER_OF(w, struct link, watch);
+    if (l->state == LINK_LINGERING) {
+        linger(ls, l);
+        return;
+    }
+    if (events & POLL_OUT) {
+        l->blocked = false;
+        ls->writable[ls->writable_count++] = l;
+    }
+    if (events & POLL_IN) {
+        read_once(ls, l);
+    } else if (events & POLL_ERROR) {
+        /* We are not reading now, or reading would have told. Left alone it would be reported for
+         * ever. */
+        end(ls, l, REASON_SOCKET, tcp_error(&l->tcp));
+    }
+}
+
+static void watch_for(struct links *ls, struct link *l, unsigned interest)
+{
+    unsigned wants = transport_wants(l->io);
+    interest |= l->blocked ? POLL_OUT : 0U;
+    interest |= wants & TRANSPORT_WANTS_READ ? POLL_IN : 0U;
+    interest |= wants & TRANSPORT_WANTS_WRITE ? POLL_OUT : 0U;
+    if (poll_change(ls->poll, &l->watch, interest) != ERR_OK) {
+        end(ls, l, REASON_SOCKET, errno);
+    }
+}
+
+/* One write at most. False: the link has ended. */
+static bool write_once(struct links *ls, struct link *l)
+{
+    struct iovec iov[IOVECS];
+    int count = broker_output(ls->broker, l->conn, iov, IOVECS);
+    if (count == 0) {
+        return true;
+    }
+    size_t offered = 0;
+    for (int i = 0; i < count; i++) {
+        offered += iov[i].iov_len;
+    }
+    ssize_t n = transport_writev(l->io, iov, count);
+    if (n < 0 && n != -EAGAIN) {
+        end(ls, l, REASON_SOCKET, (int)-n);
+        return false;
+    }
+    size_t written = n > 0 ? (size_t)n : 0;
+    if (written > 0) {
+        broker_sent(ls->broker, l->conn, written);
+    }
+    /* All slots full: there is probably more, and it is somebody else's turn now. */
+    l->blocked = written < offered || count == IOVECS;
+    return true;
+}
+
+static void wait_for(struct links *ls, struct link *l, enum link_state state, uint32_t patience_ms)
+{
+    l->deadline_ms = (uint32_t)ls->now_ms + patience_ms;
+    move_to(ls, l, state);
+}
+
+static void finish(struct links *ls, struct link *l)
+{
+    let_go(ls, l, REASON_OK, 0);
+    transport_finish(l->io);
+    l->blocked = false;
+    wait_for(ls, l, LINK_LINGERING, LINGER_MS);
+    linger(ls, l);
+    if (l->state == LINK_LINGERING && poll_change(ls->poll, &l->watch, POLL_IN) != ERR_OK) {
+        close_link(ls, l);
+    }
+}
+
+static void flush_and_close(struct links *ls, struct link *l)
+{
+    struct iovec one;
+    if (broker_output(ls->broker, l->conn, &one, 1) == 0) {
+        finish(ls, l);
+        return;
+    }
+    if (l->state == LINK_LIVE) {
+        wait_for(ls, l, LINK_FLUSHING, FLUSH_MS);
+    }
+    /* Not blocked: the first write left something for the next one. */
+    l->blocked = true;
+    watch_for(ls, l, POLL_NOTHING);
+}
+
+static void flush_link(struct links *ls, struct link *l)
+{
+    enum wish wish = broker_wish(ls->broker, l->conn);
+    if (wish != WISH_CLOSE && !l->blocked && !write_once(ls, l)) {
+        return;
+    }
+    /* Asked again: what has been written may have made room to go on reading. */
+    switch (broker_wish(ls->broker, l->conn)) {
+    case WISH_READ:
+        watch_for(ls, l, POLL_IN);
+        break;
+    case WISH_PAUSE:
+        watch_for(ls, l, POLL_NOTHING);
+        break;
+    case WISH_FLUSH_CLOSE:
+        flush_and_close(ls, l);
+        break;
+    case WISH_CLOSE:
+        end(ls, l, REASON_OK, 0);
+        break;
+    }
+}
+
+void links_flush(struct links *ls)
+{
+    /* The core does not know that these wait for us: what they have may be old, and then they are
+     * not dirty. */
+    for (int i = 0; i < ls->writable_count; i++) {
+        struct link *l = ls->writable[i];
+        if (l->conn) {
+            flush_link(ls, l);
+        }
+    }
+    ls->writable_count = 0;
+    struct conn *c;
+    while ((c = broker_take_dirty(ls->broker)) != NULL) {
+        flush_link(ls, conn_link(c));
+    }
+}
+
+/* The clock's low bits wrap after 49 days; patience is short, so the difference does not. */
+static bool is_over(const struct link *l, uint64_t now_ms)
+{
+    return (int32_t)((uint32_t)now_ms - l->deadline_ms) >= 0;
+}
+
+void links_expire(struct links *ls)
+{
+    struct link *l;
+    while ((l = TAILQ_FIRST(&ls->list[LINK_FLUSHING])) != NULL && is_over(l, ls->now_ms)) {
+        end(ls, l, REASON_OK, 0);
+    }
+    while ((l = TAILQ_FIRST(&ls->list[LINK_LINGERING])) != NULL && is_over(l, ls->now_ms)) {
+        end(ls, l, REASON_OK, 0);
+    }
+}
+
+static uint64_t first_deadline(const struct links *ls, enum link_state state)
+{
+    const struct link *l = TAILQ_FIRST(&ls->list[state]);
+    if (!l) {
+        return UINT64_MAX;
+    }
+    int32_t left = (int32_t)(l->deadline_ms - (uint32_t)ls->now_ms);
+    return ls->now_ms + (left > 0 ? (uint64_t)left : 0);
+}
+
+uint64_t links_deadline(const struct links *ls)
+{
+    uint64_t flushing = first_deadline(ls, LINK_FLUSHING);
+    uint64_t lingering = first_deadline(ls, LINK_LINGERING);
+    return flushing < lingering ? flushing : lingering;
+}
+
+void links_bury(struct links *ls)
+{
+    struct link *l = TAILQ_FIRST(&ls->list[LINK_DEAD]);
+    if (LIKELY(!l)) {
+        return;
+    }
+    poll_drop_closed(ls->poll);
+    do {
+        TAILQ_REMOVE(&ls->list[LINK_DEAD], l, entry);
+        slab_free(&ls->slab, l);
+        l = TAILQ_FIRST(&ls->list[LINK_DEAD]);
+    } while (l);
+}
+
+bool links_busy(const struct links *ls)
+{
+    return !TAILQ_EMPTY(&ls->list[LINK_LIVE]) || !TAILQ_EMPTY(&ls->list[LINK_FLUSHING]);
+}

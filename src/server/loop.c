@@ -1,0 +1,171 @@
+/*
+ * One turn after another.
+ */
+#include "server/loop.h"
+
+#include "server/signals.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Read the CPU clock after so much time in turns: then it costs a thousandth of a busy broker at
+ * most. */
+#define SAMPLE_NS 400000
+
+enum watch_kind { WATCH_LINK, WATCH_LISTENER, WATCH_SIGNALS };
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec t;
+    (void)clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t ms_of(uint64_t ns)
+{
+    return ns / 1000000;
+}
+
+static enum err watch_signals(struct loop *l)
+{
+    l->signals.kind = WATCH_SIGNALS;
+    enum err e = signals_open(&l->signals.fd);
+    return e == ERR_OK ? poll_add(&l->poll, &l->signals, POLL_IN) : e;
+}
+
+enum err loop_init(struct loop *l, struct broker *broker, const struct conf *conf,
+                   const struct log *log, struct logsink *sink)
+{
+    *l = (struct loop){.broker = broker, .sink = sink, .end_ms = UINT64_MAX, .at_once = true};
+    l->signals.fd = -1;
+    l->listeners.reserve_fd = -1;
+    l->watch.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    enum err e = links_init(&l->links, &l->poll, broker, conf->listener_count, WATCH_LINK);
+    enum err waiting = poll_init(&l->poll);
+    if (waiting == ERR_OK) {
+        waiting = watch_signals(l);
+    }
+    if (waiting != ERR_OK) {
+        log_error(log, "Error: Cannot wait for events: %s", strerror(errno));
+    }
+    if (e != ERR_OK || waiting != ERR_OK) {
+        return e != ERR_OK ? e : waiting;
+    }
+    return listeners_open(&l->listeners, conf, log, &l->poll, WATCH_LISTENER);
+}
+
+void loop_clear(struct loop *l)
+{
+    listeners_close(&l->listeners);
+    links_clear(&l->links);
+    if (l->signals.fd >= 0) {
+        (void)close(l->signals.fd);
+    }
+    poll_clear(&l->poll);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* For poll_wait(), as of the end of the last turn. */
+static int timeout_ms(const struct loop *l)
+{
+    /* A connection that ended while we wrote left work behind: a will, a session to expire. */
+    if (l->at_once || l->links.ended) {
+        return 0;
+    }
+    uint64_t due = earlier(l->work_ms, l->end_ms);
+    due = earlier(due, links_deadline(&l->links));
+    due = earlier(due, listeners_deadline(&l->listeners));
+    if (due == UINT64_MAX) {
+        return -1;
+    }
+    if (due <= l->now_ms) {
+        return 0;
+    }
+    return (int)earlier(due - l->now_ms, INT_MAX);
+}
+
+static void begin(struct loop *l)
+{
+    l->watch.begin_ns = clock_ns(CLOCK_MONOTONIC);
+    l->now_ms = ms_of(l->watch.begin_ns);
+    l->links.now_ms = l->now_ms;
+    l->at_once = false;
+    struct timespec wall;
+    (void)clock_gettime(CLOCK_REALTIME_COARSE, &wall);
+    broker_tick(l->broker, (struct now){.mono_ms = l->now_ms, .wall_s = wall.tv_sec});
+    listeners_wake(&l->listeners, l->now_ms);
+}
+
+static void take_signals(struct loop *l)
+{
+    enum signal_wish wish;
+    while ((wish = signals_next(l->signals.fd)) != SIGNAL_NONE) {
+        l->wishes |= 1U << wish;
+    }
+}
+
+static void serve(struct loop *l, struct watch *w, unsigned events)
+{
+    switch ((enum watch_kind)w->kind) {
+    case WATCH_LINK:
+        link_ready(&l->links, w, events);
+        break;
+    case WATCH_LISTENER:
+        listener_ready(&l->listeners, w, &l->links);
+        break;
+    case WATCH_SIGNALS:
+        take_signals(l);
+        break;
+    }
+}
+
+/* Until the budget is spent: the rest comes first in the next turn, which begins with a fresh one.
+ */
+static void serve_ready(struct loop *l)
+{
+    struct watch *w;
+    unsigned events;
+    while (!broker_is_spent(l->broker) && (w = poll_next(&l->poll, &events)) != NULL) {
+        serve(l, w, events);
+    }
+}
+
+static void end(struct loop *l)
+{
+    struct stopwatch *s = &l->watch;
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    uint64_t turn = now - s->begin_ns;
+    l->now_ms = ms_of(now);
+    s->unsampled_ns += turn;
+    if (LIKELY(s->unsampled_ns < SAMPLE_NS)) {
+        return;
+    }
+    uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    uint64_t before = s->unsampled_ns - turn;
+    uint64_t spent = cpu - s->cpu_ns;
+    turn = earlier(turn, spent > before ? spent - before : 0);
+    s->longest_ns = turn > s->longest_ns ? turn : s->longest_ns;
+    s->cpu_ns = cpu;
+    s->unsampled_ns = 0;
+}
+
+void loop_turn(struct loop *l)
+{
+    poll_wait(&l->poll, timeout_ms(l));
+    begin(l);
+    serve_ready(l);
+    l->work_ms = broker_work(l->broker);
+    l->links.ended = false;
+    links_flush(&l->links);
+    links_expire(&l->links);
+    links_bury(&l->links);
+    logsink_flush(l->sink);
+    end(l);
+}

@@ -1,0 +1,59 @@
+/*
+ * One turn after another: wait, tick, read, work, write, bury.
+ *
+ * All of the broker happens in turns, in one thread. What a turn may do is bounded (by the core's
+ * budget and by the sizes of our batches), so that nobody waits long for a turn that is somebody
+ * else's.
+ */
+#ifndef SERVER_LOOP_H
+#define SERVER_LOOP_H
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "core/broker.h"
+#include "server/link.h"
+#include "server/listener.h"
+#include "server/logsink.h"
+#include "server/poll.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * How long turns take, in CPU time of this thread.
+ *
+ * Asking for CPU time is a system call, asking for the time of day is not. A turn takes no more CPU
+ * time than time of day: so short turns are only added up, and the CPU clock is read when their sum
+ * matters. What is then known of the last turn is off by no more than that sum.
+ */
+struct stopwatch {
+    uint64_t begin_ns;     /* monotonic, of this turn */
+    uint64_t cpu_ns;       /* when it was read last */
+    uint64_t unsampled_ns; /* time of day in turns since then */
+    uint64_t longest_ns;
+};
+
+struct loop {
+    struct broker *broker;
+    struct logsink *sink;
+    struct poll poll;
+    struct links links;
+    struct listeners listeners;
+    struct watch signals;
+    unsigned wishes;  /* bits 1 << enum signal_wish that came in this turn: the owner's to clear */
+    bool at_once;     /* do not wait in the next turn */
+    uint64_t work_ms; /* when the core wants to be called again, monotonic */
+    uint64_t end_ms;  /* never wait longer than until then, monotonic */
+    uint64_t now_ms;  /* monotonic, as of the end of the last turn */
+    struct stopwatch watch;
+};
+
+/* Descriptors, signals and listeners. What goes wrong is an error on the log: ERR_SYSTEM,
+ * ERR_NOMEM. Then loop_clear() is due too. */
+MUST_CHECK enum err loop_init(struct loop *l, struct broker *broker, const struct conf *conf,
+                              const struct log *log, struct logsink *sink);
+/* Closes everything; calls nothing of the broker. */
+void loop_clear(struct loop *l);
+void loop_turn(struct loop *l);
+
+#endif

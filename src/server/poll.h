@@ -1,0 +1,66 @@
+/*
+ * Waiting for descriptors: epoll, level-triggered, one struct watch for each descriptor.
+ *
+ * Level-triggered, because then one read for each event is enough: what is left is simply reported
+ * again, and no read is spent on learning that there is nothing more.
+ *
+ * Events that a turn has no budget for stay here and are handed out first in the next turn, before
+ * the system is asked again: so that whoever is reported first does not always go first.
+ */
+#ifndef SERVER_POLL_H
+#define SERVER_POLL_H
+
+#include "base/base.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#define POLL_BATCH 256 /* events in one turn at most */
+
+enum poll_interest {
+    POLL_NOTHING = 0, /* errors and hang-ups are reported all the same */
+    POLL_IN = 1 << 0,
+    POLL_OUT = 1 << 1,
+    POLL_ERROR = 1 << 2 /* only reported: the descriptor failed, or both directions are shut */
+};
+
+/* Embedded in whatever owns the descriptor; fd is -1 when it has been closed. */
+struct watch {
+    int fd;
+    uint8_t kind;     /* the owner's word for what it is embedded in */
+    uint8_t interest; /* bits of enum poll_interest, as the kernel knows them */
+};
+
+struct poll {
+    int fd;
+    int next;  /* the first event that has not been handed out */
+    int count; /* events of this batch */
+    struct epoll_event events[POLL_BATCH];
+};
+
+/* ERR_SYSTEM: errno says why. */
+MUST_CHECK enum err poll_init(struct poll *p);
+void poll_clear(struct poll *p);
+
+/* Watch w->fd. ERR_SYSTEM leaves it unwatched. */
+MUST_CHECK enum err poll_add(struct poll *p, struct watch *w, unsigned interest);
+/* Watch for something else; makes no call when nothing changes. ERR_SYSTEM leaves it as it was. */
+MUST_CHECK enum err poll_change(struct poll *p, struct watch *w, unsigned interest);
+
+/* Are there events that have not been handed out? */
+static inline bool poll_pending(const struct poll *p)
+{
+    return p->next < p->count;
+}
+
+/* Wait for events at most timeout_ms (-1 = for ever), unless some are pending. */
+void poll_wait(struct poll *p, int timeout_ms);
+/* The next watch that is ready and *events, bits of enum poll_interest; NULL when there is none.
+ * Skips closed ones. */
+struct watch *poll_next(struct poll *p, unsigned *events);
+/* Forget pending events of closed watches: to be called before those are freed. */
+void poll_drop_closed(struct poll *p);
+
+#endif

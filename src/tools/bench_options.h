@@ -1,0 +1,62 @@
+/*
+ * The command line of mosquitto_bench.
+ */
+#ifndef TOOLS_BENCH_OPTIONS_H
+#define TOOLS_BENCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "tools/bench_error.h"
+
+enum scenario {
+    SCENARIO_PAIRS,
+    SCENARIO_FANOUT,
+    SCENARIO_FANIN,
+    SCENARIO_IDLE,
+    SCENARIO_CONNECT,
+};
+
+struct bench_options {
+    enum scenario scenario;
+    const char *host;
+    uint64_t port;
+    const char *username;
+    const char *password;
+    const char *topic_prefix;
+    uint64_t clients;
+    uint64_t qos; /* for both sides, unless one is named */
+    uint64_t publish_qos;
+    uint64_t subscribe_qos;
+    uint64_t window;
+    uint64_t inflight; /* unacknowledged messages of a publisher at QoS 1 and 2 */
+    uint64_t payload;
+    uint64_t messages; /* 0: as many as `seconds` allow */
+    double seconds;
+    double warmup;
+    double rate; /* messages published in a second; 0: as fast as the window allows */
+    double timeout;
+    double limit;
+    uint64_t pid;
+    bool latency;
+    bool subscribe;
+    bool json;
+};
+
+enum options_result {
+    OPTIONS_RUN,
+    OPTIONS_HELP,
+    OPTIONS_WRONG,
+};
+
+/* Fills in every field; OPTIONS_WRONG leaves a sentence in `error`. */
+enum options_result options_parse(int argc, char **argv, struct bench_options *options,
+                                  struct bench_error *error);
+void options_help(void);
+const char *scenario_name(enum scenario scenario);
+
+/* Pairs, fan-out and fan-in move messages; the other two only connect. */
+bool scenario_has_load(enum scenario scenario);
+
+#endif

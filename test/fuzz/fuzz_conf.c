@@ -1,0 +1,64 @@
+/*
+ * Any bytes as a configuration file. The first byte chooses the command line and which allocation
+ * fails.
+ *
+ * Whatever comes: an answer, at least one listener if it is yes, at least one error if it is no,
+ * and no memory kept.
+ */
+#include "base/mem.h"
+#include "conf/conf.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void count_errors(void *ctx, enum log_level level, struct str line)
+{
+    unsigned *errors = ctx;
+
+    if (line.n == 0 || line.n > LOG_LINE_MAX || memchr(line.p, '\n', line.n))
+        abort();
+    *errors += level == LOG_LEVEL_ERROR;
+}
+
+static void check_conf(const struct conf *c)
+{
+    if (c->listener_count == 0 || !c->global.auto_id_prefix)
+        abort();
+    if ((c->global.log_dest & CONF_LOG_FILE) && !c->global.log_file)
+        abort();
+    for (size_t i = 0; i < c->listener_count; i++) {
+        const struct conf_listener *l = &c->listeners[i];
+        if (l->port == 0 || l->max_qos > 2 || l->max_connections == 0)
+            abort();
+        if (c->local_only && !l->address)
+            abort();
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    unsigned errors = 0;
+    struct log log = {.mask = LOG_LEVEL_ALL, .sink = count_errors, .ctx = &errors};
+    struct conf_args args = {.file = "fuzz.conf", .ports = {18830, 18831}};
+    size_t before = mem_used();
+    struct conf *c = NULL;
+    enum err e;
+
+    if (size == 0)
+        return 0;
+    args.port_count = data[0] & 1U ? 2 : 0;
+    args.verbose = data[0] & 2U;
+    if (data[0] & 4U)
+        mem_fail_after(data[0] >> 3U, 0);
+    e = conf_load_text(&args, str_of((const char *)data + 1, size - 1), &log, &c);
+    mem_fail_never();
+    if ((e == ERR_OK) != (errors == 0) || (e == ERR_OK) != (c != NULL))
+        abort();
+    if (c)
+        check_conf(c);
+    conf_free(c);
+    if (mem_used() != before)
+        abort();
+    return 0;
+}

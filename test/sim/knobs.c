@@ -1,0 +1,71 @@
+/*
+ * Draw a world: some are calm, some are hostile in one way, a few in all.
+ */
+#include "knobs.h"
+
+static unsigned one_of(struct rng *r, const unsigned *choices, uint32_t n)
+{
+    return choices[rng_below(r, n)];
+}
+#define ONE_OF(r, ...)                                                                             \
+    one_of(r, (const unsigned[]){__VA_ARGS__},                                                     \
+           (uint32_t)(sizeof(unsigned[]){__VA_ARGS__} / sizeof(unsigned)))
+
+static void draw_conf(const struct knobs *k, struct rng *r, struct conf *conf,
+                      struct conf_listener *listener)
+{
+    *listener = (struct conf_listener){.port = 1883, .max_connections = -1, .max_qos = 2};
+    *conf = (struct conf){.listeners = listener, .listener_count = 1};
+    conf->global = (struct conf_global){
+        .allow_anonymous = true,
+        .allow_zero_length_clientid = true,
+        .connection_messages = true,
+        .retain_available = true,
+        .queue_qos0_messages = rng_below(r, 5) == 0,
+        .log_type = LOG_LEVEL_ALL,
+        .max_inflight_messages = k->max_inflight,
+        .max_packet_size = ONE_OF(r, 0, 400000),
+        .message_size_limit = ONE_OF(r, 0, 0, 0, 2000),
+    };
+    if (k->limits) {
+        conf->global.max_queued_messages = ONE_OF(r, 1, 3, 20, 100);
+        conf->global.max_queued_bytes = ONE_OF(r, 0, 0, 500, 5000);
+    }
+}
+
+static void draw_traffic(struct knobs *k, struct rng *r)
+{
+    k->clients = 2 + rng_below(r, 9);
+    k->topics = ONE_OF(r, 1, 3, 8, 22);
+    k->busy = ONE_OF(r, 50, 200, 500, 900);
+    k->publish = ONE_OF(r, 300, 600, 800, 950);
+    k->retain = ONE_OF(r, 0, 50, 300);
+    k->many = k->retain ? ONE_OF(r, 0, 0, 100, 500) : 0;
+    k->big = ONE_OF(r, 0, 0, 20, 200);
+    k->burst = ONE_OF(r, 0, 0, 3);
+    k->share = rng_below(r, 3) == 0;
+    k->max_inflight = ONE_OF(r, 1, 2, 5, 20, 20, 0);
+}
+
+static void draw_trouble(struct knobs *k, struct rng *r)
+{
+    k->split = (enum split)ONE_OF(r, SPLIT_WHOLE, SPLIT_WHOLE, SPLIT_RANDOM, SPLIT_RANDOM, SPLIT_BYTES);
+    k->slow = ONE_OF(r, 0, 0, 100, 600);
+    k->illegal = ONE_OF(r, 0, 10, 100, 300);
+    k->stranger = ONE_OF(r, 0, 10, 200);
+    k->jump = ONE_OF(r, 0, 5, 30);
+    k->persistent = rng_below(r, 3) != 0;
+    k->durable = ONE_OF(r, 1000, 700, 300, 50);
+    k->crash = k->persistent ? ONE_OF(r, 0, 10, 40, 200) : 0;
+    k->pause = k->persistent ? ONE_OF(r, 0, 0, 50) : 0;
+    k->nomem = ONE_OF(r, 0, 0, 0, 20, 100);
+    k->limits = rng_below(r, 3) == 0;
+}
+
+void knobs_draw(struct knobs *k, struct rng *r, struct conf *conf, struct conf_listener *listener)
+{
+    *k = (struct knobs){0};
+    draw_traffic(k, r);
+    draw_trouble(k, r);
+    draw_conf(k, r, conf, listener);
+}

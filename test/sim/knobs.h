@@ -1,0 +1,42 @@
+/*
+ * What a seed decides about its world before it starts.
+ */
+#ifndef SIM_KNOBS_H
+#define SIM_KNOBS_H
+
+#include "base/rng.h"
+#include "conf/conf.h"
+
+enum split {
+    SPLIT_WHOLE, /* all that was sent arrives at once */
+    SPLIT_RANDOM,
+    SPLIT_BYTES /* a few bytes at a time */
+};
+
+struct knobs {
+    unsigned clients; /* that are active */
+    unsigned topics;  /* of the plain ones that are published to */
+    enum split split;
+    bool persistent;
+    bool limits; /* queue limits: messages may be dropped, and are counted */
+    bool share;
+    unsigned busy;       /* chance in 1000 that a client does something in a turn */
+    unsigned publish;    /* of 1000 actions: publish; the rest is shared by the others */
+    unsigned retain;     /* of 1000 publications */
+    unsigned big;        /* of 10,000 publications: larger than the broker's buffer */
+    unsigned burst;      /* of 1000 publications: hundreds of small ones at once */
+    unsigned many;       /* of 1000 publications: to one of the many retained topics */
+    unsigned slow;       /* of 1000 writes: short */
+    unsigned illegal;    /* of 10,000 actions */
+    unsigned stranger;   /* of 10,000 turns: a connection that never becomes a client */
+    unsigned jump;       /* of 1000 turns: the clock leaps by seconds */
+    unsigned durable;    /* of 1000: the disk gets on; 1000 = at once */
+    unsigned crash;      /* of 10,000 phases of turns */
+    unsigned nomem;      /* of 1000 turns: an allocation fails */
+    unsigned pause;      /* of 10,000 turns: storage is behind */
+    unsigned max_inflight;
+};
+
+void knobs_draw(struct knobs *k, struct rng *r, struct conf *conf, struct conf_listener *listener);
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * One message to everybody who is owed it, by asking every session.
+ */
+#include "sim.h"
+
+/* A subscription that still walks through the retained messages must bring this topic's, or need not any more. */
+static void cursors_note(struct sim *s, unsigned topic, uint8_t qos, bool owed)
+{
+    uint64_t bit = 1ull << (topic % 64);
+
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        for (uint32_t j = 0; j < s->clients[i].cursor_n; j++) {
+            struct cursor *u = &s->clients[i].cursors[j];
+            if (!owed)
+                u->owed[topic / 64] &= ~bit;
+            if (qos == 0 || u->qos == 0)
+                u->weak[topic / 64] |= bit;
+        }
+    }
+}
+
+static void retained_end(struct sim *s, uint32_t letter, uint32_t unless)
+{
+    if (letter && letter != unless)
+        s->letters.all[letter].retained_to = s->event;
+}
+
+static void retain(struct sim *s, uint32_t number, bool maybe)
+{
+    struct letter *l = &s->letters.all[number];
+    struct retained *r = &s->model.retained[l->topic];
+    uint32_t now = l->size ? number : 0;
+
+    if (now) {
+        l->retained_to = NEVER;
+        if (!l->retained_from)
+            l->retained_from = s->event;
+    }
+    cursors_note(s, l->topic, l->qos, now && !maybe);
+    if (maybe) {
+        r->other = now;
+        r->unsure = true;
+        return;
+    }
+    retained_end(s, r->letter, now);
+    retained_end(s, r->other, now);
+    *r = (struct retained){.letter = now};
+}
+
+/* May a queue limit drop it? Certainly not while everything that waits would still fit. */
+static bool may_drop(struct sim *s, const struct session *to, const struct letter *l)
+{
+    const struct conf_global *g = &s->conf[0].global;
+    uint32_t count;
+    uint64_t bytes;
+
+    if (!s->knobs.limits)
+        return false;
+    session_waiting(to, &s->facts, &s->letters, &s->names, &count, &bytes);
+    bytes += l->size + s->names.topic[l->topic].n;
+    return (g->max_queued_messages && count >= g->max_queued_messages) ||
+           (g->max_queued_bytes && bytes > g->max_queued_bytes);
+}
+
+static void add_row(struct sim *s, struct session *to, uint32_t number, uint8_t mask, bool may, uint32_t pick)
+{
+    bool drop = may_drop(s, to, &s->letters.all[number]);
+    struct row *r = session_add(to, &s->facts, number, mask);
+
+    r->turn = s->turn;
+    r->pick = pick;
+    if (may)
+        r->flags |= ROW_MAY;
+    if (drop)
+        r->flags |= ROW_DROP_OK;
+}
+
+static void add_quick(struct sim *s, struct cable *k, uint32_t number, bool may, uint32_t pick)
+{
+    k->quicks = vec_grow(k->quicks, &k->quick_cap, k->quick_n + 1, sizeof *k->quicks);
+    k->quicks[k->quick_n++] = (struct quick){
+        .letter = number,
+        .turn = s->turn,
+        .pick = pick,
+        .may = may || s->starved,
+    };
+}
+
+static void deliver_to(struct sim *s, unsigned client, uint32_t number, uint8_t mask, bool may, uint32_t pick)
+{
+    struct session *to = &s->model.sessions[client];
+    struct cable *k = cable_find(s, to->cable);
+
+    mask = mask_min(mask, s->letters.all[number].qos);
+    if (mask & SUB_ABSENT)
+        may = true;
+    mask &= 7;
+    if (mask == 1 && k)
+        add_quick(s, k, number, may, pick);
+    else if (mask == 1 && s->conf[0].global.queue_qos0_messages && !to->clean)
+        add_row(s, to, number, mask, may, pick);
+    else if (mask == 1)
+        s->facts.picks[pick].excused = true;
+    else if (mask)
+        add_row(s, to, number, mask, may || (mask & 1), pick);
+}
+
+/*
+ * One of each group. Who also has a subscription of its own, or is in two groups, may get one copy for all or several:
+ * then nothing is promised by the group, and `wider` tells at which other QoS the own copy may come.
+ */
+static void deliver_shared(struct sim *s, uint32_t number, bool maybe, uint8_t wider[CLIENTS])
+{
+    unsigned topic = s->letters.all[number].topic;
+    uint8_t groups[CLIENTS] = {0};
+
+    for (unsigned f = 0; f < FILTERS; f++) {
+        for (unsigned i = 0; i < CLIENTS && s->names.shared[f] && s->names.match[f][topic]; i++)
+            groups[i] = (uint8_t)(groups[i] + (s->model.sessions[i].sub[f] != 0));
+    }
+    for (unsigned f = 0; f < FILTERS; f++) {
+        if (!s->names.shared[f] || !s->names.match[f][topic])
+            continue;
+        uint32_t pick = facts_pick(&s->facts);
+        for (unsigned i = 0; i < CLIENTS; i++) {
+            struct session *to = &s->model.sessions[i];
+            if (!to->sub[f])
+                continue;
+            uint8_t own = session_match(to, &s->names, topic);
+            if (maybe || to->unsure || (to->sub[f] & SUB_ABSENT) || own != SUB_ABSENT || groups[i] > 1)
+                s->facts.picks[pick].excused = true;
+            deliver_to(s, i, number, to->sub[f], maybe, pick);
+            wider[i] |= to->sub[f];
+        }
+    }
+}
+
+void deliver(struct sim *s, uint32_t number, bool maybe)
+{
+    const struct letter *l = &s->letters.all[number];
+    uint32_t limit = s->conf[0].global.message_size_limit;
+    uint8_t wider[CLIENTS] = {0};
+
+    if (limit && l->size > limit)
+        return;
+    if (l->retain)
+        retain(s, number, maybe);
+    deliver_shared(s, number, maybe, wider);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        const struct session *to = &s->model.sessions[i];
+        uint8_t mask = to->exists ? session_match(to, &s->names, l->topic) : SUB_ABSENT;
+        if (mask != SUB_ABSENT)
+            deliver_to(s, i, number, wider[i] ? (mask | mask_max(mask, wider[i])) : mask, maybe, 0);
+    }
+}

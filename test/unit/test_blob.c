@@ -1,0 +1,57 @@
+/*
+ * Counted bytes live as long as somebody holds them.
+ */
+#include "base/blob.h"
+
+#include "unit.h"
+
+#include <string.h>
+
+struct thing {
+    struct blob blob;
+    char bytes[];
+};
+
+static void the_last_reference_frees(void **state)
+{
+    size_t used = mem_used();
+    struct thing *t = (struct thing *)(void *)blob_new(sizeof(*t) + 100);
+
+    (void)state;
+    assert_non_null(t);
+    assert_int_equal(t->blob.refs, 1);
+    assert_int_equal(t->blob.size, sizeof(*t) + 100);
+    memset(t->bytes, 'x', 100);
+    assert_ptr_equal(blob_ref(&t->blob), &t->blob);
+    blob_unref(&t->blob);
+    assert_int_equal(t->bytes[99], 'x');
+    assert_int_equal(t->blob.refs, 1);
+    blob_unref(&t->blob);
+    assert_int_equal(mem_used(), used);
+    blob_unref(NULL);
+}
+
+static void without_memory_there_is_none(void **state)
+{
+    (void)state;
+    unit_needs_tracking();
+    mem_fail_after(0, 0);
+    assert_null(blob_new(100));
+}
+
+static void sizes_beyond_4_gib_are_refused(void **state)
+{
+    (void)state;
+    assert_null(blob_new((size_t)UINT32_MAX + 1));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_TEST(the_last_reference_frees),
+        UNIT_TEST(without_memory_there_is_none),
+        UNIT_TEST(sizes_beyond_4_gib_are_refused),
+    };
+
+    return cmocka_run_group_tests_name("blob", tests, NULL, NULL);
+}

@@ -1,0 +1,374 @@
+/*
+ * Lines as people write them, and what is said about the wrong ones.
+ */
+#include "conf/parse.h"
+
+#include "conf_helper.h"
+
+#include <stdlib.h>
+
+static void comments_and_blanks(void **state)
+{
+    struct conf *c = loaded("# a comment\n"
+                            "\n"
+                            " \t \n"
+                            "#max_queued_messages x\n"
+                            "max_queued_messages 5\n"
+                            "#");
+
+    (void)state;
+    assert_int_equal(c->global.max_queued_messages, 5);
+    assert_int_equal(captured.warnings, 0);
+    conf_free(c);
+}
+
+static void a_comment_begins_in_the_first_column(void **state)
+{
+    (void)state;
+    assert_refused(
+        " # indented\n", 1,
+        "Error: Unknown configuration variable '#' (m.conf:1): a comment begins with # as "
+        "the first character of its line.\n");
+}
+
+static void comments_behind_a_listener(void **state)
+{
+    struct conf *c =
+        loaded("allow_anonymous true\nlistener 18830 #all\nlistener 18831 ::1 # one\n");
+
+    (void)state;
+    assert_int_equal(c->listener_count, 2);
+    assert_null(c->listeners[0].address);
+    assert_string_equal(c->listeners[1].address, "::1");
+    conf_free(c);
+}
+
+static void line_ends_tabs_and_trailing_blanks(void **state)
+{
+    struct conf *c = loaded("\xEF\xBB\xBF"
+                            "max_queued_messages\t5\r\n"
+                            "  max_keepalive   60 \t \r\n"
+                            "\r\n"
+                            "# comment\r\n"
+                            "\tlog_dest file /tmp/a b \r\n"
+                            "auto_id_prefix  x-y ");
+
+    (void)state;
+    assert_int_equal(c->global.max_queued_messages, 5);
+    assert_int_equal(c->global.max_keepalive, 60);
+    assert_string_equal(c->global.log_file, "/tmp/a b");
+    assert_string_equal(c->global.auto_id_prefix, "x-y");
+    assert_int_equal(captured.errors + captured.warnings, 0);
+    conf_free(c);
+}
+
+static void a_byte_order_mark_before_a_comment(void **state)
+{
+    (void)state;
+    conf_free(loaded("\xEF\xBB\xBF# comment\n"));
+    conf_free(loaded("\xEF\xBB\xBF"));
+}
+
+static void utf16_is_one_error(void **state)
+{
+    struct conf_args args = {.file = "m.conf"};
+    struct conf *c;
+
+    (void)state;
+    assert_int_equal(load_args(&args, STR("\xFF\xFEp\0o\0r\0t\0\n\0"), &c), ERR_INVAL);
+    assert_logged("Error: UTF-16 (m.conf): expected a file in UTF-8.\n");
+    assert_int_equal(captured.errors, 1);
+}
+
+static void nul_bytes_are_errors(void **state)
+{
+    struct conf_args args = {.file = "m.conf"};
+    struct conf *c;
+
+    (void)state;
+    assert_int_equal(load_args(&args, STR("max_qos 1\0\nmax_keepalive 1\n\0# \n#\0"), &c),
+                     ERR_INVAL);
+    assert_logged("Error: NUL byte (m.conf:1): expected text.\n");
+    assert_logged("Error: NUL byte (m.conf:3): expected text.\n");
+    assert_logged("Error: NUL byte (m.conf:4): expected text.\n");
+    assert_int_equal(captured.errors, 3);
+}
+
+static void lines_of_a_megabyte(void **state)
+{
+    const size_t n = 1 << 20;
+    char *text = malloc(n + 32);
+    struct conf_args args = {.file = "m.conf"};
+    struct conf *c;
+
+    (void)state;
+    assert_non_null(text);
+    memset(text, 'x', n + 32);
+    text[0] = '#';
+    memcpy(text + n, "\nmax_keepalive 7", 16);
+    assert_int_equal(load_args(&args, str_of(text, n + 16), &c), ERR_OK);
+    assert_int_equal(c->global.max_keepalive, 7);
+    conf_free(c);
+    text[0] = 'x';
+    assert_int_equal(load_args(&args, str_of(text, n), &c), ERR_INVAL);
+    assert_logged("...' (m.conf:1): mosquitto.conf(5) lists all that are known.\n");
+    memcpy(text, "auto_id_prefix ", 15);
+    assert_int_equal(load_args(&args, str_of(text, n), &c), ERR_INVAL);
+    assert_logged("...' (m.conf:1): expected 1 to 50 bytes of UTF-8");
+    free(text);
+}
+
+static void a_wrong_value_says_what_would_be_right(void **state)
+{
+    (void)state;
+    assert_refused("\nmax_qos 3\n", 1,
+                   "Error: max_qos '3' (m.conf:2): expected a number from 0 to 2.\n");
+    assert_refused("maximum_qos x", 1,
+                   "Error: maximum_qos 'x' (m.conf:1): expected a number from 0 to 2.\n");
+    assert_refused("allow_anonymous yes", 1,
+                   "Error: allow_anonymous 'yes' (m.conf:1): expected true or false.\n");
+    assert_refused("max_keepalive\n", 1,
+                   "Error: max_keepalive without a value (m.conf:1): expected a number of seconds "
+                   "from 0 to 65535.\n");
+    assert_refused("log_dest printer", 1,
+                   "expected one of 'stderr' 'stdout' 'file PATH' 'none'.\n");
+    assert_refused("listener 1883 a b", 1,
+                   "Error: listener '1883 a b' (m.conf:1): expected a port from 1 to 65535 and, if "
+                   "not all, an address.\n");
+    assert_refused("max_qos \x1b[2J\xff", 1, "Error: max_qos '\\x1b[2J\\xff' (m.conf:1)");
+}
+
+static void an_unknown_name_says_the_nearest(void **state)
+{
+    (void)state;
+    assert_refused("foo", 1, "Error: Unknown configuration variable 'foo' (m.conf:1): ");
+    assert_refused(
+        "max_conections 5", 1,
+        "Error: Unknown configuration variable 'max_conections' (m.conf:1): did you mean "
+        "'max_connections'?\n");
+    assert_refused("zzzzzzzz 5", 1, "mosquitto.conf(5) lists all that are known.\n");
+}
+
+/* It may be a password. */
+static void an_unknown_name_hides_its_value(void **state)
+{
+    struct conf *c;
+
+    (void)state;
+    assert_int_equal(load("remote_pasword hunter2\nremote_password hunter2\nplugin hunter2\n", &c),
+                     ERR_INVAL);
+    assert_int_equal(captured.errors, 3);
+    assert_not_logged("hunter2");
+}
+
+static void all_wrong_lines_are_reported(void **state)
+{
+    struct conf *c;
+
+    (void)state;
+    assert_int_equal(load("max_qos 3\n"
+                          "foo 1\n"
+                          "listener x\n"
+                          "max_keepalive 1\n"
+                          "allow_anonymous maybe\n"
+                          "password_file /etc/passwd\n"
+                          "bar",
+                          &c),
+                     ERR_INVAL);
+    assert_int_equal(captured.errors, 6);
+    assert_logged("(m.conf:1)");
+    assert_logged("(m.conf:2)");
+    assert_logged("(m.conf:3)");
+    assert_logged("(m.conf:5)");
+    assert_logged("(m.conf:6)");
+    assert_logged("(m.conf:7)");
+    assert_not_logged("(m.conf:4)");
+}
+
+static void texts_may_come_once(void **state)
+{
+    (void)state;
+    assert_refused(
+        "auto_id_prefix a\nauto_id_prefix b\n", 1,
+        "Error: auto_id_prefix 'b' (m.conf:2): expected it once, but line 1 has it too.\n");
+    assert_refused(
+        "bind_address ::1\nlistener 18830\nbind_address ::1\n", 1,
+        "Error: bind_address '::1' (m.conf:3): expected it once, but line 1 has it too.\n");
+    assert_refused("log_dest file /a\nlog_dest file /b\n", 1,
+                   "Error: log_dest 'file /b' (m.conf:2): expected one path only");
+}
+
+static void the_later_number_counts(void **state)
+{
+    struct conf *c = loaded("max_keepalive 1\nmax_keepalive 2\n");
+
+    (void)state;
+    assert_int_equal(c->global.max_keepalive, 2);
+    assert_logged("Warning: max_keepalive '2' (m.conf:2): line 1 has it too; this one counts.\n");
+    conf_free(c);
+}
+
+static void options_of_each_listener(void **state)
+{
+    struct conf *c = loaded("allow_anonymous true\n"
+                            "listener 18830\n"
+                            "max_connections 3\n"
+                            "max_qos 1\n"
+                            "listener 18831\n"
+                            "max_connections 4\n");
+
+    (void)state;
+    assert_int_equal(c->listener_count, 2);
+    assert_int_equal(c->listeners[0].max_connections, 3);
+    assert_int_equal(c->listeners[0].max_qos, 1);
+    assert_int_equal(c->listeners[1].max_connections, 4);
+    assert_int_equal(c->listeners[1].max_qos, 2);
+    assert_int_equal(captured.warnings, 0);
+    conf_free(c);
+}
+
+static void words_of_several_lines_add_up(void **state)
+{
+    struct conf *c = loaded("log_type debug\nlog_type error\nlog_dest stdout\nlog_dest file /x\n");
+
+    (void)state;
+    assert_int_equal(c->global.log_type, LOG_LEVEL_DEBUG | LOG_LEVEL_ERROR);
+    assert_int_equal(c->global.log_dest, CONF_LOG_STDOUT | CONF_LOG_FILE);
+    assert_int_equal(captured.warnings, 0);
+    conf_free(c);
+}
+
+/* The default stays, also for the first line that does count. */
+static void a_word_of_a_later_release_warns(void **state)
+{
+    struct conf *c = loaded("log_dest syslog\n");
+
+    (void)state;
+    assert_logged(
+        "Warning: log_dest 'syslog' (m.conf:1): not available in this release; the line is "
+        "ignored.\n");
+    assert_int_equal(c->global.log_dest, CONF_LOG_STDERR);
+    conf_free(c);
+    c = loaded("log_dest syslog\nlog_dest stdout\nlog_dest topic\n");
+    assert_int_equal(c->global.log_dest, CONF_LOG_STDOUT);
+    assert_int_equal(captured.warnings, 2);
+    conf_free(c);
+}
+
+static void what_protects_refuses_to_start(void **state)
+{
+    static const char *const lines[] = {
+        "password_file /a",    "acl_file /a",    "certfile /a",
+        "cafile /a",           "keyfile /a",     "require_certificate true",
+        "psk_file /a",         "include_dir /a", "per_listener_settings true",
+        "protocol websockets", "auth_opt_x y",
+    };
+    char expected[200];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        size_t n = strncmp(lines[i], "auth_opt_", 9) == 0 ? 9 : strcspn(lines[i], " ");
+        snprintf(expected, sizeof(expected),
+                 "Error: %.*s (m.conf:1): not available in this release, refusing to start without "
+                 "it.\n",
+                 (int)n, lines[i]);
+        assert_refused(lines[i], 1, expected);
+    }
+}
+
+static void what_asks_for_nothing_passes(void **state)
+{
+    (void)state;
+    conf_free(loaded("persistence false\nrequire_certificate false\nper_listener_settings 0\n"
+                     "protocol mqtt\nupgrade_outgoing_qos false\n"));
+    assert_int_equal(captured.warnings + captured.errors, 0);
+}
+
+static void persistence_warns(void **state)
+{
+    (void)state;
+    conf_free(loaded("retained_persistence true\n"));
+    assert_logged("Warning: persistence (m.conf:1): not available in this release: sessions and "
+                  "messages are kept in memory only; the line is ignored.\n");
+}
+
+static void memory_limit_needs_its_build(void **state)
+{
+    struct conf *c = loaded("memory_limit 1000000\n");
+    bool built = feature_built(FEATURE_MEMORY_TRACKING);
+
+    (void)state;
+    assert_int_equal(c->global.memory_limit, built ? 1000000 : 0);
+    assert_int_equal(captured.warnings, built ? 0 : 1);
+    if (!built)
+        assert_logged("needs a build with WITH_MEMORY_TRACKING=yes; the line is ignored.\n");
+    conf_free(c);
+}
+
+static void a_bridge_is_one_warning(void **state)
+{
+    struct conf *c = loaded("connection north\n"
+                            "address 192.0.2.1\n"
+                            "topic # both 2\n"
+                            "max_keepalive 9\n"
+                            "remote_password secret\n");
+
+    (void)state;
+    assert_logged("Warning: connection 'north' (m.conf:1): bridges are not available");
+    assert_int_equal(captured.warnings, 1);
+    assert_int_equal(c->global.max_keepalive, 9);
+    assert_true(c->local_only);
+    conf_free(c);
+}
+
+static void a_bridge_option_without_a_bridge(void **state)
+{
+    (void)state;
+    assert_refused("topic # both\n", 1,
+                   "Error: topic (m.conf:1): belongs to a bridge, but no 'connection' line came "
+                   "before it.\n");
+    assert_refused("connection a\nlistener 18830\nallow_anonymous true\naddress b\n", 1,
+                   "Error: address (m.conf:4)");
+}
+
+static void old_names_of_the_default_listener(void **state)
+{
+    struct conf *c = loaded("allow_anonymous true\nport 18830\n");
+
+    (void)state;
+    assert_logged("Warning: port '18830' (m.conf:2): deprecated, but obeyed; today's way is "
+                  "'listener'.\n");
+    conf_free(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_TEST(comments_and_blanks),
+        UNIT_TEST(a_comment_begins_in_the_first_column),
+        UNIT_TEST(comments_behind_a_listener),
+        UNIT_TEST(line_ends_tabs_and_trailing_blanks),
+        UNIT_TEST(a_byte_order_mark_before_a_comment),
+        UNIT_TEST(utf16_is_one_error),
+        UNIT_TEST(nul_bytes_are_errors),
+        UNIT_TEST(lines_of_a_megabyte),
+        UNIT_TEST(a_wrong_value_says_what_would_be_right),
+        UNIT_TEST(an_unknown_name_says_the_nearest),
+        UNIT_TEST(an_unknown_name_hides_its_value),
+        UNIT_TEST(all_wrong_lines_are_reported),
+        UNIT_TEST(texts_may_come_once),
+        UNIT_TEST(the_later_number_counts),
+        UNIT_TEST(options_of_each_listener),
+        UNIT_TEST(words_of_several_lines_add_up),
+        UNIT_TEST(a_word_of_a_later_release_warns),
+        UNIT_TEST(what_protects_refuses_to_start),
+        UNIT_TEST(what_asks_for_nothing_passes),
+        UNIT_TEST(persistence_warns),
+        UNIT_TEST(memory_limit_needs_its_build),
+        UNIT_TEST(a_bridge_is_one_warning),
+        UNIT_TEST(a_bridge_option_without_a_bridge),
+        UNIT_TEST(old_names_of_the_default_listener),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,231 @@
+/*
+ * Sockets as transports, against real ones on the loopback.
+ */
+#include "net/tcp.h"
+
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A listening socket, both ends of one connection, and the transport over the accepted end. */
+struct pair {
+    int listener;
+    int peer;
+    struct tcp tcp;
+};
+
+static void wait_for(int fd, short events)
+{
+    struct pollfd p = {.fd = fd, .events = events};
+    assert_int_equal(poll(&p, 1, 5000), 1);
+}
+
+static int listen_on_loopback(struct sockaddr_in *address)
+{
+    *address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = -1;
+    assert_ok(tcp_listen((struct sockaddr *)address, sizeof(*address), &fd));
+    socklen_t length = sizeof(*address);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)address, &length), 0);
+    return fd;
+}
+
+static void open_pair(struct pair *p, bool nodelay)
+{
+    struct sockaddr_in address;
+    p->listener = listen_on_loopback(&address);
+    tcp_listen_nodelay(p->listener, nodelay);
+    p->peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(p->peer, (struct sockaddr *)&address, sizeof(address)), 0);
+    wait_for(p->listener, POLLIN);
+    struct sockaddr_storage from;
+    int fd = tcp_accept(p->listener, &from);
+    assert_true(fd >= 0);
+    assert_int_equal(from.ss_family, AF_INET);
+    tcp_init(&p->tcp, fd);
+}
+
+static void close_pair(struct pair *p)
+{
+    if (p->tcp.fd >= 0)
+        transport_close(&p->tcp.base);
+    if (p->peer >= 0)
+        (void)close(p->peer);
+    (void)close(p->listener);
+}
+
+static ssize_t read_some(struct pair *p, char *out, size_t cap)
+{
+    wait_for(p->tcp.fd, POLLIN);
+    return transport_read(&p->tcp.base, out, cap);
+}
+
+static void accepted_sockets_are_ready_for_a_loop(void **state)
+{
+    (void)state;
+    struct pair p;
+    open_pair(&p, true);
+    assert_true(fcntl(p.tcp.fd, F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(p.tcp.fd, F_GETFD) & FD_CLOEXEC);
+    int nodelay = 0;
+    socklen_t length = sizeof(nodelay);
+    assert_int_equal(getsockopt(p.tcp.fd, IPPROTO_TCP, TCP_NODELAY, &nodelay, &length), 0);
+    assert_int_not_equal(nodelay, 0);
+    struct sockaddr_storage from;
+    assert_int_equal(tcp_accept(p.listener, &from), -EAGAIN);
+    close_pair(&p);
+}
+
+static void nagle_stays_when_it_is_wanted(void **state)
+{
+    (void)state;
+    struct pair p;
+    open_pair(&p, false);
+    int nodelay = 1;
+    socklen_t length = sizeof(nodelay);
+    assert_int_equal(getsockopt(p.tcp.fd, IPPROTO_TCP, TCP_NODELAY, &nodelay, &length), 0);
+    assert_int_equal(nodelay, 0);
+    close_pair(&p);
+}
+
+static void bytes_travel_both_ways(void **state)
+{
+    (void)state;
+    struct pair p;
+    char got[64];
+    open_pair(&p, true);
+    assert_int_equal(transport_step(&p.tcp.base), ERR_OK);
+    assert_int_equal(transport_wants(&p.tcp.base), TRANSPORT_WANTS_NOTHING);
+    assert_int_equal(transport_read(&p.tcp.base, got, sizeof(got)), -EAGAIN);
+    assert_int_equal(send(p.peer, "ping", 4, 0), 4);
+    assert_int_equal(read_some(&p, got, sizeof(got)), 4);
+    assert_memory_equal(got, "ping", 4);
+
+    char a[] = "one ", b[] = "two", c[] = " three";
+    struct iovec iov[] = {{a, 4}, {b, 3}, {c, 6}};
+    assert_int_equal(transport_writev(&p.tcp.base, iov, 3), 13);
+    assert_int_equal(transport_writev(&p.tcp.base, iov, 1), 4);
+    assert_int_equal(recv(p.peer, got, 17, MSG_WAITALL), 17);
+    assert_memory_equal(got, "one two threeone ", 17);
+    close_pair(&p);
+}
+
+static void the_end_of_the_stream_is_zero(void **state)
+{
+    (void)state;
+    struct pair p;
+    char got[8];
+    open_pair(&p, true);
+    assert_int_equal(send(p.peer, "last", 4, 0), 4);
+    assert_int_equal(shutdown(p.peer, SHUT_WR), 0);
+    assert_int_equal(read_some(&p, got, sizeof(got)), 4);
+    assert_int_equal(read_some(&p, got, sizeof(got)), 0);
+    /* The other direction still works. */
+    struct iovec iov = {(char[]){"bye"}, 3};
+    assert_int_equal(transport_writev(&p.tcp.base, &iov, 1), 3);
+    transport_finish(&p.tcp.base);
+    assert_int_equal(recv(p.peer, got, sizeof(got), MSG_WAITALL), 3);
+    close_pair(&p);
+}
+
+static void a_reset_is_an_error_and_no_signal(void **state)
+{
+    (void)state;
+    struct pair p;
+    char got[8];
+    open_pair(&p, true);
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    assert_int_equal(setsockopt(p.peer, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+    (void)close(p.peer);
+    p.peer = -1;
+    assert_int_equal(read_some(&p, got, sizeof(got)), -ECONNRESET);
+    assert_int_equal(tcp_error(&p.tcp), 0);
+    /* SIGPIPE has its default action here: raised, it would end this program. */
+    (void)signal(SIGPIPE, SIG_DFL);
+    struct iovec iov[] = {{got, 1}, {got, 1}};
+    assert_int_equal(transport_writev(&p.tcp.base, iov, 1), -EPIPE);
+    assert_int_equal(transport_writev(&p.tcp.base, iov, 2), -EPIPE);
+    close_pair(&p);
+}
+
+static void a_full_socket_takes_a_part_and_then_nothing(void **state)
+{
+    (void)state;
+    struct pair p;
+    static char block[1 << 20];
+    struct iovec iov = {block, sizeof(block)};
+    open_pair(&p, true);
+    ssize_t n;
+    bool some = false;
+    while ((n = transport_writev(&p.tcp.base, &iov, 1)) > 0)
+        some = true;
+    assert_true(some);
+    assert_int_equal(n, -EAGAIN);
+    close_pair(&p);
+}
+
+static void discarding_leaves_nothing_to_read(void **state)
+{
+    (void)state;
+    struct pair p;
+    char got[8];
+    open_pair(&p, true);
+    assert_int_equal(tcp_discard(&p.tcp), -EAGAIN);
+    assert_int_equal(send(p.peer, "unwanted", 8, 0), 8);
+    wait_for(p.tcp.fd, POLLIN);
+    assert_int_equal(tcp_discard(&p.tcp), 8);
+    assert_int_equal(transport_read(&p.tcp.base, got, sizeof(got)), -EAGAIN);
+    (void)close(p.peer);
+    p.peer = -1;
+    wait_for(p.tcp.fd, POLLIN);
+    assert_int_equal(tcp_discard(&p.tcp), 0);
+    close_pair(&p);
+}
+
+static void one_address_has_one_listener(void **state)
+{
+    (void)state;
+    struct sockaddr_in address;
+    int first = listen_on_loopback(&address);
+    int second = -1;
+    assert_err(tcp_listen((struct sockaddr *)&address, sizeof(address), &second), ERR_SYSTEM);
+    assert_int_equal(errno, EADDRINUSE);
+    assert_int_equal(second, -1);
+    (void)close(first);
+    /* And a port is free for the next one at once. */
+    assert_ok(tcp_listen((struct sockaddr *)&address, sizeof(address), &second));
+    (void)close(second);
+}
+
+static void a_family_that_does_not_exist_is_unsupported(void **state)
+{
+    (void)state;
+    struct sockaddr none = {.sa_family = AF_MAX};
+    int fd = -1;
+    assert_err(tcp_listen(&none, sizeof(none), &fd), ERR_UNSUPPORTED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_TEST(accepted_sockets_are_ready_for_a_loop),
+        UNIT_TEST(nagle_stays_when_it_is_wanted),
+        UNIT_TEST(bytes_travel_both_ways),
+        UNIT_TEST(the_end_of_the_stream_is_zero),
+        UNIT_TEST(a_reset_is_an_error_and_no_signal),
+        UNIT_TEST(a_full_socket_takes_a_part_and_then_nothing),
+        UNIT_TEST(discarding_leaves_nothing_to_read),
+        UNIT_TEST(one_address_has_one_listener),
+        UNIT_TEST(a_family_that_does_not_exist_is_unsupported),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

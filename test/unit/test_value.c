@@ -1,0 +1,335 @@
+/*
+ * Types of values: what is accepted, what is stored, what a message would ask for; defaults,
+ * copies, release.
+ */
+#include "conf/value.h"
+
+#include "base/mem.h"
+#include "conf_helper.h"
+
+struct fixture {
+    struct conf_global global;
+    struct conf_listener listener;
+};
+
+static int setup(void **state)
+{
+    static struct fixture f;
+
+    (void)unit_begin(state);
+    memset(&f, 0, sizeof(f));
+    assert_int_equal(value_defaults(&f.global, false), ERR_OK);
+    assert_int_equal(value_defaults(&f.listener, true), ERR_OK);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    value_free(&f->global, false);
+    value_free(&f->listener, true);
+    assert_null(f->global.auto_id_prefix);
+    assert_null(f->global.log_file);
+    return unit_end(state);
+}
+
+static enum err set_again(struct fixture *f, const char *name, const char *value, bool first)
+{
+    const struct option *opt = option_find(str_c(name));
+    void *base = option_in_listener(opt) ? (void *)&f->listener : (void *)&f->global;
+
+    return value_set(opt, base, str_c(value), first);
+}
+
+static enum err set(struct fixture *f, const char *name, const char *value)
+{
+    return set_again(f, name, value, true);
+}
+
+static void defaults_are_those_of_the_manual(void **state)
+{
+    const struct fixture *f = *state;
+
+    assert_false(f->global.allow_anonymous);
+    assert_true(f->global.allow_zero_length_clientid);
+    assert_string_equal(f->global.auto_id_prefix, "auto-");
+    assert_true(f->global.connection_messages);
+    assert_true(f->global.log_timestamp);
+    assert_int_equal(f->global.log_dest, CONF_LOG_STDERR);
+    assert_int_equal(f->global.log_type, LOG_LEVEL_DEFAULT);
+    assert_null(f->global.log_file);
+    assert_int_equal(f->global.max_inflight_messages, 20);
+    assert_int_equal(f->global.max_inflight_bytes, 0);
+    assert_int_equal(f->global.max_queued_messages, 1000);
+    assert_int_equal(f->global.max_queued_bytes, 0);
+    assert_int_equal(f->global.max_packet_size, 2000000);
+    assert_int_equal(f->global.message_size_limit, 0);
+    assert_int_equal(f->global.memory_limit, 0);
+    assert_int_equal(f->global.max_keepalive, 0);
+    assert_false(f->global.queue_qos0_messages);
+    assert_true(f->global.retain_available);
+    assert_true(f->global.set_tcp_nodelay);
+    assert_int_equal(f->listener.port, 1883);
+    assert_null(f->listener.address);
+    assert_int_equal(f->listener.max_connections, -1);
+    assert_int_equal(f->listener.max_qos, 2);
+}
+
+static void bools(void **state)
+{
+    static const struct {
+        const char *text;
+        enum err e;
+        bool value;
+    } cases[] = {
+        {"true", ERR_OK, true},       {"1", ERR_OK, true},
+        {"false", ERR_OK, false},     {"0", ERR_OK, false},
+        {"true # yes", ERR_OK, true}, {"TRUE", ERR_INVAL, false},
+        {"yes", ERR_INVAL, false},    {"01", ERR_INVAL, false},
+        {"", ERR_INVAL, false},       {"true false", ERR_INVAL, false},
+        {"truex", ERR_INVAL, false},  {"# true", ERR_INVAL, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        bool value = !cases[i].value;
+        assert_int_equal(value_bool(str_c(cases[i].text), &value), cases[i].e);
+        assert_int_equal(value, cases[i].e ? !cases[i].value : cases[i].value);
+    }
+}
+
+static void numbers(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(set(f, "max_inflight_messages", "0x10"), ERR_OK);
+    assert_int_equal(f->global.max_inflight_messages, 16);
+    assert_int_equal(set(f, "max_inflight_messages", "010"), ERR_OK);
+    assert_int_equal(f->global.max_inflight_messages, 8);
+    assert_int_equal(set(f, "max_inflight_messages", "65535"), ERR_OK);
+    assert_int_equal(f->global.max_inflight_messages, 65535);
+    assert_int_equal(set(f, "max_inflight_messages", "+7\t# strict"), ERR_OK);
+    assert_int_equal(f->global.max_inflight_messages, 7);
+    assert_int_equal(set(f, "max_inflight_messages", "65536"), ERR_INVAL);
+    assert_int_equal(set(f, "max_inflight_messages", "-1"), ERR_INVAL);
+    assert_int_equal(set(f, "max_inflight_messages", "12x"), ERR_INVAL);
+    assert_int_equal(set(f, "max_inflight_messages", "1 2"), ERR_INVAL);
+    assert_int_equal(set(f, "max_inflight_messages", "99999999999999999999"), ERR_INVAL);
+    assert_int_equal(set(f, "max_inflight_messages", ""), ERR_INVAL);
+    assert_int_equal(set(f, "max_inflight_messages", "# 5"), ERR_INVAL);
+    assert_int_equal(f->global.max_inflight_messages, 7);
+}
+
+static void numbers_of_every_size(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(set(f, "max_qos", "0"), ERR_OK);
+    assert_int_equal(f->listener.max_qos, 0);
+    assert_int_equal(set(f, "max_qos", "3"), ERR_INVAL);
+    assert_int_equal(set(f, "port", "65535"), ERR_OK);
+    assert_int_equal(f->listener.port, 65535);
+    assert_int_equal(set(f, "port", "0"), ERR_INVAL);
+    assert_int_equal(set(f, "max_connections", "5"), ERR_OK);
+    assert_int_equal(f->listener.max_connections, 5);
+    assert_int_equal(set(f, "max_connections", "-1"), ERR_OK);
+    assert_int_equal(f->listener.max_connections, -1);
+    assert_int_equal(set(f, "max_connections", "-2"), ERR_INVAL);
+    assert_int_equal(set(f, "memory_limit", "9223372036854775807"), ERR_OK);
+    assert_true(f->global.memory_limit == (uint64_t)INT64_MAX);
+    assert_int_equal(set(f, "max_queued_messages", "4294967295"), ERR_OK);
+    assert_true(f->global.max_queued_messages == UINT32_MAX);
+}
+
+static void zero_beside_a_range(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(set(f, "max_packet_size", "0"), ERR_OK);
+    assert_int_equal(f->global.max_packet_size, 0);
+    assert_int_equal(set(f, "max_packet_size", "20"), ERR_OK);
+    assert_int_equal(set(f, "max_packet_size", "19"), ERR_INVAL);
+    assert_int_equal(set(f, "message_size_limit", "268435455"), ERR_OK);
+    assert_int_equal(set(f, "message_size_limit", "268435456"), ERR_INVAL);
+}
+
+static void texts(void **state)
+{
+    struct fixture *f = *state;
+    char fifty[52];
+
+    memset(fifty, 'x', sizeof(fifty));
+    fifty[51] = '\0';
+    assert_int_equal(set(f, "auto_id_prefix", fifty), ERR_INVAL);
+    fifty[50] = '\0';
+    assert_int_equal(set(f, "auto_id_prefix", fifty), ERR_OK);
+    assert_string_equal(f->global.auto_id_prefix, fifty);
+    assert_int_equal(set(f, "auto_id_prefix", "a b # c"), ERR_OK);
+    assert_string_equal(f->global.auto_id_prefix, "a b # c");
+    assert_int_equal(set(f, "auto_id_prefix", "\xC3\xA4-"), ERR_OK);
+    assert_string_equal(f->global.auto_id_prefix, "\xC3\xA4-");
+    assert_int_equal(set(f, "auto_id_prefix", "\xC3"), ERR_INVAL);
+    assert_int_equal(set(f, "auto_id_prefix", "a\x01"), ERR_INVAL);
+    assert_int_equal(set(f, "auto_id_prefix", ""), ERR_INVAL);
+    assert_int_equal(set(f, "bind_address", "::1"), ERR_OK);
+    assert_string_equal(f->listener.address, "::1");
+    assert_int_equal(set(f, "bind_address", "a b"), ERR_INVAL);
+    assert_int_equal(set(f, "bind_address", "a\tb"), ERR_INVAL);
+    assert_string_equal(f->listener.address, "::1");
+}
+
+static void words_replace_the_default_then_add(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(set(f, "log_type", "debug"), ERR_OK);
+    assert_int_equal(f->global.log_type, LOG_LEVEL_DEBUG);
+    assert_int_equal(set_again(f, "log_type", "error # too", false), ERR_OK);
+    assert_int_equal(f->global.log_type, LOG_LEVEL_DEBUG | LOG_LEVEL_ERROR);
+    assert_int_equal(set_again(f, "log_type", "all", false), ERR_OK);
+    assert_int_equal(f->global.log_type, LOG_LEVEL_ALL);
+    assert_int_equal(set_again(f, "log_type", "none", false), ERR_OK);
+    assert_int_equal(f->global.log_type, 0);
+    assert_int_equal(set_again(f, "log_type", "websockets", false), ERR_OK);
+    assert_int_equal(f->global.log_type, 0);
+    assert_int_equal(set_again(f, "log_type", "Error", false), ERR_INVAL);
+    assert_int_equal(set_again(f, "log_type", "error warning", false), ERR_INVAL);
+    assert_int_equal(set_again(f, "log_type", "", false), ERR_INVAL);
+    assert_int_equal(f->global.log_type, 0);
+}
+
+static void log_destinations(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(set(f, "log_dest", "syslog"), ERR_UNSUPPORTED);
+    assert_int_equal(set(f, "log_dest", "topic"), ERR_UNSUPPORTED);
+    assert_int_equal(f->global.log_dest, CONF_LOG_STDERR);
+    assert_int_equal(set(f, "log_dest", "file"), ERR_INVAL);
+    assert_int_equal(set(f, "log_dest", "file   "), ERR_INVAL);
+    assert_int_equal(set(f, "log_dest", "stdout x"), ERR_INVAL);
+    assert_int_equal(f->global.log_dest, CONF_LOG_STDERR);
+    assert_int_equal(set(f, "log_dest", "file  /var/log/a b #1.log"), ERR_OK);
+    assert_int_equal(f->global.log_dest, CONF_LOG_FILE);
+    assert_string_equal(f->global.log_file, "/var/log/a b #1.log");
+    assert_int_equal(set_again(f, "log_dest", "file /tmp/b", false), ERR_EXISTS);
+    assert_string_equal(f->global.log_file, "/var/log/a b #1.log");
+    assert_int_equal(set_again(f, "log_dest", "stdout", false), ERR_OK);
+    assert_int_equal(f->global.log_dest, CONF_LOG_FILE | CONF_LOG_STDOUT);
+    assert_int_equal(set_again(f, "log_dest", "none", false), ERR_OK);
+    assert_int_equal(f->global.log_dest, 0);
+}
+
+static void listener_values(void **state)
+{
+    static const struct {
+        const char *text;
+        enum err e;
+        uint16_t port;
+        const char *address;
+    } cases[] = {
+        {"1883", ERR_OK, 1883, ""},
+        {"65535 ::1", ERR_OK, 65535, "::1"},
+        {"1 \t localhost", ERR_OK, 1, "localhost"},
+        {"1883 #comment", ERR_OK, 1883, ""},
+        {"1883 127.0.0.1 # a comment", ERR_OK, 1883, "127.0.0.1"},
+        {"", ERR_INVAL, 0, ""},
+        {"0", ERR_INVAL, 0, ""},
+        {"0 /run/socket", ERR_INVAL, 0, ""},
+        {"65536", ERR_INVAL, 0, ""},
+        {"-1", ERR_INVAL, 0, ""},
+        {"localhost 1883", ERR_INVAL, 0, ""},
+        {"1883x", ERR_INVAL, 0, ""},
+        {"1883 127.0.0.1 1884", ERR_INVAL, 0, ""},
+        {"1883 \xFF", ERR_INVAL, 0, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        uint16_t port = 0;
+        struct str address = {0};
+        assert_int_equal(value_listener(str_c(cases[i].text), &port, &address), cases[i].e);
+        if (cases[i].e)
+            continue;
+        assert_int_equal(port, cases[i].port);
+        assert_true(str_eq_c(address, cases[i].address));
+    }
+}
+
+static void expectations(void **state)
+{
+    static const char *const cases[][2] = {
+        {"allow_anonymous", "true or false"},
+        {"max_qos", "a number from 0 to 2"},
+        {"max_packet_size", "a number of bytes from 20 to 4294967295, or 0"},
+        {"memory_limit", "a number of bytes, 0 or more"},
+        {"auto_id_prefix", "1 to 50 bytes of UTF-8 text without control characters"},
+        {"bind_address", "1 to 255 bytes of UTF-8 text without control characters and blanks"},
+        {"log_dest", "one of 'stderr' 'stdout' 'file PATH' 'none'"},
+        {"listener", "a port from 1 to 65535 and, if not all, an address"},
+    };
+    char out[200];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        assert_string_equal(value_expected(option_find(str_c(cases[i][0])), out, sizeof(out)),
+                            cases[i][1]);
+    /* Cut, never overrun. */
+    for (size_t cap = 1; cap < 60; cap++)
+        assert_true(strlen(value_expected(option_find(STR("log_type")), out, cap)) < cap);
+}
+
+static void copies_own_their_texts(void **state)
+{
+    struct fixture *f = *state;
+    struct conf_global copy;
+
+    assert_int_equal(set(f, "log_dest", "file /tmp/x"), ERR_OK);
+    assert_int_equal(value_copy(&copy, &f->global, sizeof(copy), false), ERR_OK);
+    assert_string_equal(copy.auto_id_prefix, "auto-");
+    assert_string_equal(copy.log_file, "/tmp/x");
+    assert_ptr_not_equal(copy.auto_id_prefix, f->global.auto_id_prefix);
+    assert_ptr_not_equal(copy.log_file, f->global.log_file);
+    value_free(&copy, false);
+}
+
+static void no_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct conf_global other = {0};
+
+    unit_needs_tracking();
+    mem_fail_after(0, 1);
+    assert_int_equal(set(f, "auto_id_prefix", "new"), ERR_NOMEM);
+    assert_int_equal(set(f, "log_dest", "file /tmp/x"), ERR_NOMEM);
+    assert_int_equal(value_defaults(&other, false), ERR_NOMEM);
+    value_free(&other, false);
+    assert_int_equal(value_copy(&other, &f->global, sizeof(other), false), ERR_NOMEM);
+    value_free(&other, false);
+    mem_fail_never();
+    assert_string_equal(f->global.auto_id_prefix, "auto-");
+    assert_int_equal(f->global.log_dest, CONF_LOG_STDERR);
+    assert_null(f->global.log_file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(defaults_are_those_of_the_manual, setup, teardown),
+        cmocka_unit_test_setup_teardown(bools, setup, teardown),
+        cmocka_unit_test_setup_teardown(numbers, setup, teardown),
+        cmocka_unit_test_setup_teardown(numbers_of_every_size, setup, teardown),
+        cmocka_unit_test_setup_teardown(zero_beside_a_range, setup, teardown),
+        cmocka_unit_test_setup_teardown(texts, setup, teardown),
+        cmocka_unit_test_setup_teardown(words_replace_the_default_then_add, setup, teardown),
+        cmocka_unit_test_setup_teardown(log_destinations, setup, teardown),
+        cmocka_unit_test_setup_teardown(listener_values, setup, teardown),
+        cmocka_unit_test_setup_teardown(expectations, setup, teardown),
+        cmocka_unit_test_setup_teardown(copies_own_their_texts, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_memory, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
