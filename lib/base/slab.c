@@ -19,7 +19,7 @@
  * A page leaves room for malloc's own header, else aligned pages could only stand at every
  * other place.
  */
-#define PAGE_SIZE (PAGE_ALIGN - 2 * sizeof(size_t))
+#define PAGE_BYTES (PAGE_ALIGN - 2 * sizeof(size_t))
 #define ALIGN_MOST 64
 #define EMPTY_KEEP 2
 
@@ -55,8 +55,8 @@ static void list_remove(struct slab_page *page)
 
 static void page_free(struct slab_page *page)
 {
-    ASAN_UNPOISON(page, PAGE_SIZE);
-    mem_free(page, PAGE_SIZE);
+    ASAN_UNPOISON(page, PAGE_BYTES);
+    mem_free(page, PAGE_BYTES);
 }
 
 void slab_clear(struct slab *s)
@@ -90,11 +90,11 @@ static struct slab_page *page_get(struct slab *s)
         list_remove(page);
         s->empty_count--;
     } else {
-        page = mem_alloc_aligned(PAGE_SIZE, PAGE_ALIGN);
+        page = mem_alloc_aligned(PAGE_BYTES, PAGE_ALIGN);
         if (!page)
             return NULL;
         *page = (struct slab_page){.cut = first_cut(s->block)};
-        ASAN_POISON(page + 1, PAGE_SIZE - sizeof(*page));
+        ASAN_POISON(page + 1, PAGE_BYTES - sizeof(*page));
     }
     list_push(&s->partial, page);
     return page;
@@ -102,7 +102,7 @@ static struct slab_page *page_get(struct slab *s)
 
 static bool page_full(const struct slab *s, const struct slab_page *page)
 {
-    return !page->free && page->cut + s->block > PAGE_SIZE;
+    return !page->free && page->cut + s->block > PAGE_BYTES;
 }
 
 void *slab_alloc(struct slab *s)

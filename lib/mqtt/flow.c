@@ -59,8 +59,7 @@ struct flow {
     uint16_t in_cap;
 
     uint16_t last_id;
-    bool reserved;    /* a push has been promised room */
-    bool in_reserved; /* an id has been promised room */
+    bool reserved; /* a push has been promised room */
 };
 
 /* --- chunks --- */
@@ -609,7 +608,7 @@ static enum err in_resize(struct flow *f, uint16_t cap)
 static void in_to_array(struct flow *f)
 {
     uint32_t n = 0;
-    uint16_t cap = f->in_count > IN_INLINE ? IN_ARRAY_MAX : IN_INLINE;
+    uint16_t cap = f->in_count >= IN_INLINE ? IN_ARRAY_MAX : IN_INLINE;
     uint16_t *ids = f->in_inline;
 
     if (cap > IN_INLINE)
@@ -626,13 +625,9 @@ static void in_to_array(struct flow *f)
 
 enum err flow_in_reserve(struct flow *f)
 {
-    enum err e = ERR_OK;
-
-    if (!f->in_bits && f->in_count == f->in_cap)
-        e = f->in_cap < IN_ARRAY_MAX ? in_resize(f, (uint16_t)(f->in_cap * 4)) : in_to_bitmap(f);
-    if (e == ERR_OK)
-        f->in_reserved = true;
-    return e;
+    if (f->in_bits || f->in_count < f->in_cap)
+        return ERR_OK;
+    return f->in_cap < IN_ARRAY_MAX ? in_resize(f, (uint16_t)(f->in_cap * 4)) : in_to_bitmap(f);
 }
 
 static void in_insert(struct flow *f, uint16_t id)
@@ -647,8 +642,7 @@ static void in_insert(struct flow *f, uint16_t id)
 /* 4.3.3-2: receiver, "store packet identifier" */
 bool flow_in_add(struct flow *f, uint16_t id)
 {
-    assert(f->in_reserved && id);
-    f->in_reserved = false;
+    assert(id);
     if (flow_in_has(f, id))
         return false;
     if (f->in_bits)
@@ -667,11 +661,10 @@ bool flow_in_has(const struct flow *f, uint16_t id)
     return at < f->in_count && f->in_ids[at] == id;
 }
 
-/* Give memory back that so few ids do not need, unless it has been promised. */
+/* Give memory back that so few ids do not need. One more always has room: it may have been
+ * promised. */
 static void in_shrink(struct flow *f)
 {
-    if (f->in_reserved)
-        return;
     if (f->in_bits && f->in_count <= IN_ARRAY_BACK)
         in_to_array(f);
     else if (!f->in_bits && f->in_count == 0)

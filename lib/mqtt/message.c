@@ -17,8 +17,6 @@ struct message *message_new(struct str topic, struct str payload, enum qos qos)
     if (payload.n > PACKET_MAX)
         return NULL;
     size_t size = offsetof(struct message, data) + topic.n + payload.n;
-    if (size < sizeof(struct message))
-        size = sizeof(struct message);
     struct blob *blob = blob_new(size);
     if (!blob)
         return NULL;

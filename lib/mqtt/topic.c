@@ -6,8 +6,8 @@
  */
 #include "mqtt/topic.h"
 
-#define ONES 0x0101010101010101u
-#define LOWS 0x7F7F7F7F7F7F7F7Fu
+#include "mqtt/word.h"
+
 #define SHARE_PREFIX "$share/"
 
 /* '#' is 0x23 and '+' is 0x2B: without bit 3 they are the same. */
@@ -19,32 +19,22 @@ static inline bool byte_is_wild(char c)
     return ((uint8_t)c & WILD_MASK) == WILD_BYTE;
 }
 
-static inline bool word_has_wild(const char *p)
+static inline bool word_has_wild(uint64_t w)
 {
-    uint64_t w;
-
-    memcpy(&w, p, sizeof(w));
-    w = (w & ONES * WILD_MASK) ^ ONES * WILD_BYTE;
+    w = (w & WORD_ONES * WILD_MASK) ^ WORD_ONES * WILD_BYTE;
     /* a byte's high bit stays clear exactly if the byte is zero */
-    return (((w & LOWS) + LOWS) | w | LOWS) != UINT64_MAX;
+    return (((w & WORD_LOWS) + WORD_LOWS) | w | WORD_LOWS) != UINT64_MAX;
 }
 
 static bool has_wild(struct str s)
 {
-    size_t i = 0;
-
-    if (s.n >= 8) {
-        for (; i + 8 <= s.n; i += 8) {
-            if (UNLIKELY(word_has_wild(s.p + i)))
-                return true;
-        }
-        return word_has_wild(s.p + s.n - 8);
-    }
-    for (; i < s.n; i++) {
-        if (UNLIKELY(byte_is_wild(s.p[i])))
+    if (s.n < WORD_SIZE)
+        return s.n && word_has_wild(word_load_short(s.p, s.n));
+    for (size_t i = 0; i + WORD_SIZE <= s.n; i += WORD_SIZE) {
+        if (UNLIKELY(word_has_wild(word_load(s.p + i))))
             return true;
     }
-    return false;
+    return word_has_wild(word_load(s.p + s.n - WORD_SIZE));
 }
 
 /* More than TOPIC_LEVELS_MAX levels? A string that is shorter than that many separators cannot have

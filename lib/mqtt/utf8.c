@@ -6,29 +6,21 @@
  */
 #include "mqtt/utf8.h"
 
-#define ONES 0x0101010101010101u
-#define HIGHS 0x8080808080808080u
+#include "mqtt/word.h"
 
 /* Are these eight bytes all from 0x20 to 0x7E? */
 static inline bool word_is_plain(uint64_t w)
 {
-    uint64_t below = ~((w | HIGHS) - ONES * 0x20); /* high bit: the lower seven are < 0x20 */
-    uint64_t del = w + ONES;                       /* high bit: 0x7F, or not ASCII at all */
+    uint64_t below =
+        ~((w | WORD_HIGHS) - WORD_ONES * 0x20); /* high bit: the lower seven are < 0x20 */
+    uint64_t del = w + WORD_ONES;               /* high bit: 0x7F, or not ASCII at all */
 
-    return ((w | below | del) & HIGHS) == 0;
+    return ((w | below | del) & WORD_HIGHS) == 0;
 }
 
 static inline bool byte_is_plain(uint8_t c)
 {
     return c >= 0x20 && c < 0x7F;
-}
-
-static inline uint64_t load_word(const uint8_t *p)
-{
-    uint64_t w;
-
-    memcpy(&w, p, sizeof(w));
-    return w;
 }
 
 /* Length of the sequence that begins with this byte, 0 for none; C0, C1 and F5 up never begin one.
@@ -81,9 +73,9 @@ static size_t wide_char(const uint8_t *p, size_t n)
 static bool valid_slowly(const uint8_t *p, size_t n)
 {
     while (n > 0) {
-        if (n >= 8 && word_is_plain(load_word(p))) {
-            p += 8;
-            n -= 8;
+        if (n >= WORD_SIZE && word_is_plain(word_load(p))) {
+            p += WORD_SIZE;
+            n -= WORD_SIZE;
             continue;
         }
         size_t step = byte_is_plain(*p) ? 1 : wide_char(p, n);
@@ -101,13 +93,12 @@ bool utf8_valid(struct str s)
     const uint8_t *p = (const uint8_t *)s.p;
     size_t i = 0;
 
-    if (s.n < 8)
-        return s.n == 0 || valid_slowly(p, s.n);
-    while (i + 8 <= s.n) {
-        if (UNLIKELY(!word_is_plain(load_word(p + i))))
+    if (s.n < WORD_SIZE)
+        return s.n == 0 || LIKELY(word_is_plain(word_load_short(p, s.n))) || valid_slowly(p, s.n);
+    for (; i + WORD_SIZE <= s.n; i += WORD_SIZE) {
+        if (UNLIKELY(!word_is_plain(word_load(p + i))))
             return valid_slowly(p + i, s.n - i);
-        i += 8;
     }
     /* The rest once more with some bytes before it, which are plain: one test instead of seven. */
-    return word_is_plain(load_word(p + s.n - 8)) || valid_slowly(p + i, s.n - i);
+    return LIKELY(word_is_plain(word_load(p + s.n - WORD_SIZE))) || valid_slowly(p + i, s.n - i);
 }

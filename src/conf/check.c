@@ -84,7 +84,7 @@ enum err check_draft(struct draft *d, const struct conf_args *args)
     }
     if (args->verbose)
         g->log_type = LOG_LEVEL_ALL;
-    if (!g->allow_anonymous)
+    if (!g->allow_anonymous && d->problems == 0)
         draft_warning(d, draft_line(d, "allow_anonymous"), "allow_anonymous 'false'",
                       "no client can connect, because password files are not available in this "
                       "release; expected true.");

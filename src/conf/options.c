@@ -64,7 +64,7 @@ static const struct option_word log_types[] = {
     {NULL, 0, WORD_ADDS},
 };
 
-const struct option options[] = {
+const struct conf_option options[] = {
     {
         .name = "listener",
         .scope = SCOPE_LISTENER,
@@ -421,14 +421,14 @@ const struct option options[] = {
 
 const size_t option_count = ARRAY_SIZE(options);
 
-static bool named(const struct option *opt, struct str name)
+static bool named(const struct conf_option *opt, struct str name)
 {
     if (opt->flags & OPT_PREFIX)
         return name.n > strlen(opt->name) && str_has_prefix(name, str_c(opt->name));
     return str_eq_c(name, opt->name) || (opt->alias && str_eq_c(name, opt->alias));
 }
 
-const struct option *option_find(struct str name)
+const struct conf_option *option_find(struct str name)
 {
     for (size_t i = 0; i < option_count; i++) {
         if (named(&options[i], name))
@@ -491,7 +491,7 @@ const char *option_nearest(struct str name)
     return nearest;
 }
 
-static bool asks_for_nothing(const struct option *opt, struct str value)
+static bool asks_for_nothing(const struct conf_option *opt, struct str value)
 {
     bool asked, done;
 
@@ -502,7 +502,8 @@ static bool asks_for_nothing(const struct option *opt, struct str value)
     return str_eq_c(value, opt->as_is);
 }
 
-enum option_verdict option_judge(const struct option *opt, struct str value, char *why, size_t cap)
+enum option_verdict option_judge(const struct conf_option *opt, struct str value, char *why,
+                                 size_t cap)
 {
     bool inert = opt->type == OPTION_INERT;
 

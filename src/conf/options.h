@@ -57,7 +57,7 @@ struct option_word {
     enum option_word_kind kind;
 };
 
-struct option {
+struct conf_option {
     const char *name;
     const char *alias; /* older name or NULL */
     enum option_scope scope;
@@ -78,15 +78,15 @@ struct option {
     const char *doc;   /* one sentence */
 };
 
-extern const struct option options[];
+extern const struct conf_option options[];
 extern const size_t option_count;
 
 /* By name or alias; NULL when there is none. */
-const struct option *option_find(struct str name);
+const struct conf_option *option_find(struct str name);
 /* The known name that differs least from this unknown one; NULL when none is near. */
 const char *option_nearest(struct str name);
 
-static inline bool option_in_listener(const struct option *opt)
+static inline bool option_in_listener(const struct conf_option *opt)
 {
     return opt->scope == SCOPE_LISTENER || opt->scope == SCOPE_DEFAULT_LISTENER;
 }
@@ -100,6 +100,7 @@ enum option_verdict {
 
 /* Can this build do what the line asks for? Otherwise `why` (terminated, at most cap bytes) says
  * why not. */
-enum option_verdict option_judge(const struct option *opt, struct str value, char *why, size_t cap);
+enum option_verdict option_judge(const struct conf_option *opt, struct str value, char *why,
+                                 size_t cap);
 
 #endif

@@ -15,6 +15,9 @@
 #include <strings.h>
 
 #define SHOWN_MAX 80 /* bytes of a value that a message shows */
+#define GUESSES_MAX                                                                                \
+    50 /* a file with more problems is no configuration, and guessing takes time                   \
+        */
 
 enum err draft_init(struct draft *d, const char *file, const struct log *log)
 {
@@ -43,7 +46,7 @@ void draft_clear(struct draft *d)
 
 uint32_t draft_line(const struct draft *d, const char *name)
 {
-    const struct option *opt = option_find(str_c(name));
+    const struct conf_option *opt = option_find(str_c(name));
 
     return opt ? d->global_lines[opt - options] : 0;
 }
@@ -122,7 +125,7 @@ enum err draft_listener(struct draft *d, const struct conf_listener *model, uint
 
 /* What a message says about the line: the option as it is named there, and the value. */
 struct line {
-    const struct option *opt;
+    const struct conf_option *opt;
     struct str name;
     struct str value;
 };
@@ -160,7 +163,7 @@ static void line_warning(struct draft *d, const struct line *l, const char *why)
 static void unknown(struct draft *d, struct str name)
 {
     char shown[SHOWN_MAX], what[WHAT_MAX], why[SHOWN_MAX];
-    const char *nearest = option_nearest(name);
+    const char *nearest = d->problems < GUESSES_MAX ? option_nearest(name) : NULL;
 
     str_escape(name, shown, sizeof(shown));
     snprintf(what, sizeof(what), "Unknown configuration variable '%s'", shown);
@@ -175,14 +178,14 @@ static void unknown(struct draft *d, struct str name)
 
 /* Where the row's line number is kept: listeners have their own, the default listener's are global.
  */
-static uint32_t *given_at(struct draft *d, const struct option *opt)
+static uint32_t *given_at(struct draft *d, const struct conf_option *opt)
 {
     bool own = opt->scope == SCOPE_LISTENER && d->conf->listener_count > 0;
 
     return &(own ? d->listener_lines : d->global_lines)[opt - options];
 }
 
-static void *home_of(struct draft *d, const struct option *opt)
+static void *home_of(struct draft *d, const struct conf_option *opt)
 {
     if (!option_in_listener(opt))
         return &d->conf->global;

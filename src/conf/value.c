@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void *field(const struct option *opt, void *base)
+static void *field(const struct conf_option *opt, void *base)
 {
     return (char *)base + opt->offset;
 }
@@ -50,7 +50,7 @@ enum err value_bool(struct str text, bool *out)
     return ERR_OK;
 }
 
-static enum err set_bool(const struct option *opt, void *base, struct str text)
+static enum err set_bool(const struct conf_option *opt, void *base, struct str text)
 {
     return value_bool(text, field(opt, base));
 }
@@ -65,12 +65,12 @@ static void store_int(void *to, size_t size, int64_t n)
     memcpy(to, size == sizeof(n) ? &n : from, size);
 }
 
-static bool in_range(const struct option *opt, int64_t n)
+static bool in_range(const struct conf_option *opt, int64_t n)
 {
     return (n >= opt->min && n <= opt->max) || (n == 0 && (opt->flags & OPT_ZERO));
 }
 
-static enum err set_int(const struct option *opt, void *base, struct str text)
+static enum err set_int(const struct conf_option *opt, void *base, struct str text)
 {
     struct str token;
     int64_t n = 0;
@@ -102,7 +102,7 @@ static bool has_blank(struct str s)
     return false;
 }
 
-static enum err set_text(const struct option *opt, void *base, struct str text)
+static enum err set_text(const struct conf_option *opt, void *base, struct str text)
 {
     if (text.n == 0 || text.n > (size_t)opt->max || !utf8_valid(text))
         return ERR_INVAL;
@@ -120,7 +120,7 @@ static enum err set_path(char **to, struct str path)
     return replace_text(to, path);
 }
 
-static const struct option_word *find_word(const struct option *opt, struct str name)
+static const struct option_word *find_word(const struct conf_option *opt, struct str name)
 {
     for (const struct option_word *w = opt->words; w->name; w++) {
         if (str_eq_c(name, w->name))
@@ -129,7 +129,7 @@ static const struct option_word *find_word(const struct option *opt, struct str 
     return NULL;
 }
 
-static enum err set_word(const struct option *opt, void *base, struct str text, bool first)
+static enum err set_word(const struct conf_option *opt, void *base, struct str text, bool first)
 {
     unsigned *bits = field(opt, base);
     struct str rest = text;
@@ -151,7 +151,7 @@ static enum err set_word(const struct option *opt, void *base, struct str text, 
     return ERR_OK;
 }
 
-enum err value_set(const struct option *opt, void *base, struct str text, bool first)
+enum err value_set(const struct conf_option *opt, void *base, struct str text, bool first)
 {
     switch (opt->type) {
     case OPTION_BOOL:
@@ -189,7 +189,7 @@ enum err value_listener(struct str text, uint16_t *port, struct str *address)
     return ERR_OK;
 }
 
-static void expected_int(const struct option *opt, char *out, size_t cap)
+static void expected_int(const struct conf_option *opt, char *out, size_t cap)
 {
     const char *of = opt->unit ? " of " : "";
     const char *unit = opt->unit ? opt->unit : "";
@@ -202,7 +202,7 @@ static void expected_int(const struct option *opt, char *out, size_t cap)
                  opt->max, zero);
 }
 
-static void expected_words(const struct option *opt, char *out, size_t cap)
+static void expected_words(const struct conf_option *opt, char *out, size_t cap)
 {
     size_t used = (size_t)snprintf(out, cap, "one of");
 
@@ -213,7 +213,7 @@ static void expected_words(const struct option *opt, char *out, size_t cap)
     }
 }
 
-char *value_expected(const struct option *opt, char *out, size_t cap)
+char *value_expected(const struct conf_option *opt, char *out, size_t cap)
 {
     switch (opt->type) {
     case OPTION_BOOL:
@@ -239,7 +239,7 @@ char *value_expected(const struct option *opt, char *out, size_t cap)
     return out;
 }
 
-static enum err set_default(const struct option *opt, void *base)
+static enum err set_default(const struct conf_option *opt, void *base)
 {
     bool *flag = field(opt, base);
     unsigned *bits = field(opt, base);
@@ -268,7 +268,7 @@ static enum err set_default(const struct option *opt, void *base)
 enum err value_defaults(void *base, bool listener)
 {
     for (size_t i = 0; i < option_count; i++) {
-        const struct option *opt = &options[i];
+        const struct conf_option *opt = &options[i];
         enum err e = option_in_listener(opt) == listener ? set_default(opt, base) : ERR_OK;
         if (e)
             return e;
@@ -277,7 +277,7 @@ enum err value_defaults(void *base, bool listener)
 }
 
 /* The texts that the option's row owns: none, its value, or the path beside its words. */
-static char **owned_text(const struct option *opt, void *base)
+static char **owned_text(const struct conf_option *opt, void *base)
 {
     if (opt->type == OPTION_TEXT)
         return text_field(base, opt->offset);

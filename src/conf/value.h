@@ -22,13 +22,14 @@ MUST_CHECK enum err value_bool(struct str text, bool *out);
  * of adding to it. ERR_INVAL (not what value_expected says), ERR_EXISTS (a second path),
  * ERR_UNSUPPORTED (a word of a later release), ERR_NOMEM; on error the field is unchanged.
  */
-MUST_CHECK enum err value_set(const struct option *opt, void *base, struct str text, bool first);
+MUST_CHECK enum err value_set(const struct conf_option *opt, void *base, struct str text,
+                              bool first);
 
 /* The value of a `listener` line; *address is empty when there is none. ERR_INVAL. */
 MUST_CHECK enum err value_listener(struct str text, uint16_t *port, struct str *address);
 
 /* What would be right, e.g. "a number from 0 to 2"; terminated. Returns out. */
-char *value_expected(const struct option *opt, char *out, size_t cap);
+char *value_expected(const struct conf_option *opt, char *out, size_t cap);
 
 /* Give all fields of a zeroed struct their defaults. ERR_NOMEM: call value_free nevertheless. */
 MUST_CHECK enum err value_defaults(void *base, bool listener);

@@ -308,9 +308,8 @@ static bool accept_one(struct listeners *ls, struct listener *l, struct links *l
  * At a low rate one connection comes at a time, and asking for a second one is a call for nothing;
  * in a storm each turn should take many. So the batch doubles while it is used up.
  */
-void listener_ready(struct listeners *ls, struct watch *w, struct links *links)
+static void accept_some(struct listeners *ls, struct listener *l, struct links *links)
 {
-    struct listener *l = CONTAINER_OF(w, struct listener, watch);
     for (uint8_t i = 0; i < l->batch; i++) {
         if (!accept_one(ls, l, links)) {
             l->batch = (uint8_t)(i > 1 ? i : 1);
@@ -318,6 +317,29 @@ void listener_ready(struct listeners *ls, struct watch *w, struct links *links)
         }
     }
     l->batch = l->batch < BATCH_MAX ? (uint8_t)(l->batch * 2) : BATCH_MAX;
+}
+
+void listener_ready(struct listeners *ls, struct watch *w)
+{
+    struct listener *l = CONTAINER_OF(w, struct listener, watch);
+    l->ready = true;
+    ls->ready = true;
+}
+
+void listeners_accept(struct listeners *ls, struct links *links)
+{
+    if (LIKELY(!ls->ready)) {
+        return;
+    }
+    struct listener *l;
+    TAILQ_FOREACH(l, &ls->list, entry)
+    {
+        if (l->ready) {
+            l->ready = false;
+            accept_some(ls, l, links);
+        }
+    }
+    ls->ready = false;
 }
 
 void listeners_wake(struct listeners *ls, uint64_t now_ms)

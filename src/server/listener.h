@@ -18,6 +18,7 @@ struct listener {
     TAILQ_ENTRY(listener) entry;
     struct watch watch;
     uint16_t group;     /* the index of its listener in the configuration */
+    bool ready;         /* has been reported in this turn */
     uint8_t batch;      /* how many to accept at once: adapts to how many come */
     uint64_t denied_ms; /* when the last refusal was logged, monotonic */
     uint32_t denied;    /* refusals since that were not */
@@ -30,6 +31,7 @@ struct listeners {
     const struct conf *conf;
     const struct log *log;
     struct poll *poll;
+    bool ready;          /* one of them is */
     int reserve_fd;      /* given up for a moment when no other descriptor is free */
     uint64_t refused_ms; /* when that happened last, monotonic; 0 = never */
     bool resting;        /* not watched, because accepting fails and waiting is all that helps */
@@ -50,8 +52,13 @@ bool listeners_same(const struct conf *a, const struct conf *b);
 /* Go on with another configuration, for which listeners_same() was true. */
 void listeners_adopt(struct listeners *ls, const struct conf *conf);
 
-/* Its watch has been reported: accept some. */
-void listener_ready(struct listeners *ls, struct watch *w, struct links *links);
+/* Its watch has been reported. */
+void listener_ready(struct listeners *ls, struct watch *w);
+/*
+ * Accept some connections where that was reported. To be called when the other events have been
+ * served: whoever left before these came has then made room for them.
+ */
+void listeners_accept(struct listeners *ls, struct links *links);
 /* Watch again after a rest; to be called once in a turn. */
 void listeners_wake(struct listeners *ls, uint64_t now_ms);
 /* When listeners_wake() has something to do, monotonic ms; UINT64_MAX = never. */

@@ -118,7 +118,7 @@ static void serve(struct loop *l, struct watch *w, unsigned events)
         link_ready(&l->links, w, events);
         break;
     case WATCH_LISTENER:
-        listener_ready(&l->listeners, w, &l->links);
+        listener_ready(&l->listeners, w);
         break;
     case WATCH_SIGNALS:
         take_signals(l);
@@ -135,6 +135,7 @@ static void serve_ready(struct loop *l)
     while (!broker_is_spent(l->broker) && (w = poll_next(&l->poll, &events)) != NULL) {
         serve(l, w, events);
     }
+    listeners_accept(&l->listeners, &l->links);
 }
 
 static void end(struct loop *l)
@@ -161,11 +162,12 @@ void loop_turn(struct loop *l)
     poll_wait(&l->poll, timeout_ms(l));
     begin(l);
     serve_ready(l);
-    l->work_ms = broker_work(l->broker);
+    (void)broker_work(l->broker);
     l->links.ended = false;
     links_flush(&l->links);
     links_expire(&l->links);
     links_bury(&l->links);
+    l->work_ms = broker_next(l->broker); /* also what room in output queues has made possible */
     logsink_flush(l->sink);
     end(l);
 }

@@ -38,7 +38,8 @@ def test_one_more_than_max_connections_is_closed_without_an_answer(brokers):
 
 
 def test_a_storm_of_refusals_does_not_fill_the_log(brokers):
-    broker = brokers.start("max_connections 0")
+    broker = brokers.start("max_connections 1")
+    broker.connect()
     for _ in range(300):
         with socket.create_connection(("127.0.0.1", broker.port)) as refused:
             refused.settimeout(5)

@@ -310,7 +310,8 @@ void apply_maybe(struct sim *s, struct cable *k, const struct op *op)
     struct row *r;
 
     s->event++;
-    trace_add(&s->trace, "model: packet %d on connection %u may have failed", (int)op->kind, k->serial);
+    trace_add(&s->trace, "model: packet %d on connection %u may have failed", (int)op->kind,
+              k->serial);
     switch (op->kind) {
     case OP_CONNECT:
         maybe_connect(s, k);

@@ -1,8 +1,8 @@
 /*
  * A connection between a client and the broker, with all that a network does to bytes.
  *
- * The packets on their way to the broker are remembered as operations, each with the place where its last byte is:
- * when the broker has been given that byte, the model is told.
+ * The packets on their way to the broker are remembered as operations, each with the place where
+ * its last byte is: when the broker has been given that byte, the model is told.
  */
 #ifndef SIM_CABLE_H
 #define SIM_CABLE_H
@@ -31,6 +31,7 @@ enum op_kind {
 };
 
 struct op {
+    uint64_t start; /* of a wrong packet */
     uint64_t end;
     enum op_kind kind;
     uint32_t letter;
@@ -86,6 +87,7 @@ struct cable {
     uint8_t level;
     uint16_t keepalive_s;
     uint32_t will; /* letter; 0 = none */
+    bool eager;    /* sends on without waiting for CONNACK */
     uint64_t opened_ms;
     uint64_t packet_ms; /* last whole packet, last byte */
     uint64_t byte_ms;

@@ -41,7 +41,8 @@ struct cursor {
     uint32_t cable;
     uint64_t since; /* event */
     uint64_t owed[TOPIC_WORDS];
-    uint64_t weak[TOPIC_WORDS]; /* went or may go at QoS 0, so that a loss of the connection loses it */
+    uint64_t
+        weak[TOPIC_WORDS]; /* went or may go at QoS 0, so that a loss of the connection loses it */
     uint64_t got[TOPIC_WORDS];
 };
 
@@ -84,6 +85,8 @@ void client_clear(struct client *c);
 void client_act(struct sim *s, struct client *c);
 /* The calm end of a run: connect if there is a session to be emptied, read, answer, finish. */
 void client_finish(struct sim *s, struct client *c);
+/* Connect anew and subscribe. */
+void client_join(struct sim *s, struct client *c, const struct op *op);
 /* Nothing left to send or to wait for? */
 bool client_quiet(const struct client *c);
 /* A whole packet arrived. */

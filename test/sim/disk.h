@@ -1,6 +1,6 @@
 /*
- * The disk: frames of records that become durable some time after they were written, and the model's copies that
- * belong to them.
+ * The disk: frames of records that become durable some time after they were written, and the
+ * model's copies that belong to them.
  */
 #ifndef SIM_DISK_H
 #define SIM_DISK_H
@@ -11,7 +11,7 @@
 struct stored {
     uint8_t *bytes;
     size_t n;
-    uint64_t turn; /* the broker's */
+    uint64_t turn;       /* the broker's */
     struct model *model; /* after this frame; NULL when it cannot be needed any more */
 };
 
@@ -19,8 +19,9 @@ struct simdisk {
     struct stored *frames; /* the first stands for the empty beginning */
     uint32_t n;            /* written: frames 1 … n - 1 */
     uint32_t cap;
-    uint32_t durable;      /* the last durable one */
-    uint32_t *after;       /* by our own turn: the last frame written by its end */
+    uint32_t durable; /* the last durable one */
+    uint32_t first;   /* written by the broker that runs now */
+    uint32_t *after;  /* by our own turn: the last frame written by its end */
     uint32_t after_n;
     uint32_t after_cap;
 };

@@ -49,7 +49,8 @@ static void draw_traffic(struct knobs *k, struct rng *r)
 
 static void draw_trouble(struct knobs *k, struct rng *r)
 {
-    k->split = (enum split)ONE_OF(r, SPLIT_WHOLE, SPLIT_WHOLE, SPLIT_RANDOM, SPLIT_RANDOM, SPLIT_BYTES);
+    k->split =
+        (enum split)ONE_OF(r, SPLIT_WHOLE, SPLIT_WHOLE, SPLIT_RANDOM, SPLIT_RANDOM, SPLIT_BYTES);
     k->slow = ONE_OF(r, 0, 0, 100, 600);
     k->illegal = ONE_OF(r, 0, 10, 100, 300);
     k->stranger = ONE_OF(r, 0, 10, 200);

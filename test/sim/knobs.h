@@ -20,20 +20,20 @@ struct knobs {
     bool persistent;
     bool limits; /* queue limits: messages may be dropped, and are counted */
     bool share;
-    unsigned busy;       /* chance in 1000 that a client does something in a turn */
-    unsigned publish;    /* of 1000 actions: publish; the rest is shared by the others */
-    unsigned retain;     /* of 1000 publications */
-    unsigned big;        /* of 10,000 publications: larger than the broker's buffer */
-    unsigned burst;      /* of 1000 publications: hundreds of small ones at once */
-    unsigned many;       /* of 1000 publications: to one of the many retained topics */
-    unsigned slow;       /* of 1000 writes: short */
-    unsigned illegal;    /* of 10,000 actions */
-    unsigned stranger;   /* of 10,000 turns: a connection that never becomes a client */
-    unsigned jump;       /* of 1000 turns: the clock leaps by seconds */
-    unsigned durable;    /* of 1000: the disk gets on; 1000 = at once */
-    unsigned crash;      /* of 10,000 phases of turns */
-    unsigned nomem;      /* of 1000 turns: an allocation fails */
-    unsigned pause;      /* of 10,000 turns: storage is behind */
+    unsigned busy;     /* chance in 1000 that a client does something in a turn */
+    unsigned publish;  /* of 1000 actions: publish; the rest is shared by the others */
+    unsigned retain;   /* of 1000 publications */
+    unsigned big;      /* of 10,000 publications: larger than the broker's buffer */
+    unsigned burst;    /* of 1000 publications: hundreds of small ones at once */
+    unsigned many;     /* of 1000 publications: to one of the many retained topics */
+    unsigned slow;     /* of 1000 writes: short */
+    unsigned illegal;  /* of 10,000 actions */
+    unsigned stranger; /* of 10,000 turns: a connection that never becomes a client */
+    unsigned jump;     /* of 1000 turns: the clock leaps by seconds */
+    unsigned durable;  /* of 1000: the disk gets on; 1000 = at once */
+    unsigned crash;    /* of 10,000 phases of turns */
+    unsigned nomem;    /* of 1000 turns: an allocation fails */
+    unsigned pause;    /* of 10,000 turns: storage is behind */
     unsigned max_inflight;
 };
 

@@ -1,6 +1,7 @@
 /*
- * The register of messages. A payload begins with a mark, the message's number, its publisher, topic, QoS and
- * sequence number, and is filled with bytes that depend on the number, so that a wrong byte anywhere shows.
+ * The register of messages. A payload begins with a mark, the message's number, its publisher,
+ * topic, QoS and sequence number, and is filled with bytes that depend on the number, so that a
+ * wrong byte anywhere shows.
  */
 #include "letter.h"
 

@@ -1,5 +1,6 @@
 /*
- * Every application message that was ever written in a run, and how its payload tells which one it is.
+ * Every application message that was ever written in a run, and how its payload tells which one it
+ * is.
  */
 #ifndef SIM_LETTER_H
 #define SIM_LETTER_H
@@ -7,19 +8,20 @@
 #include "names.h"
 #include "util.h"
 
-#define PUBLISHERS (2 * CLIENTS)              /* clients, and their wills */
+#define PUBLISHERS (2 * CLIENTS) /* clients, and their wills */
 #define PUBLISHER_WILL(client) (CLIENTS + (client))
 #define LETTER_MIN 16 /* bytes of payload: what it needs to name itself */
 #define NEVER UINT64_MAX
 
 struct letter {
-    uint32_t size;  /* of the payload; 0 = empty */
-    uint32_t seq;   /* of this publisher, topic and QoS: 1, 2, … */
+    uint32_t size; /* of the payload; 0 = empty */
+    uint32_t seq;  /* of this publisher, topic and QoS: 1, 2, … */
     uint16_t topic;
     uint8_t qos;
     uint8_t publisher;
     bool retain;
-    uint64_t retained_from; /* events at which it became and ceased to be the retained message; 0 = never was */
+    uint64_t retained_from; /* events at which it became and ceased to be the retained message; 0 =
+                               never was */
     uint64_t retained_to;
 };
 

@@ -1,12 +1,13 @@
 /*
- * The naive broker: lists and a plain matcher. It is told each packet at the moment at which the real one handles
- * it, and knows from then on who is owed what.
+ * The naive broker: lists and a plain matcher. It is told each packet at the moment at which the
+ * real one handles it, and knows from then on who is owed what.
  *
- * Everything in struct model is what must survive a crash; it is copied with each frame of records, and a crash
- * puts the copy back that belongs to the last frame that was kept. What the world has seen (struct fact, struct
- * pick) is not undone by a crash.
+ * Everything in struct model is what must survive a crash; it is copied with each frame of records,
+ * and a crash puts the copy back that belongs to the last frame that was kept. What the world has
+ * seen (struct fact, struct pick) is not undone by a crash.
  *
- * Where the outcome is not known (an allocation failed on the way), masks hold all the possible ones.
+ * Where the outcome is not known (an allocation failed on the way), masks hold all the possible
+ * ones.
  */
 #ifndef SIM_MODEL_H
 #define SIM_MODEL_H
@@ -27,13 +28,13 @@ enum row_flag {
 
 /* One message owed to one session. */
 struct row {
-    uint32_t uid;    /* in struct facts */
+    uint32_t uid; /* in struct facts */
     uint32_t letter;
-    uint32_t born;   /* the session's cable when it was added; 0 = was absent */
-    uint32_t turn;   /* in which it was added */
-    uint32_t pick;   /* of a shared subscription: the choice it belongs to; 0 = none */
+    uint32_t born; /* the session's cable when it was added; 0 = was absent */
+    uint32_t turn; /* in which it was added */
+    uint32_t pick; /* of a shared subscription: the choice it belongs to; 0 = none */
     uint32_t received_turn;
-    uint8_t mask;    /* possible QoS */
+    uint8_t mask; /* possible QoS */
     uint8_t flags;
     uint8_t state;
 };
@@ -44,8 +45,8 @@ enum inbound { IN_NONE, IN_HELD, IN_MAYBE };
 struct session {
     bool exists;
     bool clean;
-    bool unsure; /* a CONNECT failed halfway: whether it exists is not known */
-    uint32_t cable; /* serial of the connection; 0 = absent */
+    bool unsure;          /* a CONNECT failed halfway: whether it exists is not known */
+    uint32_t cable;       /* serial of the connection; 0 = absent */
     uint8_t sub[FILTERS]; /* 0 = not subscribed */
     uint8_t in[ID_SLOTS]; /* inbound QoS 2, enum inbound */
     struct row *rows;
@@ -103,8 +104,8 @@ void row_done(struct session *s, struct row *r);
 struct row *session_row(struct session *s, uint32_t uid);
 /* What may wait for this session: messages and bytes of topic and payload. */
 struct letters;
-void session_waiting(const struct session *s, const struct facts *f, const struct letters *ls, const struct names *n,
-                     uint32_t *count, uint64_t *bytes);
+void session_waiting(const struct session *s, const struct facts *f, const struct letters *ls,
+                     const struct names *n, uint32_t *count, uint64_t *bytes);
 /* Its state is gone for good. */
 void session_forget(struct session *s, struct facts *f);
 /* Nothing about it is certain any more. */

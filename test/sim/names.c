@@ -9,10 +9,28 @@
 #include <stdio.h>
 
 static const char *const plain_topics[PLAIN_TOPICS] = {
-    "a",     "a/b",   "a/b/c", "a/c",   "b",      "b/c",     "b/b",
-    "/",     "/a",    "a/",    "//",    "x/y/z",  "x//z",    "$x/a",
-    "$x/b",  "$y",    "\xc3\xa4/\xc3\xb6", "1/2/3/4/5/6/7/8", "sp ace/x", "x",
-    "x/y",   "A/b",
+    "a",
+    "a/b",
+    "a/b/c",
+    "a/c",
+    "b",
+    "b/c",
+    "b/b",
+    "/",
+    "/a",
+    "a/",
+    "//",
+    "x/y/z",
+    "x//z",
+    "$x/a",
+    "$x/b",
+    "$y",
+    "\xc3\xa4/\xc3\xb6",
+    "1/2/3/4/5/6/7/8",
+    "sp ace/x",
+    "x",
+    "x/y",
+    "A/b",
 };
 
 static const char *const filter_table[FILTERS] = {

@@ -3,7 +3,8 @@
  */
 #include "sim.h"
 
-/* A subscription that still walks through the retained messages must bring this topic's, or need not any more. */
+/* A subscription that still walks through the retained messages must bring this topic's, or need
+ * not any more. */
 static void cursors_note(struct sim *s, unsigned topic, uint8_t qos, bool owed)
 {
     uint64_t bit = 1ull << (topic % 64);
@@ -62,7 +63,8 @@ static bool may_drop(struct sim *s, const struct session *to, const struct lette
            (g->max_queued_bytes && bytes > g->max_queued_bytes);
 }
 
-static void add_row(struct sim *s, struct session *to, uint32_t number, uint8_t mask, bool may, uint32_t pick)
+static void add_row(struct sim *s, struct session *to, uint32_t number, uint8_t mask, bool may,
+                    uint32_t pick)
 {
     bool drop = may_drop(s, to, &s->letters.all[number]);
     struct row *r = session_add(to, &s->facts, number, mask);
@@ -86,7 +88,8 @@ static void add_quick(struct sim *s, struct cable *k, uint32_t number, bool may,
     };
 }
 
-static void deliver_to(struct sim *s, unsigned client, uint32_t number, uint8_t mask, bool may, uint32_t pick)
+static void deliver_to(struct sim *s, unsigned client, uint32_t number, uint8_t mask, bool may,
+                       uint32_t pick)
 {
     struct session *to = &s->model.sessions[client];
     struct cable *k = cable_find(s, to->cable);
@@ -106,8 +109,9 @@ static void deliver_to(struct sim *s, unsigned client, uint32_t number, uint8_t 
 }
 
 /*
- * One of each group. Who also has a subscription of its own, or is in two groups, may get one copy for all or several:
- * then nothing is promised by the group, and `wider` tells at which other QoS the own copy may come.
+ * One of each group. Who also has a subscription of its own, or is in two groups, may get one copy
+ * for all or several: then nothing is promised by the group, and `wider` tells at which other QoS
+ * the own copy may come.
  */
 static void deliver_shared(struct sim *s, uint32_t number, bool maybe, uint8_t wider[CLIENTS])
 {
@@ -127,7 +131,8 @@ static void deliver_shared(struct sim *s, uint32_t number, bool maybe, uint8_t w
             if (!to->sub[f])
                 continue;
             uint8_t own = session_match(to, &s->names, topic);
-            if (maybe || to->unsure || (to->sub[f] & SUB_ABSENT) || own != SUB_ABSENT || groups[i] > 1)
+            if (maybe || to->unsure || (to->sub[f] & SUB_ABSENT) || own != SUB_ABSENT ||
+                groups[i] > 1)
                 s->facts.picks[pick].excused = true;
             deliver_to(s, i, number, to->sub[f], maybe, pick);
             wider[i] |= to->sub[f];

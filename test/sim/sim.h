@@ -4,6 +4,7 @@
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
 
+#include "base/mem.h"
 #include "client.h"
 #include "core/broker.h"
 #include "disk.h"
@@ -15,12 +16,13 @@
 #define MONO_START_MS 5000
 
 struct totals {
-    uint64_t seeds, steps, packets, sent, delivered, resent, retained, dropped, connects, takeovers, crashes,
-        rebuilds, failures, closed;
+    uint64_t seeds, steps, packets, sent, delivered, resent, retained, dropped, connects, takeovers,
+        crashes, rebuilds, failures, closed;
 };
 
 struct sim {
     uint64_t seed;
+    uint64_t steps; /* to be run for each seed */
     uint64_t step;
     struct rng rng;
     struct knobs knobs;
@@ -47,14 +49,14 @@ struct sim {
     struct simdisk disk;
 
     /* this turn */
-    bool barrier;     /* a will goes out: no more input until that is done */
-    bool faint;       /* an allocation may fail or has failed */
-    bool starved;     /* … and did */
+    bool barrier;          /* a will goes out: no more input until that is done */
+    bool faint;            /* an allocation may fail or has failed */
+    bool starved;          /* … and did */
     struct cable *pending; /* its packets are not all handled yet */
-    bool more;        /* broker_work wants to be called at once */
+    bool more;             /* broker_work wants to be called at once */
     uint32_t held_turns;
-    unsigned paused;  /* turns of storage trouble left */
-    bool calm;        /* the end of the run: no more trouble */
+    unsigned paused; /* turns of storage trouble left */
+    bool calm;       /* the end of the run: no more trouble */
 
     uint64_t claimed;  /* deliveries that must have been dropped by a limit */
     uint64_t admitted; /* dropped deliveries that former brokers have counted */
@@ -102,15 +104,17 @@ void apply_end(struct sim *s, struct cable *k, bool will);
 
 void deliver(struct sim *s, uint32_t letter, bool maybe);
 
-/* --- audit.c: is this delivery right? --- */
+/* --- audit.c: is what arrives right? --- */
 
-/* Returns the row's uid, 0 for QoS 0. */
-uint32_t audit_publish(struct sim *s, struct cable *k, const struct packet_publish *p);
+/* Returns the row's uid, 0 for QoS 0; *letter is the message, 0 if it is not known. */
+uint32_t audit_publish(struct sim *s, struct cable *k, const struct packet_publish *p,
+                       uint32_t *letter);
 /* The uid of the row that is released, 0 if none is known. */
 uint32_t audit_pubrel(struct sim *s, struct cable *k, uint16_t id);
-void audit_expect(struct sim *s, struct cable *k, const struct expect *got);
-/* The message reaches the application behind the client. */
-void audit_arrival(struct sim *s, struct client *c, uint32_t letter, uint8_t qos, bool retained, bool counted);
+/* An answer; *was is what the model expected. */
+void audit_expect(struct sim *s, struct cable *k, const struct expect *got, struct expect *was);
+/* The message reaches the application behind the client, not as a retained one. */
+void audit_arrival(struct sim *s, struct client *c, uint32_t letter, uint8_t qos);
 /* Everything has been read: nothing may be owed. */
 void audit_end(struct sim *s);
 

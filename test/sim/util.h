@@ -1,6 +1,6 @@
 /*
- * Memory of the simulator itself. It comes from malloc and not from base/mem, so that the accounting and the
- * failing allocations are the broker's alone.
+ * Memory of the simulator itself. It comes from malloc and not from base/mem, so that the
+ * accounting and the failing allocations are the broker's alone.
  */
 #ifndef SIM_UTIL_H
 #define SIM_UTIL_H

@@ -488,6 +488,32 @@ static void replay_rebuilds_the_flow(void **state)
     message_unref(m);
 }
 
+/* Ids that replay gives need not be neighbours: their span shuts the window before one comes twice.
+ */
+static void ids_with_gaps_are_not_reused(void **state)
+{
+    struct flow_next next;
+    struct message *m = message_of("p");
+
+    (void)state;
+    struct flow *f = flow_made();
+    for (int i = 0; i < 4; i++)
+        push(f, m, QOS_1);
+    flow_set_begun(f, 1, 10);
+    flow_set_begun(f, 2, 8);
+    flow_rewind(f);
+    assert_int_equal(send_next(f, &no_limits), 10);
+    assert_int_equal(send_next(f, &no_limits), 8);
+    assert_int_equal(send_next(f, &no_limits), 9);
+    assert_false(flow_peek(f, &no_limits, &next));
+    assert_int_equal(ack(f, PACKET_PUBACK, 8), FLOW_ACCEPTED);
+    assert_false(flow_peek(f, &no_limits, &next));
+    assert_int_equal(ack(f, PACKET_PUBACK, 10), FLOW_ACCEPTED);
+    assert_int_equal(send_next(f, &no_limits), 10);
+    flow_free(f);
+    message_unref(m);
+}
+
 static void holes_alone_leave_nothing(void **state)
 {
     (void)state;
@@ -506,10 +532,9 @@ static void holes_alone_leave_nothing(void **state)
 
 static void steady_traffic_does_not_allocate(void **state)
 {
-    struct message *m = message_of("p");
-
     (void)state;
     unit_needs_tracking();
+    struct message *m = message_of("p");
     struct flow *f = flow_made();
     push(f, m, QOS_1);
     send_next(f, &no_limits);
@@ -529,10 +554,9 @@ static void steady_traffic_does_not_allocate(void **state)
 
 static void an_empty_flow_costs_little(void **state)
 {
-    struct message *m = message_of("p");
-
     (void)state;
     unit_needs_tracking();
+    struct message *m = message_of("p");
     size_t before = mem_used();
     struct flow *f = flow_made();
     size_t empty = mem_used() - before;
@@ -554,10 +578,9 @@ static void an_empty_flow_costs_little(void **state)
 /* A promise holds even if everything else finishes in between. */
 static void a_reservation_outlives_an_empty_flow(void **state)
 {
-    struct message *m = message_of("p");
-
     (void)state;
     unit_needs_tracking();
+    struct message *m = message_of("p");
     struct flow *f = flow_made();
     for (uint64_t seq = 1; seq <= 40; seq++) {
         push_only(f, m);
@@ -609,11 +632,10 @@ static bool failing_script(struct message *m)
 
 static void every_allocation_may_fail(void **state)
 {
-    struct message *m = message_of("p");
-    size_t used = mem_used();
-
     (void)state;
     unit_needs_tracking();
+    struct message *m = message_of("p");
+    size_t used = mem_used();
     for (int all = 0; all <= 1; all++) {
         uint64_t n = 0;
         for (bool done = false; !done; n++) {
@@ -691,6 +713,31 @@ static void incoming_ids_cost_little(void **state)
     assert_true(flow_in_remove(f, 65535));
     assert_int_equal(mem_used(), empty);
     flow_free(f);
+}
+
+/* Without memory for the array the bitmap stays; room that was promised is there, however few are
+ * left. */
+static void incoming_ids_shrink_without_memory(void **state)
+{
+    (void)state;
+    unit_needs_tracking();
+    for (uint16_t left = 0; left <= 40; left++) {
+        struct flow *f = flow_made();
+        for (uint16_t id = 1; id <= 100; id++) {
+            assert_ok(flow_in_reserve(f));
+            assert_true(flow_in_add(f, id));
+        }
+        assert_ok(flow_in_reserve(f));
+        mem_fail_after(0, 1);
+        for (uint16_t id = 100; id > left; id--)
+            assert_true(flow_in_remove(f, id));
+        assert_true(flow_check(f));
+        assert_true(flow_in_add(f, 65535));
+        mem_fail_never();
+        assert_int_equal(flow_in_count(f), left + 1);
+        assert_true(flow_check(f));
+        flow_free(f);
+    }
 }
 
 /* --- the model --- */
@@ -1164,6 +1211,7 @@ int main(void)
         UNIT_TEST(rows_behind_a_stuck_one_are_bounded),
         UNIT_TEST(queued_rows_may_be_dropped),
         UNIT_TEST(replay_rebuilds_the_flow),
+        UNIT_TEST(ids_with_gaps_are_not_reused),
         UNIT_TEST(holes_alone_leave_nothing),
         UNIT_TEST(steady_traffic_does_not_allocate),
         UNIT_TEST(an_empty_flow_costs_little),
@@ -1171,6 +1219,7 @@ int main(void)
         UNIT_TEST(every_allocation_may_fail),
         UNIT_TEST(incoming_ids_are_remembered),
         UNIT_TEST(incoming_ids_cost_little),
+        UNIT_TEST(incoming_ids_shrink_without_memory),
         UNIT_TEST(random_operations_agree_with_the_model),
     };
 

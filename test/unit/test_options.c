@@ -43,12 +43,12 @@ static void squeeze(const char *from, size_t n, char *to, size_t cap)
     to[used] = '\0';
 }
 
-static bool usable(const struct option *opt)
+static bool usable(const struct conf_option *opt)
 {
     return opt->type != OPTION_INERT;
 }
 
-static void default_text(const struct option *opt, char *out, size_t cap)
+static void default_text(const struct conf_option *opt, char *out, size_t cap)
 {
     size_t used = 0;
 
@@ -69,7 +69,7 @@ static void names_are_unique_and_short(void **state)
 {
     (void)state;
     for (size_t i = 0; i < option_count; i++) {
-        const struct option *opt = &options[i];
+        const struct conf_option *opt = &options[i];
         assert_ptr_equal(option_find(str_c(opt->flags & OPT_PREFIX ? "auth_opt_x" : opt->name)),
                          opt->flags & OPT_PREFIX ? option_find(STR("auth_opt_x")) : opt);
         assert_true(strlen(opt->name) <= 40);
@@ -84,7 +84,7 @@ static void rows_are_complete(void **state)
 {
     (void)state;
     for (size_t i = 0; i < option_count; i++) {
-        const struct option *opt = &options[i];
+        const struct conf_option *opt = &options[i];
         if (!usable(opt)) {
             assert_non_null(opt->note);
             continue;
@@ -150,7 +150,7 @@ static void nearest_is_what_was_meant(void **state)
 
 static void judge_asks_for_the_build_that_is_needed(void **state)
 {
-    struct option opt = {.name = "x", .type = OPTION_BOOL, .needs = FEATURE_NONE};
+    struct conf_option opt = {.name = "x", .type = OPTION_BOOL, .needs = FEATURE_NONE};
     char why[80] = "";
 
     (void)state;
@@ -171,7 +171,7 @@ static void judge_asks_for_the_build_that_is_needed(void **state)
 
 static void judge_lets_pass_what_asks_for_nothing(void **state)
 {
-    struct option opt = {.type = OPTION_INERT, .note = "later", .as_is = "false"};
+    struct conf_option opt = {.type = OPTION_INERT, .note = "later", .as_is = "false"};
     char why[80] = "";
 
     (void)state;
@@ -204,7 +204,7 @@ static const char *manual_entry(const char *manual, const char *name, size_t *n)
     return begin;
 }
 
-static void check_manual_entry(const char *manual, const struct option *opt)
+static void check_manual_entry(const char *manual, const struct conf_option *opt)
 {
     char flat[4096], value[200], line[240];
     size_t n = 0;
@@ -272,7 +272,7 @@ static void example_has_every_option(void **state)
     (void)state;
     squeeze(example, b.len - 1, flat, b.len);
     for (size_t i = 0; i < option_count; i++) {
-        const struct option *opt = &options[i];
+        const struct conf_option *opt = &options[i];
         if (!usable(opt))
             continue;
         if (!strstr(flat, opt->doc))

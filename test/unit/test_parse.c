@@ -185,6 +185,20 @@ static void all_wrong_lines_are_reported(void **state)
     assert_not_logged("(m.conf:4)");
 }
 
+/* However many: only the guesses end. */
+static void a_thousand_wrong_lines_are_reported(void **state)
+{
+    char text[5001];
+    struct conf *c;
+
+    (void)state;
+    for (size_t i = 0; i < 1000; i++)
+        memcpy(text + 5 * i, "prot\n", 6);
+    assert_int_equal(load(text, &c), ERR_INVAL);
+    assert_int_equal(captured.errors, 1000);
+    assert_logged("variable 'prot' (m.conf:1000): mosquitto.conf(5)");
+}
+
 static void texts_may_come_once(void **state)
 {
     (void)state;
@@ -356,6 +370,7 @@ int main(void)
         UNIT_TEST(an_unknown_name_says_the_nearest),
         UNIT_TEST(an_unknown_name_hides_its_value),
         UNIT_TEST(all_wrong_lines_are_reported),
+        UNIT_TEST(a_thousand_wrong_lines_are_reported),
         UNIT_TEST(texts_may_come_once),
         UNIT_TEST(the_later_number_counts),
         UNIT_TEST(options_of_each_listener),

@@ -37,7 +37,7 @@ static int teardown(void **state)
 
 static enum err set_again(struct fixture *f, const char *name, const char *value, bool first)
 {
-    const struct option *opt = option_find(str_c(name));
+    const struct conf_option *opt = option_find(str_c(name));
     void *base = option_in_listener(opt) ? (void *)&f->listener : (void *)&f->global;
 
     return value_set(opt, base, str_c(value), first);

@@ -1,0 +1,412 @@
+/*
+ * The door: bytes and time in, bytes and wishes out.
+ */
+#include "core/broker.h"
+
+#include "base/mem.h"
+#include "core/dispatch.h"
+#include "core/ending.h"
+#include "core/replay.h"
+#include "core/state.h"
+#include "core/will.h"
+
+#include <string.h>
+
+/* --- birth and death --- */
+
+static void take_limits(struct broker *b)
+{
+    const struct conf_global *g = &b->conf->global;
+
+    b->env.limits = (struct flow_limits){.max_inflight = g->max_inflight_messages,
+                                         .max_inflight_bytes = g->max_inflight_bytes,
+                                         .max_queued = g->max_queued_messages,
+                                         .max_queued_bytes = g->max_queued_bytes};
+    b->env.queue_qos0 = g->queue_qos0_messages;
+}
+
+static void wire_up(struct broker *b, const struct broker_setup *setup)
+{
+    b->conf = setup->conf;
+    b->log = setup->log;
+    b->make_id = setup->make_id;
+    b->make_id_ctx = setup->make_id_ctx;
+    persist_init(&b->persist, setup->persistent);
+    outbox_hub_init(&b->hub, &b->persist, &b->stats, &b->work);
+    b->env = (struct session_env){.hub = &b->hub,
+                                  .persist = &b->persist,
+                                  .stats = &b->stats,
+                                  .work = &b->work,
+                                  .trie = &b->trie,
+                                  .retain = &b->retain,
+                                  .log = &b->log,
+                                  .scratch = &b->scratch,
+                                  .seed = setup->seed};
+    TAILQ_INIT(&b->env.todo);
+    sessions_init(&b->sessions, &b->env);
+    slab_init(&b->conns, sizeof(struct conn));
+    TAILQ_INIT(&b->all);
+    TAILQ_INIT(&b->pending);
+    take_limits(b);
+}
+
+struct broker *broker_new(const struct broker_setup *setup)
+{
+    struct broker *b = mem_zalloc(sizeof(*b));
+
+    if (!b)
+        return NULL;
+    wire_up(b, setup);
+    wheel_init(&b->wheel, 0);
+    if (trie_init(&b->trie, setup->seed) || retain_init(&b->retain, setup->seed)) {
+        broker_free(b);
+        return NULL;
+    }
+    return b;
+}
+
+void broker_free(struct broker *b)
+{
+    struct conn *c;
+
+    replay_free(b);
+    while ((c = TAILQ_FIRST(&b->all))) {
+        if (c->session)
+            session_detach(&b->env, c->session, 0);
+        c->session = NULL;
+        conn_free(b, c);
+    }
+    sessions_clear(&b->sessions);
+    table_clear(&b->env.feeds);
+    route_clear(&b->route);
+    trie_clear(&b->trie);
+    retain_clear(&b->retain);
+    outbox_hub_clear(&b->hub);
+    persist_clear(&b->persist);
+    slab_clear(&b->conns);
+    mem_free(b, sizeof(*b));
+}
+
+/* --- time --- */
+
+void broker_tick(struct broker *b, struct now now)
+{
+    b->now = now;
+    b->work = (struct work){0};
+    persist_turn(&b->persist);
+}
+
+static void connection_due(struct broker *b, struct conn *c)
+{
+    uint64_t limit = c->keepalive_s * 1500u; /* 3.1.2-24 */
+
+    if (c->state == CONN_NEW) {
+        conn_end(b, c, REASON_CONNECT_TIMEOUT, NULL);
+        return;
+    }
+    /* While we do not look at its input, its silence proves nothing. */
+    if (c->pause == PAUSE_BUDGET || c->pause == PAUSE_STORAGE)
+        c->last_in_ms = b->now.mono_ms;
+    if (b->now.mono_ms - c->last_in_ms >= limit)
+        conn_end(b, c, REASON_KEEPALIVE, NULL);
+    else
+        wheel_arm(&b->wheel, &c->timer, c->last_in_ms + limit);
+}
+
+static void work_timers(struct broker *b)
+{
+    struct wheel_timer *t;
+
+    wheel_advance(&b->wheel, b->now.mono_ms);
+    while (!work_is_spent(&b->work) && (t = wheel_pop(&b->wheel))) {
+        connection_due(b, CONTAINER_OF(t, struct conn, timer));
+        work_charge(&b->work, WORK_PACKET);
+    }
+}
+
+/* --- connections --- */
+
+struct conn *broker_open(struct broker *b, const struct peer *peer, void *link)
+{
+    struct conn *c = slab_alloc(&b->conns);
+    char address[PEER_TEXT_MAX];
+
+    if (!c)
+        return NULL;
+    *c = (struct conn){.link = link, .peer = *peer, .last_in_ms = b->now.mono_ms};
+    TAILQ_INSERT_TAIL(&b->all, c, entry);
+    wheel_arm(&b->wheel, &c->timer, peer->accept_ms + CONNECT_TIMEOUT_MS);
+    b->stats.connections++;
+    b->stats.connections_opened++;
+    work_charge(&b->work, WORK_CONNECT);
+    if (b->conf->global.connection_messages)
+        log_notice(&b->log, "New connection from %s on port %d.", peer_address(peer, address),
+                   peer->listener->port);
+    return c;
+}
+
+void broker_closed(struct broker *b, struct conn *c, enum reason why, int error)
+{
+    conn_end(b, c, why, error ? strerror(error) : NULL);
+    conn_free(b, c);
+}
+
+/* --- input --- */
+
+/* A packet larger than the shared buffer grows in its own: with the bytes that came, not with those
+ * that were promised. */
+static struct span room_aside(struct broker *b, struct conn *c)
+{
+    size_t want = c->need > c->in.len ? c->need - c->in.len : 1;
+    size_t step = c->in.len > SHARED_INPUT ? c->in.len : SHARED_INPUT;
+
+    if (buf_room(&c->in) == 0 && buf_reserve_exact(&c->in, want < step ? want : step)) {
+        conn_end(b, c, REASON_NOMEM, NULL);
+        return (struct span){0};
+    }
+    c->input_aside = true;
+    want = want < buf_room(&c->in) ? want : buf_room(&c->in);
+    return (struct span){.p = buf_end(&c->in), .n = want};
+}
+
+struct span broker_room(struct broker *b, struct conn *c)
+{
+    if (c->state == CONN_CLOSING || c->pause || work_is_spent(&b->work))
+        return (struct span){0};
+    work_charge(&b->work, WORK_READ);
+    if (c->need > SHARED_INPUT)
+        return room_aside(b, c);
+    c->input_aside = false;
+    if (c->in.len > 0)
+        memcpy(b->input, buf_begin(&c->in), c->in.len);
+    return (struct span){.p = b->input + c->in.len, .n = SHARED_INPUT - c->in.len};
+}
+
+/* Keep what is left of the shared buffer until there is more. */
+static void keep_input(struct broker *b, struct conn *c, struct str rest)
+{
+    buf_drop(&c->in, c->in.len);
+    if (rest.n == 0 || rest.n > buf_room(&c->in))
+        buf_clear(&c->in);
+    if (rest.n > 0 && (buf_reserve_exact(&c->in, rest.n) || buf_add(&c->in, rest.p, rest.n)))
+        conn_end(b, c, REASON_NOMEM, NULL);
+}
+
+/* Work on what lies in its own buffer. */
+static void input_aside(struct broker *b, struct conn *c)
+{
+    size_t done = dispatch_input(b, c, buf_str(&c->in));
+
+    if (c->state == CONN_CLOSING)
+        return;
+    buf_drop(&c->in, done);
+    if (c->in.len == 0)
+        buf_clear(&c->in);
+}
+
+void broker_input(struct broker *b, struct conn *c, size_t n)
+{
+    struct str bytes;
+    size_t done;
+
+    if (c->state == CONN_CLOSING)
+        return;
+    c->last_in_ms = b->now.mono_ms;
+    b->stats.bytes_received += n;
+    work_charge(&b->work, (uint32_t)(n >> 10) * WORK_KILOBYTE);
+    if (c->input_aside) {
+        buf_added(&c->in, n);
+        if (c->in.len >= c->need)
+            input_aside(b, c);
+        return;
+    }
+    bytes = str_of((char *)b->input, c->in.len + n);
+    done = dispatch_input(b, c, bytes);
+    if (c->state != CONN_CLOSING)
+        keep_input(b, c, str_of(bytes.p + done, bytes.n - done));
+}
+
+bool broker_is_spent(const struct broker *b)
+{
+    return work_is_spent(&b->work);
+}
+
+/* --- what was cut short --- */
+
+static void work_input(struct broker *b)
+{
+    struct conn *last = TAILQ_LAST(&b->pending, conn_list);
+    struct conn *c = NULL;
+
+    while (c != last && !work_is_spent(&b->work) && (c = TAILQ_FIRST(&b->pending))) {
+        TAILQ_REMOVE(&b->pending, c, pending);
+        c->pause = PAUSE_NONE;
+        input_aside(b, c);
+    }
+}
+
+static void work_sessions(struct broker *b)
+{
+    struct session *last = TAILQ_LAST(&b->env.todo, session_list);
+    struct session *s = NULL;
+
+    while (s != last && !work_is_spent(&b->work) && (s = TAILQ_FIRST(&b->env.todo))) {
+        session_leave_work(&b->env, s);
+        session_pump(&b->env, s);
+    }
+    b->starved = !TAILQ_EMPTY(&b->env.todo) && !work_is_spent(&b->work);
+}
+
+uint64_t broker_work(struct broker *b)
+{
+    work_timers(b);
+    work_input(b);
+    work_sessions(b);
+    (void)sessions_work(&b->sessions);
+    return broker_next(b);
+}
+
+/* When memory was the reason to stop, asking again at once would only burn time. */
+#define RETRY_MS 20
+
+uint64_t broker_next(const struct broker *b)
+{
+    uint64_t due = wheel_next_ms(&b->wheel);
+
+    if (!TAILQ_EMPTY(&b->pending) || !TAILQ_EMPTY(&b->sessions.ended) || due <= b->now.mono_ms)
+        return 0;
+    if (TAILQ_EMPTY(&b->env.todo))
+        return due;
+    if (!b->starved)
+        return 0;
+    return due < b->now.mono_ms + RETRY_MS ? due : b->now.mono_ms + RETRY_MS;
+}
+
+/* --- storage --- */
+
+bool broker_take_records(struct broker *b, uint64_t *turn, struct str *records)
+{
+    if (b->persist.frame.len == 0) {
+        /* Nothing to store: this turn is as durable as the one before. */
+        if (b->persist.durable >= b->persist.recorded)
+            broker_durable(b, b->persist.turn);
+        return false;
+    }
+    *turn = b->persist.turn;
+    *records = buf_str(&b->persist.frame);
+    return true;
+}
+
+void broker_durable(struct broker *b, uint64_t turn)
+{
+    if (turn > b->persist.durable)
+        b->persist.durable = turn;
+    /* Behind the last turn that had records nothing is missing. */
+    if (b->persist.durable >= b->persist.recorded)
+        turn = b->persist.turn;
+    outbox_release(&b->hub, turn);
+}
+
+void broker_storage_pause(struct broker *b, bool pause)
+{
+    struct conn *c;
+
+    b->storage_paused = pause;
+    TAILQ_FOREACH(c, &b->all, entry)
+    {
+        if (pause || c->pause != PAUSE_STORAGE)
+            continue;
+        c->last_in_ms = b->now.mono_ms;
+        conn_want_input(b, c);
+        outbox_mark(&b->hub, &c->out);
+    }
+}
+
+/* --- output --- */
+
+struct conn *broker_take_dirty(struct broker *b)
+{
+    struct outbox *o = TAILQ_FIRST(&b->hub.dirty);
+
+    if (!o)
+        return NULL;
+    TAILQ_REMOVE(&b->hub.dirty, o, dirty);
+    o->is_dirty = false;
+    return CONTAINER_OF(o, struct conn, out);
+}
+
+int broker_output(struct broker *b, struct conn *c, struct iovec *iov, int n)
+{
+    (void)b;
+    return outq_iovec(&c->out.ready, iov, n);
+}
+
+void broker_sent(struct broker *b, struct conn *c, size_t n)
+{
+    size_t before = outbox_bytes(&c->out);
+    size_t after;
+
+    outq_drop(&c->out.ready, &b->hub.pool, n);
+    b->stats.bytes_sent += n;
+    after = outbox_bytes(&c->out);
+    if (c->session && before >= OUTBOX_PUMP && after < OUTBOX_PUMP)
+        session_want_work(&b->env, c->session);
+    if (c->pause == PAUSE_OUTPUT && after < OUTBOX_MAX) {
+        conn_want_input(b, c);
+        outbox_mark(&b->hub, &c->out);
+    }
+}
+
+enum wish broker_wish(const struct broker *b, const struct conn *c)
+{
+    (void)b;
+    if (c->state == CONN_CLOSING)
+        return c->out.ready.bytes > 0 ? (enum wish)c->wish : WISH_CLOSE;
+    return c->pause == PAUSE_STORAGE || c->pause == PAUSE_OUTPUT ? WISH_PAUSE : WISH_READ;
+}
+
+/* --- configuration, the end --- */
+
+enum err broker_prepare(struct broker *b, const struct conf *conf)
+{
+    b->prepared = conf;
+    return ERR_OK;
+}
+
+static void point_to_new_rules(struct conn *c, const struct conf *conf)
+{
+    const struct conf_listener *old = c->peer.listener;
+
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        const struct conf_listener *l = &conf->listeners[i];
+        if (l->port == old->port && str_eq(str_c(l->address), str_c(old->address)))
+            c->peer.listener = l;
+    }
+}
+
+void broker_commit(struct broker *b)
+{
+    struct conn *c;
+
+    b->conf = b->prepared;
+    TAILQ_FOREACH(c, &b->all, entry)
+    {
+        point_to_new_rules(c, b->conf);
+    }
+    take_limits(b);
+}
+
+void broker_stop(struct broker *b, enum reason why)
+{
+    struct conn *c;
+
+    TAILQ_FOREACH(c, &b->all, entry)
+    {
+        conn_end(b, c, why, NULL);
+    }
+}
+
+const struct stats *broker_stats(const struct broker *b)
+{
+    return &b->stats;
+}

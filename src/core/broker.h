@@ -1,0 +1,166 @@
+/*
+ * The door of the core: all that the server, the simulator and the fuzzer know of it.
+ *
+ * The core is a function with memory: bytes and time come in, bytes and wishes go out. It never
+ * calls out except to the log sink and the maker of client ids, which must not call back in.
+ *
+ * One turn of the caller:
+ *     broker_tick → for each readable connection: broker_room, read, broker_input → broker_work →
+ *     broker_take_records, store them, broker_durable → broker_take_dirty until NULL:
+ * broker_output, write, broker_sent, broker_wish.
+ */
+#ifndef CORE_BROKER_H
+#define CORE_BROKER_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "core/stats.h"
+#include "mqtt/reason.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct broker;
+struct conn;
+
+#define BROKER_ID_MAX 64
+
+struct broker_setup {
+    const struct conf
+        *conf; /* read-only; lives as long as the broker, or until broker_commit took another */
+    struct log log;
+    uint64_t seed;   /* keys the hash tables */
+    bool persistent; /* emit records, and hold back what must wait for them */
+    /* Write a new, unguessable client id without prefix, terminated, of at most BROKER_ID_MAX bytes
+     * with the NUL. */
+    void (*make_id)(void *ctx, char out[BROKER_ID_MAX]);
+    void *make_id_ctx;
+};
+
+struct now {
+    uint64_t mono_ms; /* never goes back */
+    int64_t wall_s;   /* Unix time, for what is stored */
+};
+
+/* Who is at the other end. Copied by broker_open. */
+struct peer {
+    uint8_t ip[16]; /* network order; IPv4 in the first four bytes; all zero for a Unix socket */
+    uint8_t family; /* 4, 6, or 0 for a Unix socket */
+    uint16_t port;
+    const struct conf_listener *listener; /* that accepted it */
+    uint64_t accept_ms;                   /* monotonic */
+};
+
+/* Text of the address without port, e.g. "::1"; returns out. */
+#define PEER_TEXT_MAX 64
+char *peer_address(const struct peer *p, char out[PEER_TEXT_MAX]);
+
+struct span {
+    uint8_t *p;
+    size_t n;
+};
+
+enum wish {
+    WISH_READ,        /* read on */
+    WISH_PAUSE,       /* do not read until told otherwise: what came before is not finished yet */
+    WISH_FLUSH_CLOSE, /* write what broker_output still gives, do not read, then close */
+    WISH_CLOSE        /* close at once */
+};
+
+/* NULL without memory. */
+MUST_CHECK struct broker *broker_new(const struct broker_setup *setup);
+/* Frees everything, connections included, as a crash would: publishes no will, tells nobody. */
+void broker_free(struct broker *b);
+
+/* The turn begins: the clock, and a fresh budget. */
+void broker_tick(struct broker *b, struct now now);
+
+/*
+ * A connection was accepted (and has walked through whatever stands in front of MQTT). `link` is
+ * the caller's own half and is given back by conn_link(). NULL without memory: the caller closes.
+ */
+MUST_CHECK struct conn *broker_open(struct broker *b, const struct peer *peer, void *link);
+void *conn_link(const struct conn *c);
+
+/*
+ * Where the next bytes of this connection should land; valid until the next call into the broker. n
+ * == 0: not now: the connection is paused or closing, or this turn's budget is spent (then ask
+ * again next turn). If p == NULL and n == 0 and the wish is WISH_CLOSE: there was no memory.
+ */
+struct span broker_room(struct broker *b, struct conn *c);
+/* n > 0 bytes landed there. */
+void broker_input(struct broker *b, struct conn *c, size_t n);
+/*
+ * The connection is gone: the peer closed it (REASON_PEER_CLOSED), the socket failed
+ * (REASON_SOCKET, `error` is errno or 0), or the core's wish to close was carried out (REASON_OK).
+ * Afterwards c is invalid.
+ */
+void broker_closed(struct broker *b, struct conn *c, enum reason why, int error);
+
+/* Is this turn's budget spent? Then leave the remaining readable connections for the next turn. */
+bool broker_is_spent(const struct broker *b);
+/*
+ * Go on with what was cut short, timers included. Returns when to be called again at the latest
+ * (monotonic ms): 0 = at once, there is more to do; UINT64_MAX = only when something happens.
+ */
+uint64_t broker_work(struct broker *b);
+/* The same answer, asked again after writing: room in output queues may have given the broker
+ * something to do. */
+uint64_t broker_next(const struct broker *b);
+
+/*
+ * This turn's records as the payload of one frame for the journal, and its turn number; false:
+ * there are none. The bytes are valid until the next broker_tick. What was done in this turn and
+ * must wait leaves after broker_durable(turn) (or a later one). Only with setup.persistent;
+ * otherwise never true.
+ */
+bool broker_take_records(struct broker *b, uint64_t *turn, struct str *records);
+/* All turns up to this one are durable. */
+void broker_durable(struct broker *b, uint64_t turn);
+/* Storage is behind or failing (true): publishers are paused, their keepalive too; false: go on. */
+void broker_storage_pause(struct broker *b, bool pause);
+
+/*
+ * Rebuild: apply the records of frames in their order to a new broker, before anything else is done
+ * with it, then broker_apply_end. ERR_MALFORMED: these bytes are no records of ours (nothing after
+ * it may be relied on); ERR_NOMEM.
+ */
+MUST_CHECK enum err broker_apply(struct broker *b, struct str records);
+void broker_apply_end(struct broker *b, int64_t wall_s);
+
+/* The next connection that has something to write, has a changed wish, or is to be closed; NULL
+ * when no more this turn. */
+struct conn *broker_take_dirty(struct broker *b);
+/* What waits to be written: at most n slices; returns how many. Valid until the next call into the
+ * broker. */
+int broker_output(struct broker *b, struct conn *c, struct iovec *iov, int n);
+/* The first n of these bytes have been written. */
+void broker_sent(struct broker *b, struct conn *c, size_t n);
+enum wish broker_wish(const struct broker *b, const struct conn *c);
+
+/*
+ * Take another configuration: broker_prepare checks and may refuse, changing nothing; broker_commit
+ * cannot fail and uses what was prepared last. Connections keep pointing to the listener rules they
+ * came with until those are re-pointed by port and address.
+ */
+MUST_CHECK enum err broker_prepare(struct broker *b, const struct conf *conf);
+void broker_commit(struct broker *b);
+
+/* Stop: end every connection (wills are published), so that the records of this turn hold the final
+ * state. */
+void broker_stop(struct broker *b, enum reason why);
+
+const struct stats *broker_stats(const struct broker *b);
+/* Invariants of everything, for tests and the simulator: NULL, or what is wrong. Slow. */
+const char *broker_check(const struct broker *b);
+/*
+ * What must survive a crash, as sorted text lines: sessions (persistent ones), their subscriptions,
+ * rows, inbound ids, retained messages. Two brokers with the same text are the same for every
+ * client. For tests and SIGUSR2.
+ */
+MUST_CHECK enum err broker_dump(const struct broker *b, struct buf *out);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * One connection: protocol state, what has been read of an unfinished packet, keepalive.
+ */
+#ifndef CORE_CONN_H
+#define CORE_CONN_H
+
+#include "base/buf.h"
+#include "base/wheel.h"
+#include "core/broker.h"
+#include "core/outbox.h"
+#include "mqtt/message.h"
+#include "mqtt/packet.h"
+#include "mqtt/reason.h"
+
+#include <sys/queue.h>
+
+struct session;
+
+enum conn_state {
+    CONN_NEW,    /* no CONNECT accepted yet */
+    CONN_OPEN,   /* has a session */
+    CONN_CLOSING /* ended; only waits for the server to close it */
+};
+
+/* Why its input is not looked at now. */
+enum conn_pause {
+    PAUSE_NONE,
+    PAUSE_BUDGET,  /* this turn's budget was spent: on the list of those that go on next turn */
+    PAUSE_STORAGE, /* a PUBLISH waits for the journal to have room */
+    PAUSE_OUTPUT   /* it does not read the answers to what it has sent */
+};
+
+/* A SUBSCRIBE or UNSUBSCRIBE too long for one turn, or one just at work. */
+struct conn_job {
+    size_t at;        /* how far into its filters */
+    struct buf codes; /* of the SUBACK to be */
+};
+
+struct conn {
+    struct outbox out; /* first: the dirty list holds outboxes */
+    void *link;
+    struct session *session;
+    struct buf in; /* the beginning of a packet, or what a pause has left */
+    struct conn_job *job;
+    struct message *will; /* NULL: none, or no longer */
+    struct peer peer;
+    struct wheel_timer timer; /* CONNECT timeout, then keepalive */
+    uint64_t last_in_ms;
+    TAILQ_ENTRY(conn) entry;   /* all connections */
+    TAILQ_ENTRY(conn) pending; /* those that go on next turn */
+    uint32_t need;             /* size of the packet that begins in `in`, 0 = not known yet */
+    uint16_t keepalive_s;
+    uint8_t level;
+    uint8_t state; /* enum conn_state */
+    uint8_t pause; /* enum conn_pause */
+    uint8_t wish;  /* enum wish, of a closing one */
+    bool will_retain;
+    bool input_aside; /* the next bytes land in `in`, not in the shared buffer */
+    bool is_bridge;
+};
+
+TAILQ_HEAD(conn_list, conn);
+
+#define CONN_NAME_MAX 128
+/* Its client id for the log, escaped, or "<unknown>"; returns out. */
+const char *conn_name(const struct conn *c, char out[CONN_NAME_MAX]);
+
+#endif

@@ -1,0 +1,156 @@
+/*
+ * Cut packets out of the stream, see that they are allowed, hand them over.
+ */
+#include "core/dispatch.h"
+
+#include "core/ending.h"
+#include "core/handlers.h"
+#include "mqtt/decode.h"
+#include "mqtt/encode.h"
+
+static void log_packet(struct broker *b, const struct conn *c, const char *what)
+{
+    char name[CONN_NAME_MAX];
+
+    if (log_wants(&b->log, LOG_LEVEL_DEBUG))
+        log_debug(&b->log, "%s %s", what, conn_name(c, name));
+}
+
+static enum reason on_pingreq(struct broker *b, struct conn *c, const struct frame *f)
+{
+    uint8_t packet[ENCODE_EMPTY_SIZE];
+    size_t n = encode_empty(packet, PACKET_PINGRESP);
+    enum reason r = decode_empty(f);
+
+    if (r != REASON_OK)
+        return r;
+    log_packet(b, c, "Received PINGREQ from");
+    if (outbox_put(&b->hub, &c->out, OUTBOX_NOW, packet, n))
+        return REASON_NOMEM;
+    log_packet(b, c, "Sending PINGRESP to");
+    return REASON_OK;
+}
+
+static enum reason on_disconnect(struct broker *b, struct conn *c, const struct frame *f)
+{
+    enum reason r =
+        decode_empty(f); /* with wrong flags it is none, and the will goes out (3.14.1-1) */
+
+    if (r != REASON_OK)
+        return r;
+    log_packet(b, c, "Received DISCONNECT from");
+    return REASON_DISCONNECT;
+}
+
+typedef enum reason handler(struct broker *b, struct conn *c, const struct frame *f);
+
+/* What a client may send; NULL: only a server sends that. */
+static handler *const handlers[16] = {
+    [PACKET_CONNECT] = on_connect,     [PACKET_PUBLISH] = on_publish,
+    [PACKET_PUBACK] = on_ack,          [PACKET_PUBREC] = on_ack,
+    [PACKET_PUBREL] = on_pubrel,       [PACKET_PUBCOMP] = on_ack,
+    [PACKET_SUBSCRIBE] = on_subscribe, [PACKET_UNSUBSCRIBE] = on_unsubscribe,
+    [PACKET_PINGREQ] = on_pingreq,     [PACKET_DISCONNECT] = on_disconnect,
+};
+
+static enum reason handle(struct broker *b, struct conn *c, const struct frame *f)
+{
+    enum packet_type type = frame_type(f);
+
+    if (type == 0 || type > PACKET_DISCONNECT)
+        return REASON_PACKET_TYPE;
+    if (!handlers[type])
+        return REASON_NOT_FOR_SERVER;
+    return handlers[type](b, c, f);
+}
+
+/* Before CONNECT nothing else is even waited for. */
+static enum reason check_stranger(const struct conn *c, struct str in)
+{
+    if (c->state != CONN_NEW || in.p[0] == PACKET_CONNECT << 4)
+        return REASON_OK;
+    if (in.p[0] == 0x16)
+        return REASON_TLS_TO_PLAIN;
+    return (uint8_t)in.p[0] >> 4 == PACKET_CONNECT ? REASON_FLAGS : REASON_NOT_CONNECT;
+}
+
+static size_t packet_max(const struct broker *b, const struct conn *c)
+{
+    if (c->state == CONN_NEW)
+        return CONNECT_PACKET_MAX;
+    return b->conf->global.max_packet_size > 0 ? b->conf->global.max_packet_size : PACKET_MAX;
+}
+
+/* The next packet: REASON_OK with *whole, or without it when not all of it is here. */
+static enum reason next_packet(const struct broker *b, struct conn *c, struct str in,
+                               struct frame *f, bool *whole)
+{
+    size_t need = 0;
+    enum reason r = check_stranger(c, in);
+    enum err e;
+
+    if (r != REASON_OK)
+        return r;
+    e = frame_next(in, packet_max(b, c), f, &need);
+    c->need = (uint32_t)need;
+    *whole = !e;
+    if (e == ERR_TOO_LARGE)
+        return c->state == CONN_NEW ? REASON_CONNECT_TOO_LARGE : REASON_PACKET_TOO_LARGE;
+    return e == ERR_MALFORMED ? REASON_LENGTH_FIELD : REASON_OK;
+}
+
+/* Must this packet wait? The journal has no room for what it would store. */
+static bool waits_for_storage(const struct broker *b, const struct frame *f)
+{
+    return b->storage_paused && frame_type(f) == PACKET_PUBLISH &&
+           (f->first & ~(unsigned)PUBLISH_DUP & 0x0f) != 0;
+}
+
+static enum conn_pause pause_now(const struct broker *b, const struct conn *c)
+{
+    if (outbox_bytes(&c->out) > OUTBOX_PAUSE)
+        return PAUSE_OUTPUT;
+    return work_is_spent(&b->work) ? PAUSE_BUDGET : PAUSE_NONE;
+}
+
+static void pause_input(struct broker *b, struct conn *c, enum conn_pause why)
+{
+    if (why == PAUSE_BUDGET) {
+        conn_want_input(b, c);
+        return;
+    }
+    c->pause = (uint8_t)why;
+    outbox_mark(&b->hub, &c->out); /* its wish has changed */
+}
+
+size_t dispatch_input(struct broker *b, struct conn *c, struct str bytes)
+{
+    size_t at = 0;
+
+    c->need = 0;
+    while (c->state != CONN_CLOSING && at < bytes.n) {
+        struct frame f;
+        bool whole = false;
+        enum conn_pause pause = pause_now(b, c);
+        enum reason r = REASON_OK;
+        if (!pause)
+            r = next_packet(b, c, str_of(bytes.p + at, bytes.n - at), &f, &whole);
+        if (whole && waits_for_storage(b, &f))
+            pause = PAUSE_STORAGE;
+        if (whole && !pause) {
+            work_charge(&b->work, WORK_PACKET);
+            r = handle(b, c, &f);
+            if (c->job && r == REASON_OK)
+                pause = PAUSE_BUDGET;
+        }
+        if (r != REASON_OK)
+            conn_end(b, c, r, NULL);
+        else if (pause)
+            pause_input(b, c, pause);
+        if (r != REASON_OK || pause || !whole)
+            break;
+        b->stats.packets_received++;
+        at += f.whole.n;
+    }
+    return c->state == CONN_CLOSING ? bytes.n : at;
+}

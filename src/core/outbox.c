@@ -1,0 +1,285 @@
+/*
+ * The held lane is made when something must wait and freed when it has moved on, so that an idle
+ * connection does not pay for it.
+ */
+#include "core/outbox.h"
+
+#include "base/mem.h"
+#include "mqtt/encode.h"
+
+#include <string.h>
+
+struct stretch { /* bytes of the held lane that wait for the same turn */
+    uint64_t turn;
+    size_t bytes;
+};
+
+struct outbox_held {
+    TAILQ_ENTRY(outbox_held) entry;
+    struct outbox *outbox;
+    struct outq q;
+    struct stretch *stretches;
+    uint32_t first;
+    uint32_t n; /* from first */
+    uint32_t cap;
+};
+
+void outbox_hub_init(struct outbox_hub *hub, struct persist *p, struct stats *stats, struct work *w)
+{
+    *hub = (struct outbox_hub){.persist = p, .stats = stats, .work = w};
+    outq_pool_init(&hub->pool, 256);
+    TAILQ_INIT(&hub->dirty);
+    TAILQ_INIT(&hub->waiting);
+}
+
+void outbox_hub_clear(struct outbox_hub *hub)
+{
+    outq_pool_clear(&hub->pool);
+}
+
+size_t outbox_bytes(const struct outbox *o)
+{
+    return o->ready.bytes + (o->held ? o->held->q.bytes : 0);
+}
+
+static struct outbox_held *held_need(struct outbox_hub *hub, struct outbox *o)
+{
+    if (o->held)
+        return o->held;
+    o->held = mem_zalloc(sizeof(*o->held));
+    if (o->held) {
+        o->held->outbox = o;
+        TAILQ_INSERT_TAIL(&hub->waiting, o->held, entry);
+    }
+    return o->held;
+}
+
+static void held_free(struct outbox_hub *hub, struct outbox *o)
+{
+    struct outbox_held *h = o->held;
+
+    if (!h)
+        return;
+    TAILQ_REMOVE(&hub->waiting, h, entry);
+    outq_clear(&h->q, &hub->pool);
+    mem_free(h->stretches, h->cap * sizeof(*h->stretches));
+    mem_free(h, sizeof(*h));
+    o->held = NULL;
+}
+
+static enum err held_grow(struct outbox_held *h)
+{
+    uint32_t cap = h->cap ? h->cap * 2 : 4;
+    struct stretch *v = mem_realloc(h->stretches, h->cap * sizeof(*v), cap * sizeof(*v));
+
+    if (!v)
+        return ERR_NOMEM;
+    h->stretches = v;
+    h->cap = cap;
+    return ERR_OK;
+}
+
+/* Make sure that the last stretch is that of `turn`; 0: whatever the last one is. */
+static enum err held_stretch(struct outbox_held *h, uint64_t turn)
+{
+    if (h->n > 0 && h->stretches[h->first + h->n - 1].turn >= turn)
+        return ERR_OK;
+    if (h->first > 0 && h->first + h->n == h->cap) {
+        memmove(h->stretches, h->stretches + h->first, h->n * sizeof(*h->stretches));
+        h->first = 0;
+    }
+    if (h->first + h->n == h->cap && held_grow(h))
+        return ERR_NOMEM;
+    h->stretches[h->first + h->n++] = (struct stretch){.turn = turn};
+    return ERR_OK;
+}
+
+/* The queue that takes the next packet of this lane; NULL without memory. */
+static struct outq *lane_queue(struct outbox_hub *hub, struct outbox *o, enum outbox_lane lane)
+{
+    bool must_wait = lane == OUTBOX_STORED && hub->persist->enabled;
+
+    if (lane == OUTBOX_NOW || (!o->held && !must_wait))
+        return &o->ready;
+    if (!held_need(hub, o))
+        return NULL;
+    if (held_stretch(o->held, must_wait ? hub->persist->turn : 0)) {
+        if (o->held->n == 0)
+            held_free(hub, o);
+        return NULL;
+    }
+    return &o->held->q;
+}
+
+/* Account for what has been added to `q` since it had `before` bytes; an empty held lane goes. */
+static void lane_added(struct outbox_hub *hub, struct outbox *o, const struct outq *q,
+                       size_t before)
+{
+    size_t n = q->bytes - before;
+    size_t all = outbox_bytes(o);
+
+    if (q != &o->ready)
+        o->held->stretches[o->held->first + o->held->n - 1].bytes += n;
+    else if (n > 0)
+        outbox_mark(hub, o);
+    if (o->held && o->held->q.bytes == 0)
+        held_free(hub, o);
+    if (n > 0)
+        hub->stats->packets_sent++;
+    if (all >= OUTBOX_CROWDED && all - n < OUTBOX_CROWDED)
+        hub->work->crowded = true;
+}
+
+enum err outbox_put(struct outbox_hub *hub, struct outbox *o, enum outbox_lane lane,
+                    const void *packet, size_t n)
+{
+    return outbox_put_parts(hub, o, lane, str_of(packet, n), str_of(NULL, 0));
+}
+
+enum err outbox_put_parts(struct outbox_hub *hub, struct outbox *o, enum outbox_lane lane,
+                          struct str head, struct str tail)
+{
+    struct outq *q = o->shut ? NULL : lane_queue(hub, o, lane);
+    size_t before;
+    enum err e;
+
+    if (!q)
+        return o->shut ? ERR_CLOSED : ERR_NOMEM;
+    before = q->bytes;
+    if (head.n + tail.n <= OUTQ_CONTIGUOUS) {
+        uint8_t *p = outq_room(q, &hub->pool, head.n + tail.n);
+        e = p ? ERR_OK : ERR_NOMEM;
+        if (p) {
+            memcpy(p, head.p, head.n);
+            if (tail.n > 0)
+                memcpy(p + head.n, tail.p, tail.n);
+            outq_added(q, head.n + tail.n);
+        }
+    } else {
+        struct buf whole = {0}; /* in one piece, so that failing queues nothing */
+        e = buf_reserve_exact(&whole, head.n + tail.n);
+        if (!e)
+            e = buf_add(&whole, head.p, head.n);
+        if (!e)
+            e = buf_add(&whole, tail.p, tail.n);
+        if (!e)
+            e = outq_copy(q, &hub->pool, whole.data, whole.len);
+        buf_clear(&whole);
+    }
+    lane_added(hub, o, q, before);
+    return e;
+}
+
+static enum err put_small(struct outbox_hub *hub, struct outq *q, struct publication *pub,
+                          const struct outbox_publish *how)
+{
+    struct str wire = publication_wire(pub, how->qos > QOS_0);
+    uint8_t *p = outq_room(q, &hub->pool, wire.n);
+
+    if (!p)
+        return ERR_NOMEM;
+    memcpy(p, wire.p, wire.n);
+    publication_patch(p, pub, how->qos, how->retain, how->dup, how->id);
+    outq_added(q, wire.n);
+    return ERR_OK;
+}
+
+/*
+ * A large one: head and topic are copied, the payload is a slice of the kept message. The two are
+ * built aside and moved over together, so that failing queues nothing.
+ */
+static enum err put_large(struct outbox_hub *hub, struct outq *q, struct publication *pub,
+                          const struct outbox_publish *how)
+{
+    struct packet_publish p = {.topic = pub->topic,
+                               .payload = pub->payload,
+                               .qos = how->qos,
+                               .id = how->id,
+                               .retain = how->retain,
+                               .dup = how->dup};
+    size_t head = encode_publish_head_size(pub->topic, pub->payload.n, how->qos);
+    struct buf bytes = {0};
+    struct outq aside = {0};
+    enum err e = publication_keep(pub);
+
+    if (!e)
+        e = buf_reserve_exact(&bytes, head);
+    if (!e) {
+        buf_added(&bytes, encode_publish_head(bytes.data, &p));
+        e = outq_copy(&aside, &hub->pool, bytes.data, bytes.len);
+    }
+    if (!e && pub->payload.n > 0)
+        e = outq_slice(&aside, &hub->pool, &pub->message->blob, message_payload(pub->message).p,
+                       pub->payload.n);
+    if (!e)
+        e = outq_move(q, &aside, &hub->pool, aside.bytes);
+    outq_clear(&aside, &hub->pool);
+    buf_clear(&bytes);
+    return e;
+}
+
+enum err outbox_publish(struct outbox_hub *hub, struct outbox *o, struct publication *pub,
+                        const struct outbox_publish *how)
+{
+    struct outq *q = o->shut ? NULL : lane_queue(hub, o, how->lane);
+    size_t before;
+    enum err e;
+
+    if (!q)
+        return o->shut ? ERR_CLOSED : ERR_NOMEM;
+    before = q->bytes;
+    e = publication_is_small(pub, how->qos) ? put_small(hub, q, pub, how)
+                                            : put_large(hub, q, pub, how);
+    lane_added(hub, o, q, before);
+    if (e)
+        return e;
+    hub->stats->publish_sent++;
+    hub->stats->publish_bytes_sent += pub->payload.n;
+    work_charge(hub->work, WORK_DELIVERY + (uint32_t)(pub->payload.n >> 10) * WORK_KILOBYTE);
+    return ERR_OK;
+}
+
+/* The stretches of this lane up to `turn` move to ready; false without memory: the rest moves next
+ * time. */
+static bool held_release(struct outbox_hub *hub, struct outbox *o, uint64_t turn)
+{
+    struct outbox_held *h = o->held;
+
+    while (h->n > 0 && h->stretches[h->first].turn <= turn) {
+        if (outq_move(&o->ready, &h->q, &hub->pool, h->stretches[h->first].bytes))
+            return false;
+        h->first++;
+        h->n--;
+        outbox_mark(hub, o);
+    }
+    if (h->n == 0)
+        held_free(hub, o);
+    return true;
+}
+
+void outbox_release(struct outbox_hub *hub, uint64_t turn)
+{
+    struct outbox_held *h = TAILQ_FIRST(&hub->waiting);
+
+    while (h) {
+        struct outbox_held *next = TAILQ_NEXT(h, entry);
+        (void)held_release(hub, h->outbox, turn);
+        h = next;
+    }
+}
+
+void outbox_shut(struct outbox_hub *hub, struct outbox *o, bool all)
+{
+    o->shut = true;
+    held_free(hub, o);
+    if (all)
+        outq_clear(&o->ready, &hub->pool);
+}
+
+void outbox_clear(struct outbox_hub *hub, struct outbox *o)
+{
+    outbox_shut(hub, o, true);
+    if (o->is_dirty)
+        TAILQ_REMOVE(&hub->dirty, o, dirty);
+    o->is_dirty = false;
+}

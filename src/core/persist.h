@@ -1,0 +1,56 @@
+/*
+ * What must survive a crash, as records of this turn; and what waits for them.
+ *
+ * Everything that changes a persistent session or the retained messages is recorded in the frame of
+ * the turn in which it happened. Without persistence nothing is recorded, nothing waits, and every
+ * function here does nothing.
+ *
+ * Memory first, change after: callers reserve room for their records, which then cannot fail to be
+ * written.
+ */
+#ifndef CORE_PERSIST_H
+#define CORE_PERSIST_H
+
+#include "core/record.h"
+#include "mqtt/message.h"
+
+#include <stdbool.h>
+
+struct persist {
+    bool enabled;
+    bool replaying;        /* mutators run, nothing is recorded */
+    uint64_t turn;         /* the present one; the first is 1 */
+    uint64_t durable;      /* all turns up to this one are stored */
+    uint64_t recorded;     /* the last turn that had records */
+    uint64_t next_message; /* numbers of messages and sessions are never used again */
+    uint64_t next_session;
+    struct buf frame; /* this turn's records */
+    size_t promised;  /* bytes of the frame that somebody counts on */
+};
+
+void persist_init(struct persist *p, bool enabled);
+void persist_clear(struct persist *p);
+
+/* A new turn: the former frame has been taken. */
+void persist_turn(struct persist *p);
+
+static inline bool persist_on(const struct persist *p)
+{
+    return p->enabled && !p->replaying;
+}
+
+/* Room for records with `strings` bytes of text and payload in all, and `count` of them. */
+MUST_CHECK enum err persist_reserve(struct persist *p, size_t count, size_t strings);
+/*
+ * The same for a whole fan-out, during which others may reserve and write too: what was promised
+ * stays free until persist_fulfil. One promise at a time.
+ */
+MUST_CHECK enum err persist_promise(struct persist *p, size_t count, size_t strings);
+void persist_fulfil(struct persist *p);
+/* Record; after persist_reserve or persist_promise only. */
+void persist_write(struct persist *p, const struct record *r);
+/* Record a message if that has not been done; its number is set. After persist_reserve with its
+ * topic and payload. */
+void persist_message(struct persist *p, struct message *m);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * Journal records to bytes and back. Pure.
+ *
+ * One record is one small change of what must survive a crash. On the wire: a type byte, then the
+ * fields of that type in the fixed order of the table in record.c; numbers as base-128 varints,
+ * strings with a varint length. Frames, checksums and files are not known here.
+ */
+#ifndef CORE_RECORD_H
+#define CORE_RECORD_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdint.h>
+
+enum record_type {
+    RECORD_CLIENT = 1,  /* a persistent session exists: session, time, text = client id */
+    RECORD_CLIENT_END,  /* it is gone with all that it had: session */
+    RECORD_SUBSCRIBE,   /* session, qos, flags, text = filter */
+    RECORD_UNSUBSCRIBE, /* session, text */
+    RECORD_FED,         /* this subscription has been given its retained messages: session, text */
+    RECORD_MESSAGE,     /* number, qos, text = topic, payload */
+    RECORD_QUEUE,     /* a row at the tail of a session's flow: session, number, seq, qos, flags */
+    RECORD_BEGIN,     /* a row was given its packet id, or finished if QoS 0: session, seq, id */
+    RECORD_RECEIVED,  /* PUBREC for a row: session, seq */
+    RECORD_DONE,      /* a row is finished: session, seq */
+    RECORD_IN_ADD,    /* an inbound QoS 2 message was accepted: session, id */
+    RECORD_IN_REMOVE, /* … and released: session, id */
+    RECORD_RETAIN,    /* this message is its topic's retained one: number */
+    RECORD_RETAIN_CLEAR, /* text = topic */
+    RECORD_TYPES
+};
+
+#define RECORD_FLAG_RETAIN 1 /* QUEUE: to be sent with RETAIN */
+#define RECORD_FLAG_FEED 1   /* SUBSCRIBE: retained messages are still to be given */
+
+struct record {
+    enum record_type type;
+    uint64_t session;
+    uint64_t number;
+    uint64_t seq;
+    uint64_t time; /* Unix seconds; 0 = connected */
+    uint16_t id;
+    uint8_t qos;
+    uint8_t flags;
+    struct str text;
+    struct str payload;
+};
+
+/* More than any record takes beside its strings. */
+#define RECORD_OVERHEAD 64
+
+/* Append to `out`, which has room for RECORD_OVERHEAD and both strings. */
+void record_write(struct buf *out, const struct record *r);
+/* Cut one record off the front of *in; its strings point into it. ERR_MALFORMED: not a record. */
+MUST_CHECK enum err record_read(struct str *in, struct record *r);
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * Collect, reserve, deliver: in this order, so that delivery at QoS 1 and 2 cannot stop halfway.
+ */
+#include "core/route.h"
+
+#include "base/mem.h"
+
+void route_clear(struct route *r)
+{
+    trie_matches_clear(&r->matches);
+    mem_free(r->receivers, r->cap * sizeof(*r->receivers));
+    *r = (struct route){0};
+}
+
+/* --- who --- */
+
+/* Each session once; found again, the higher QoS stays. */
+static void add_receiver(struct route *r, struct session *s, enum qos qos)
+{
+    if (s->ended)
+        return;
+    if (s->serial == r->serial) {
+        struct receiver *known = &r->receivers[s->slot];
+        if (known->qos < qos)
+            known->qos = qos;
+        return;
+    }
+    s->serial = r->serial;
+    s->slot = (uint32_t)r->n;
+    r->receivers[r->n++] = (struct receiver){.session = s, .qos = qos};
+}
+
+/* Of a shared group: the next member that is connected and not behind, else the next that is there
+ * at all. */
+static void add_member(struct route *r, uintptr_t group)
+{
+    uint32_t seen = 0;
+    uintptr_t second = 0;
+    uintptr_t word;
+
+    while ((word = trie_group_next(group, &seen))) {
+        struct session *s = trie_word_session(word);
+        if (s->ended)
+            continue;
+        if (s->out && outbox_bytes(s->out) < OUTBOX_PUMP && !s->dropping)
+            break;
+        if (!second || (s->out && !trie_word_session(second)->out))
+            second = word;
+    }
+    if (!word)
+        word = second;
+    if (word)
+        add_receiver(r, trie_word_session(word), trie_word_qos(word));
+}
+
+static enum err receivers_fit(struct route *r)
+{
+    size_t cap = r->cap ? r->cap : 64;
+    struct receiver *v;
+
+    if (r->matches.n <= r->cap)
+        return ERR_OK;
+    while (cap < r->matches.n)
+        cap *= 2;
+    v = mem_realloc(r->receivers, r->cap * sizeof(*v), cap * sizeof(*v));
+    if (!v)
+        return ERR_NOMEM;
+    r->receivers = v;
+    r->cap = cap;
+    return ERR_OK;
+}
+
+static enum err collect(struct route *r, struct session_env *env, const struct publication *pub)
+{
+    uint64_t visits = env->trie->visits;
+    enum err e = trie_match(env->trie, pub->topic, &r->matches);
+
+    work_charge(env->work, WORK_ROUTE + (uint32_t)(env->trie->visits - visits) / 4 * WORK_STEP);
+    if (!e)
+        e = receivers_fit(r);
+    if (e)
+        return e;
+    r->serial++;
+    r->n = 0;
+    for (size_t i = 0; i < r->matches.n; i++) {
+        uintptr_t word = r->matches.words[i];
+        if (trie_word_is_group(word))
+            add_member(r, word);
+        else
+            add_receiver(r, trie_word_session(word), trie_word_qos(word));
+    }
+    return ERR_OK;
+}
+
+/* --- memory first --- */
+
+static enum qos effective(const struct publication *pub, const struct receiver *to)
+{
+    return to->qos < pub->qos ? to->qos : pub->qos;
+}
+
+static enum err reserve(const struct route *r, struct session_env *env, struct publication *pub)
+{
+    size_t records = 2; /* of a retained message */
+    bool keep = pub->retain;
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; i < r->n && !e; i++) {
+        if (effective(pub, &r->receivers[i]) == QOS_0)
+            continue;
+        keep = true;
+        records += SESSION_DELIVERY_RECORDS;
+        e = session_reserve(r->receivers[i].session);
+    }
+    if (!e && keep)
+        e = publication_keep(pub);
+    if (e || !keep)
+        return e;
+    return persist_promise(env->persist, records, 2 * pub->topic.n + pub->payload.n);
+}
+
+/* --- retained --- */
+
+static void retain_publication(struct session_env *env, struct publication *pub,
+                               struct retain_node *node)
+{
+    if (pub->payload.n > 0) {
+        persist_message(env->persist, pub->message);
+        retain_set(env->retain, node, pub->message);
+        persist_write(env->persist,
+                      &(struct record){.type = RECORD_RETAIN, .number = pub->message->number});
+    } else if (retain_remove(env->retain, pub->topic)) {
+        persist_write(env->persist,
+                      &(struct record){.type = RECORD_RETAIN_CLEAR, .text = pub->topic});
+    }
+    env->stats->retained = env->retain->count;
+}
+
+static void deliver(const struct route *r, struct session_env *env, struct publication *pub,
+                    const struct session *source)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        const struct receiver *to = &r->receivers[i];
+        if (to->session->bridge && to->session == source)
+            continue; /* a bridge does not get back what it brought */
+        session_deliver(env, to->session, pub, effective(pub, to),
+                        pub->retain && to->session->bridge);
+    }
+}
+
+enum err route_publish(struct route *r, struct session_env *env, struct publication *pub,
+                       const struct session *source)
+{
+    struct retain_node *node = NULL;
+    enum err e = collect(r, env, pub);
+
+    if (!e)
+        e = reserve(r, env, pub);
+    if (!e && pub->retain && pub->payload.n > 0)
+        e = retain_reserve(env->retain, pub->topic, &node);
+    if (!e) {
+        deliver(r, env, pub, source);
+        if (pub->retain)
+            retain_publication(env, pub, node);
+    }
+    persist_fulfil(env->persist);
+    return e;
+}

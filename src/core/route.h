@@ -1,0 +1,32 @@
+/*
+ * One publication to all its receivers.
+ */
+#ifndef CORE_ROUTE_H
+#define CORE_ROUTE_H
+
+#include "core/session.h"
+
+struct receiver {
+    struct session *session;
+    enum qos qos; /* granted: the highest of all its subscriptions that match (3.3.5-1) */
+};
+
+struct route {
+    struct trie_matches matches;
+    struct receiver *receivers;
+    size_t cap;
+    size_t n;
+    uint64_t serial;
+};
+
+void route_clear(struct route *r);
+
+/*
+ * Give a publication to everyone who subscribed, and to the retained messages if it asks for that.
+ * `source` is the publisher's session or NULL. At QoS 1 and 2 all memory is found first: ERR_NOMEM
+ * then means that nobody has got anything. At QoS 0 ERR_NOMEM may mean that some have not.
+ */
+MUST_CHECK enum err route_publish(struct route *r, struct session_env *env, struct publication *pub,
+                                  const struct session *source);
+
+#endif

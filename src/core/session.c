@@ -1,0 +1,686 @@
+/*
+ * Delivery to one client, from both ends: publications push rows in, acknowledgements and a drained
+ * outbox pull them out.
+ */
+#include "core/session.h"
+
+#include "base/mem.h"
+#include "mqtt/encode.h"
+
+#include <assert.h>
+
+void session_want_work(struct session_env *env, struct session *s)
+{
+    if (s->has_work)
+        return;
+    s->has_work = true;
+    TAILQ_INSERT_TAIL(&env->todo, s, work);
+}
+
+void session_leave_work(struct session_env *env, struct session *s)
+{
+    if (s->has_work)
+        TAILQ_REMOVE(&env->todo, s, work);
+    s->has_work = false;
+}
+
+static bool is_recorded(const struct session *s)
+{
+    return s->number != 0;
+}
+
+static void record(struct session_env *env, const struct session *s, struct record r)
+{
+    if (!is_recorded(s))
+        return;
+    r.session = s->number;
+    persist_write(env->persist, &r);
+}
+
+static enum err record_reserve(struct session_env *env, const struct session *s, size_t count,
+                               size_t strings)
+{
+    return is_recorded(s) ? persist_reserve(env->persist, count, strings) : ERR_OK;
+}
+
+/* --- the flow comes and goes --- */
+
+enum err session_need_flow(struct session *s)
+{
+    if (s->flow)
+        return ERR_OK;
+    s->flow = flow_new();
+    if (!s->flow)
+        return ERR_NOMEM;
+    flow_resume_at(s->flow, s->tail ? s->tail : 1, s->last_id);
+    return ERR_OK;
+}
+
+static void drop_flow(struct session *s)
+{
+    s->tail = flow_tail(s->flow);
+    s->last_id = flow_last_id(s->flow);
+    flow_free(s->flow);
+    s->flow = NULL;
+}
+
+/* --- drops --- */
+
+static void dropped(struct session_env *env, struct session *s, enum reason why)
+{
+    char id[128];
+
+    env->stats->publish_dropped++;
+    s->dropped++;
+    if (s->dropping)
+        return;
+    s->dropping = true;
+    log_notice(env->log, "Outgoing messages are being dropped for client %s: %s.",
+               str_escape(session_id(s), id, sizeof(id)), reason_text(why));
+}
+
+/* The episode ends when its cause has passed. */
+static void episode_over(struct session_env *env, struct session *s)
+{
+    char id[128];
+
+    if (!s->dropping)
+        return;
+    s->dropping = false;
+    log_notice(env->log, "Outgoing messages for client %s are accepted again, %llu dropped so far.",
+               str_escape(session_id(s), id, sizeof(id)), (unsigned long long)s->dropped);
+}
+
+/* --- sending --- */
+
+static void log_sending(struct session_env *env, const struct session *s,
+                        const struct publication *pub, const struct outbox_publish *how)
+{
+    char id[128];
+    char topic[512];
+
+    if (!log_wants(env->log, LOG_LEVEL_DEBUG))
+        return;
+    log_debug(env->log, "Sending PUBLISH to %s (d%d, q%d, r%d, m%d, '%s', ... (%zu bytes))",
+              str_escape(session_id(s), id, sizeof(id)), how->dup, how->qos, how->retain, how->id,
+              str_escape(pub->topic, topic, sizeof(topic)), pub->payload.n);
+}
+
+static enum err send_publish(struct session_env *env, struct session *s, struct publication *pub,
+                             const struct outbox_publish *how)
+{
+    enum err e = outbox_publish(env->hub, s->out, pub, how);
+
+    if (!e)
+        log_sending(env, s, pub, how);
+    return e;
+}
+
+static enum err send_pubrel(struct session_env *env, struct session *s, uint16_t packet_id)
+{
+    uint8_t packet[ENCODE_ACK_SIZE];
+    size_t n = encode_ack(packet, PACKET_PUBREL, packet_id);
+    enum err e = outbox_put(env->hub, s->out, OUTBOX_STORED, packet, n);
+    char id[128];
+
+    if (!e && log_wants(env->log, LOG_LEVEL_DEBUG))
+        log_debug(env->log, "Sending PUBREL to %s (Mid: %d)",
+                  str_escape(session_id(s), id, sizeof(id)), packet_id);
+    return e;
+}
+
+/* What QoS 2 touched must not leave before it is stored: otherwise a crash could make it arrive
+ * twice. */
+static enum outbox_lane lane_of(enum qos published, enum qos qos)
+{
+    return published == QOS_2 || qos == QOS_2 ? OUTBOX_STORED : OUTBOX_NEXT;
+}
+
+static enum err send_row(struct session_env *env, struct session *s, const struct flow_next *next,
+                         struct publication *fresh)
+{
+    struct message *m = next->row->message;
+    enum qos qos = (enum qos)next->row->qos;
+    struct publication again;
+    enum err e;
+
+    if (next->pubrel)
+        return send_pubrel(env, s, next->id);
+    const struct outbox_publish how = {.qos = qos,
+                                       .id = next->id,
+                                       .retain = next->row->retain,
+                                       .dup = next->dup,
+                                       .lane = lane_of((enum qos)m->qos, qos)};
+    if (fresh && fresh->message == m)
+        return send_publish(env, s, fresh, &how);
+    publication_init_message(&again, m, env->scratch);
+    e = send_publish(env, s, &again, &how);
+    publication_clear(&again);
+    return e;
+}
+
+/*
+ * Send rows while there is room. `fresh` is the publication of the row pushed last, encoded
+ * already, or NULL. False: stopped by something that broker_work must look at again.
+ */
+static bool pump_rows(struct session_env *env, struct session *s, struct publication *fresh)
+{
+    struct flow_next next;
+
+    while (s->out && s->flow && flow_peek(s->flow, &env->limits, &next)) {
+        bool begins = next.row->state == FLOW_QUEUED;
+        struct record r = {.type = RECORD_BEGIN, .seq = next.seq, .id = next.id};
+
+        if (outbox_bytes(s->out) >= OUTBOX_PUMP)
+            return true; /* goes on when it has drained: see broker_sent */
+        if (work_is_spent(env->work) && !fresh)
+            return false;
+        if (record_reserve(env, s, 1, 0) || send_row(env, s, &next, fresh))
+            return false;
+        flow_advance(s->flow);
+        if (begins)
+            record(env, s, r);
+    }
+    return true;
+}
+
+enum err session_reserve(struct session *s)
+{
+    enum err e = session_need_flow(s);
+
+    return e ? e : flow_reserve(s->flow);
+}
+
+/* The same for a delivery by itself: its records too. */
+static enum err reserve_alone(struct session_env *env, struct session *s, size_t bytes)
+{
+    enum err e = session_reserve(s);
+
+    return e ? e : record_reserve(env, s, SESSION_DELIVERY_RECORDS, bytes);
+}
+
+static void push_row(struct session_env *env, struct session *s, struct message *m, enum qos qos,
+                     bool retain)
+{
+    uint64_t seq;
+
+    if (is_recorded(s))
+        persist_message(env->persist, m);
+    seq = flow_push(s->flow, m, qos, retain);
+    record(env, s,
+           (struct record){.type = RECORD_QUEUE,
+                           .number = m->number,
+                           .seq = seq,
+                           .qos = (uint8_t)qos,
+                           .flags = retain ? RECORD_FLAG_RETAIN : 0});
+    work_charge(env->work, WORK_DELIVERY);
+}
+
+static void deliver_qos0(struct session_env *env, struct session *s, struct publication *pub,
+                         bool retain)
+{
+    const struct outbox_publish how = {.retain = retain, .lane = lane_of(pub->qos, QOS_0)};
+    size_t waiting = outbox_bytes(s->out);
+
+    if (waiting > 0 && waiting + publication_size(pub, QOS_0) > OUTBOX_MAX)
+        dropped(env, s, REASON_SLOW_READER);
+    else if (send_publish(env, s, pub, &how) == ERR_NOMEM)
+        dropped(env, s, REASON_NOMEM);
+    else if (s->dropping && waiting < OUTBOX_PUMP)
+        episode_over(env, s);
+}
+
+/* QoS 0 for an absent client, as queue_qos0_messages asks for. */
+static void queue_qos0(struct session_env *env, struct session *s, struct publication *pub,
+                       bool retain)
+{
+    size_t bytes = pub->topic.n + pub->payload.n;
+
+    if (!env->queue_qos0 || !is_recorded(s))
+        return;
+    if (publication_keep(pub) || reserve_alone(env, s, bytes))
+        dropped(env, s, REASON_NOMEM);
+    else if (!flow_has_room(s->flow, &env->limits, false, QOS_0, bytes))
+        dropped(env, s, REASON_QUEUE_FULL);
+    else
+        push_row(env, s, pub->message, QOS_0, retain);
+}
+
+void session_deliver(struct session_env *env, struct session *s, struct publication *pub,
+                     enum qos qos, bool retain)
+{
+    size_t bytes = pub->topic.n + pub->payload.n;
+
+    if (qos == QOS_0 && s->out) {
+        deliver_qos0(env, s, pub, retain);
+        return;
+    }
+    if (qos == QOS_0) {
+        queue_qos0(env, s, pub, retain);
+        return;
+    }
+    if (!flow_has_room(s->flow, &env->limits, s->out != NULL, qos, bytes)) {
+        dropped(env, s, REASON_QUEUE_FULL);
+        return;
+    }
+    if (flow_queued(s->flow) == 0)
+        episode_over(env, s);
+    push_row(env, s, pub->message, qos, retain);
+    if (!pump_rows(env, s, pub))
+        session_want_work(env, s);
+}
+
+/* --- retained messages for new subscriptions --- */
+
+struct feed_key {
+    const struct session *session;
+    struct str filter;
+};
+
+static uint64_t hash_feed(const struct session_env *env, const struct session *s, struct str filter)
+{
+    return table_mix(table_hash(env->seed, filter.p, filter.n), (uintptr_t)s);
+}
+
+static uint64_t feed_hash(const void *entry, const void *ctx)
+{
+    const struct retain_cursor *c = entry;
+
+    return hash_feed(ctx, c->owner, retain_cursor_filter(c));
+}
+
+static bool feed_equal(const void *entry, const void *key, const void *ctx)
+{
+    const struct retain_cursor *c = entry;
+    const struct feed_key *k = key;
+
+    (void)ctx;
+    return c->owner == k->session && str_eq(retain_cursor_filter(c), k->filter);
+}
+
+static const struct table_ops feed_ops = {.hash = feed_hash, .equal = feed_equal};
+
+/* End this session's feed for a filter, if there is one. */
+static void feed_end(struct session_env *env, struct session *s, struct str filter)
+{
+    struct feed_key key = {.session = s, .filter = filter};
+    struct retain_cursor *c = NULL;
+
+    if (!TAILQ_EMPTY(&s->cursors))
+        c = table_remove(&env->feeds, &feed_ops, env, hash_feed(env, s, filter), &key);
+    if (!c)
+        return;
+    TAILQ_REMOVE(&s->cursors, c, entry);
+    retain_cursor_free(env->retain, c);
+}
+
+/* A prepared cursor becomes this session's feed, in the place of a former one for the same filter.
+ * A slot was reserved. */
+static void feed_begin(struct session_env *env, struct session *s, struct retain_cursor *c)
+{
+    struct str filter = retain_cursor_filter(c);
+    struct feed_key key = {.session = s, .filter = filter};
+    uint64_t hash = hash_feed(env, s, filter);
+    struct retain_cursor *former;
+    enum err e = ERR_OK;
+
+    c->owner = s;
+    former = table_replace(&env->feeds, &feed_ops, env, hash, &key, c);
+    if (former) {
+        TAILQ_REMOVE(&s->cursors, former, entry);
+        retain_cursor_free(env->retain, former);
+    } else {
+        e = table_insert(&env->feeds, &feed_ops, env, hash, c);
+    }
+    assert(!e);
+    TAILQ_INSERT_TAIL(&s->cursors, c, entry);
+    session_want_work(env, s);
+}
+
+void session_fed(struct session_env *env, struct session *s, struct str filter)
+{
+    feed_end(env, s, filter);
+}
+
+static void feed_finished(struct session_env *env, struct session *s, struct retain_cursor *c)
+{
+    struct str filter = retain_cursor_filter(c);
+
+    /* Without memory for the record the feed would begin again after a crash: allowed. */
+    if (!record_reserve(env, s, 1, filter.n))
+        record(env, s, (struct record){.type = RECORD_FED, .text = filter});
+    feed_end(env, s, filter);
+}
+
+static bool feed_message(struct session_env *env, struct session *s, struct message *m,
+                         enum qos granted)
+{
+    enum qos qos = m->qos < granted ? (enum qos)m->qos : granted;
+    struct publication pub;
+    bool stopped = false;
+
+    publication_init_message(&pub, m, env->scratch);
+    if (qos == QOS_0) {
+        const struct outbox_publish how = {.retain = true,
+                                           .lane = lane_of((enum qos)m->qos, QOS_0)};
+        if (send_publish(env, s, &pub, &how))
+            dropped(env, s, REASON_NOMEM);
+    } else {
+        push_row(env, s, m, qos, true);
+        stopped = !pump_rows(env, s, &pub);
+    }
+    publication_clear(&pub);
+    return !stopped;
+}
+
+/*
+ * One cursor goes on. ERR_OK: it may go on now; ERR_NOT_FOUND: it is finished; ERR_AGAIN: another
+ * time, and broker_work should come back; ERR_FULL: when the outbox or the window has room again.
+ */
+static enum err feed_step(struct session_env *env, struct session *s, struct retain_cursor *c)
+{
+    unsigned budget = 64;
+    struct message *m;
+    enum err e;
+
+    if (outbox_bytes(s->out) >= OUTBOX_PUMP)
+        return ERR_FULL;
+    if (work_is_spent(env->work))
+        return ERR_AGAIN;
+    if (c->qos > QOS_0 && reserve_alone(env, s, 0))
+        return ERR_AGAIN;
+    if (c->qos > QOS_0 && !flow_window_open(s->flow, &env->limits))
+        return ERR_FULL;
+    e = retain_cursor_next(env->retain, c, &budget, &m);
+    work_charge(env->work, (64 - budget) * WORK_STEP);
+    if (e == ERR_AGAIN)
+        return ERR_OK;
+    if (e)
+        return e;
+    return feed_message(env, s, m, c->qos) ? ERR_OK : ERR_AGAIN;
+}
+
+static void pump_feeds(struct session_env *env, struct session *s)
+{
+    struct retain_cursor *c;
+
+    while (s->out && !s->out->shut && (c = TAILQ_FIRST(&s->cursors))) {
+        enum err e = feed_step(env, s, c);
+        if (e == ERR_NOT_FOUND)
+            feed_finished(env, s, c);
+        else if (e == ERR_FULL)
+            return;
+        else if (e)
+            break;
+    }
+    if (s->out && !s->out->shut && !TAILQ_EMPTY(&s->cursors))
+        session_want_work(env, s);
+}
+
+void session_pump(struct session_env *env, struct session *s)
+{
+    if (!s->out || s->out->shut)
+        return;
+    if (!pump_rows(env, s, NULL))
+        session_want_work(env, s);
+    else
+        pump_feeds(env, s);
+}
+
+/* --- acknowledgements --- */
+
+static void log_unknown(struct session_env *env, const struct session *s, enum packet_type type,
+                        uint16_t packet_id)
+{
+    static const char *const names[] = {
+        [PACKET_PUBACK] = "PUBACK", [PACKET_PUBREC] = "PUBREC", [PACKET_PUBCOMP] = "PUBCOMP"};
+    char id[128];
+
+    log_warning(env->log, "Warning: Received %s from %s for an unknown packet identifier %d.",
+                names[type], str_escape(session_id(s), id, sizeof(id)), packet_id);
+}
+
+static void acknowledged(struct session_env *env, struct session *s, enum packet_type type,
+                         uint64_t seq)
+{
+    bool half = type == PACKET_PUBREC;
+
+    record(env, s, (struct record){.type = half ? RECORD_RECEIVED : RECORD_DONE, .seq = seq});
+    if (flow_queued(s->flow) > 0 || !TAILQ_EMPTY(&s->cursors))
+        session_pump(env, s);
+}
+
+enum reason session_acknowledge(struct session_env *env, struct session *s, enum packet_type type,
+                                uint16_t id)
+{
+    uint64_t seq = 0;
+    enum flow_answer answer;
+
+    if (record_reserve(env, s, 1, 0))
+        return REASON_NOMEM;
+    answer = s->flow ? flow_acknowledge(s->flow, type, id, &seq) : FLOW_UNKNOWN;
+    if (answer == FLOW_WRONG_TYPE)
+        return REASON_ACK_TYPE;
+    if (answer == FLOW_UNKNOWN)
+        log_unknown(env, s, type, id);
+    if (answer == FLOW_ACCEPTED)
+        acknowledged(env, s, type, seq);
+    /*
+     * A PUBREC for an id that we know nothing of is answered too: else the client would wait for ever. Not so for a
+     * message that is still to be sent again: released now, the client would take it for a new one.
+     */
+    if (type == PACKET_PUBREC && !(answer == FLOW_UNKNOWN && seq != 0) &&
+        send_pubrel(env, s, id) == ERR_NOMEM)
+        return REASON_NOMEM;
+    return REASON_OK;
+}
+
+bool session_in_has(const struct session *s, uint16_t id)
+{
+    return s->flow && flow_in_has(s->flow, id);
+}
+
+enum err session_in_reserve(struct session_env *env, struct session *s)
+{
+    enum err e = session_need_flow(s);
+
+    if (!e)
+        e = flow_in_reserve(s->flow);
+    return e ? e : record_reserve(env, s, 1, 0);
+}
+
+void session_in_add(struct session_env *env, struct session *s, uint16_t id)
+{
+    if (flow_in_add(s->flow, id))
+        record(env, s, (struct record){.type = RECORD_IN_ADD, .id = id});
+}
+
+enum err session_in_remove(struct session_env *env, struct session *s, uint16_t id)
+{
+    enum err e = record_reserve(env, s, 1, 0);
+
+    if (e || !s->flow)
+        return e;
+    if (flow_in_remove(s->flow, id))
+        record(env, s, (struct record){.type = RECORD_IN_REMOVE, .id = id});
+    return ERR_OK;
+}
+
+/* --- subscriptions --- */
+
+static uint64_t hash_place(trie_place place)
+{
+    return table_mix(0, place);
+}
+
+static uint64_t place_hash(const void *entry, const void *ctx)
+{
+    (void)ctx;
+    return hash_place((trie_place)entry);
+}
+
+static bool place_equal(const void *entry, const void *key, const void *ctx)
+{
+    (void)ctx;
+    return entry == key;
+}
+
+static const struct table_ops place_ops = {.hash = place_hash, .equal = place_equal};
+
+static bool is_shared(struct str filter)
+{
+    return str_has_prefix(filter, STR("$share/"));
+}
+
+static void count_subscription(struct session_env *env, struct str filter, int n)
+{
+    uint64_t *counter =
+        is_shared(filter) ? &env->stats->shared_subscriptions : &env->stats->subscriptions;
+
+    *counter += (uint64_t)n;
+}
+
+/* Memory for everything that session_subscribe will do after the trie has taken the subscription.
+ */
+static enum err subscribe_reserve(struct session_env *env, struct session *s, struct str filter)
+{
+    enum err e = record_reserve(env, s, 1, filter.n);
+
+    if (!e)
+        e = table_reserve(&s->subs, &place_ops, NULL);
+    return e ? e : table_reserve(&env->feeds, &feed_ops, env);
+}
+
+enum err session_subscribe(struct session_env *env, struct session *s, struct str filter,
+                           enum qos qos, bool feed)
+{
+    struct retain_cursor *c = NULL;
+    trie_place place;
+    bool is_new;
+    enum err e = subscribe_reserve(env, s, filter);
+
+    if (e)
+        return e;
+    if (feed && !is_shared(filter)) {
+        c = retain_cursor_new(env->retain, filter, qos);
+        if (!c)
+            return ERR_NOMEM;
+    }
+    e = trie_subscribe(env->trie, filter, s, qos, &place, &is_new);
+    if (!e && is_new)
+        e = table_insert(&s->subs, &place_ops, NULL, hash_place(place), (void *)place);
+    if (e) {
+        if (c)
+            retain_cursor_free(env->retain, c);
+        return e;
+    }
+    if (is_new)
+        count_subscription(env, filter, 1);
+    record(env, s,
+           (struct record){.type = RECORD_SUBSCRIBE,
+                           .qos = (uint8_t)qos,
+                           .flags = c ? RECORD_FLAG_FEED : 0,
+                           .text = filter});
+    if (c)
+        feed_begin(env, s, c);
+    else
+        feed_end(env, s, filter);
+    return ERR_OK;
+}
+
+enum err session_unsubscribe(struct session_env *env, struct session *s, struct str filter)
+{
+    trie_place place = trie_find(env->trie, filter, s);
+
+    if (!place)
+        return ERR_OK;
+    if (record_reserve(env, s, 1, filter.n))
+        return ERR_NOMEM;
+    feed_end(env, s, filter);
+    (void)table_remove(&s->subs, &place_ops, NULL, hash_place(place), (void *)place);
+    trie_leave(env->trie, place, s);
+    count_subscription(env, filter, -1);
+    record(env, s, (struct record){.type = RECORD_UNSUBSCRIBE, .text = filter});
+    return ERR_OK;
+}
+
+/* --- coming and going --- */
+
+void session_attach(struct session_env *env, struct session *s, struct outbox *out)
+{
+    s->out = out;
+    s->absent_s = 0;
+    env->stats->sessions_connected++;
+    if (s->flow)
+        flow_rewind(s->flow);
+    session_want_work(env, s);
+}
+
+void session_detach(struct session_env *env, struct session *s, int64_t now_s)
+{
+    s->out = NULL;
+    s->absent_s = now_s;
+    env->stats->sessions_connected--;
+    session_leave_work(env, s);
+    session_settle(s);
+}
+
+void session_settle(struct session *s)
+{
+    if (!s->flow)
+        return;
+    flow_rewind(s->flow);
+    if (flow_is_empty(s->flow))
+        drop_flow(s);
+}
+
+static bool drop_rows(struct session_env *env, struct session *s)
+{
+    while (s->flow && flow_head(s->flow) != flow_tail(s->flow)) {
+        if (work_is_spent(env->work))
+            return false;
+        flow_set_done(s->flow, flow_head(s->flow));
+        work_charge(env->work, WORK_FREE);
+    }
+    flow_free(s->flow);
+    s->flow = NULL;
+    return true;
+}
+
+/* `serial` is where the walk over the places stands: nothing is inserted or removed while it goes
+ * on. */
+static bool drop_subscriptions(struct session_env *env, struct session *s)
+{
+    while (!work_is_spent(env->work)) {
+        trie_place place = (trie_place)table_next(&s->subs, &s->serial);
+        if (!place) {
+            table_clear(&s->subs);
+            return true;
+        }
+        if (trie_place_is_shared(place))
+            env->stats->shared_subscriptions--;
+        else
+            env->stats->subscriptions--;
+        trie_leave(env->trie, place, s);
+        work_charge(env->work, WORK_SUBSCRIBE);
+    }
+    return false;
+}
+
+static bool drop_feeds(struct session_env *env, struct session *s)
+{
+    struct retain_cursor *c;
+
+    while ((c = TAILQ_FIRST(&s->cursors))) {
+        if (work_is_spent(env->work))
+            return false;
+        feed_end(env, s, retain_cursor_filter(c));
+        work_charge(env->work, WORK_FREE);
+    }
+    return true;
+}
+
+bool session_dismantle(struct session_env *env, struct session *s)
+{
+    return drop_feeds(env, s) && drop_rows(env, s) && drop_subscriptions(env, s);
+}

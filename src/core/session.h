@@ -1,0 +1,130 @@
+/*
+ * What outlives a connection: subscriptions, flow, queue; and delivery to one client.
+ *
+ * A session is clean (it ends with its connection) or persistent (recorded, and it has a number).
+ * Connected it points at its connection's outbox, absent at none.
+ */
+#ifndef CORE_SESSION_H
+#define CORE_SESSION_H
+
+#include "base/log.h"
+#include "core/outbox.h"
+#include "core/persist.h"
+#include "core/retain.h"
+#include "core/trie.h"
+#include "mqtt/flow.h"
+#include "mqtt/reason.h"
+
+#include <sys/queue.h>
+
+struct session {        /* aligned to TRIE_SESSION_ALIGN, as every allocation is */
+    struct table subs;  /* of trie places */
+    struct flow *flow;  /* NULL until QoS 1 or 2 is used */
+    struct outbox *out; /* while connected */
+    uint64_t number;    /* in the journal; 0 = clean */
+    TAILQ_ENTRY(session) work;
+    struct retain_cursors cursors;
+    uint64_t serial;  /* of the last publication that found it; of an ended one: how far its
+                         subscriptions are gone */
+    uint64_t tail;    /* of the flow, while there is none */
+    uint64_t dropped; /* messages, by limits */
+    int64_t absent_s; /* Unix time since when; 0 = connected */
+    uint32_t slot;    /* among that publication's receivers */
+    uint16_t last_id; /* of the flow, while there is none */
+    uint16_t id_len;
+    bool has_work;
+    bool ended;
+    bool dropping; /* an episode of drops that has been logged */
+    bool bridge;   /* the peer is a bridge: RETAIN as published, no echo */
+    char id[];
+};
+
+TAILQ_HEAD(session_list, session);
+
+/* What delivering needs of the broker. */
+struct session_env {
+    struct outbox_hub *hub;
+    struct persist *persist;
+    struct stats *stats;
+    struct work *work;
+    struct trie *trie;
+    struct retain *retain;
+    struct log *log;
+    struct publication_scratch *scratch;
+    struct flow_limits limits;
+    bool queue_qos0;
+    struct session_list todo; /* sessions that have something to send and could not go on */
+    struct table feeds;       /* cursors by session and filter */
+    uint64_t seed;
+};
+
+static inline struct str session_id(const struct session *s)
+{
+    return str_of(s->id, s->id_len);
+}
+
+/* Have broker_work go on with this session. */
+void session_want_work(struct session_env *env, struct session *s);
+void session_leave_work(struct session_env *env, struct session *s);
+
+/* At most so many records are written for one delivery, the message itself included. */
+#define SESSION_DELIVERY_RECORDS 3
+/*
+ * Make sure that one QoS 1 or 2 delivery cannot fail for want of a row; its records are for the
+ * caller to promise (persist_promise). ERR_NOMEM changes nothing that matters.
+ */
+MUST_CHECK enum err session_reserve(struct session *s);
+/*
+ * Send a publication to this session with this QoS, the lower of published and granted.
+ *
+ * Connected: sends now, or queues if the in-flight window is full. Absent: queues QoS 1 and 2, and
+ * QoS 0 only with queue_qos0_messages. At QoS 1 and 2 only after session_reserve, persist_promise
+ * and publication_keep; then it cannot fail. What a limit or, at QoS 0, memory forbids is dropped,
+ * counted, and logged once per episode. MQTT 3.1.1, 3.3.5 and 4.4.
+ */
+void session_deliver(struct session_env *env, struct session *s, struct publication *pub,
+                     enum qos qos, bool retain);
+
+/* Send on: queued rows, then retained feeds, while outbox, window and budget allow. */
+void session_pump(struct session_env *env, struct session *s);
+
+/*
+ * PUBACK, PUBREC or PUBCOMP from the client. REASON_OK also for what is tolerated; REASON_ACK_TYPE;
+ * REASON_NOMEM with nothing changed.
+ */
+enum reason session_acknowledge(struct session_env *env, struct session *s, enum packet_type type,
+                                uint16_t id);
+
+/* An inbound QoS 2 message with this id: was it accepted before? */
+bool session_in_has(const struct session *s, uint16_t id);
+MUST_CHECK enum err session_in_reserve(struct session_env *env, struct session *s);
+void session_in_add(struct session_env *env, struct session *s,
+                    uint16_t id); /* after session_in_reserve */
+/* PUBREL: forget it. ERR_NOMEM changes nothing. */
+MUST_CHECK enum err session_in_remove(struct session_env *env, struct session *s, uint16_t id);
+
+/*
+ * Subscribe to a valid filter (3.8.4): granted as asked. The retained messages that match will be
+ * fed as the session drains. ERR_NOMEM changes nothing.
+ */
+MUST_CHECK enum err session_subscribe(struct session_env *env, struct session *s, struct str filter,
+                                      enum qos qos, bool feed);
+/* No error when there was no such subscription (3.10.4). ERR_NOMEM changes nothing. */
+MUST_CHECK enum err session_unsubscribe(struct session_env *env, struct session *s,
+                                        struct str filter);
+
+/* Connected to an outbox: everything unfinished is to be sent again. */
+void session_attach(struct session_env *env, struct session *s, struct outbox *out);
+void session_detach(struct session_env *env, struct session *s, int64_t now_s);
+/* An absent session: what was sent counts as unsent, and an empty flow goes. */
+void session_settle(struct session *s);
+
+/* Take an ended session apart within the budget; true when nothing is left of it but itself. */
+bool session_dismantle(struct session_env *env, struct session *s);
+
+/* Replay: a cursor of a recorded subscription has finished. */
+void session_fed(struct session_env *env, struct session *s, struct str filter);
+/* Replay needs a flow that is where the records are. */
+MUST_CHECK enum err session_need_flow(struct session *s);
+
+#endif

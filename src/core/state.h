@@ -1,0 +1,51 @@
+/*
+ * The tables of the broker side by side: the waist of the house. Only the files above it in core/,
+ * and the store, may look.
+ */
+#ifndef CORE_STATE_H
+#define CORE_STATE_H
+
+#include "base/wheel.h"
+#include "core/broker.h"
+#include "core/conn.h"
+#include "core/route.h"
+#include "core/sessions.h"
+
+/* The largest packet before CONNECT was accepted: nobody needs more, and memory is not for
+ * strangers. */
+#define CONNECT_PACKET_MAX 100000
+/* A complete CONNECT is due so long after accept, however it drips. */
+#define CONNECT_TIMEOUT_MS 30000
+/* Everything is read into here; what is larger lands in an allocation of its own connection. */
+#define SHARED_INPUT (64 * 1024)
+
+struct replay;
+
+struct broker {
+    const struct conf *conf;
+    const struct conf *prepared; /* by broker_prepare */
+    struct log log;
+    struct now now;
+    struct work work;
+    struct stats stats;
+    struct persist persist;
+    struct outbox_hub hub;
+    struct trie trie;
+    struct retain retain;
+    struct session_env env;
+    struct sessions sessions;
+    struct route route;
+    struct wheel wheel;
+    struct slab conns;
+    struct conn_list all;
+    struct conn_list pending;
+    struct publication_scratch scratch;
+    struct replay *replay; /* while records are applied */
+    void (*make_id)(void *ctx, char out[BROKER_ID_MAX]);
+    void *make_id_ctx;
+    bool storage_paused;
+    bool starved; /* sessions stopped for want of memory, not of budget */
+    uint8_t input[SHARED_INPUT];
+};
+
+#endif

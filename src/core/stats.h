@@ -1,0 +1,28 @@
+/*
+ * What the broker counts: plain fields, since the start.
+ */
+#ifndef CORE_STATS_H
+#define CORE_STATS_H
+
+#include <stdint.h>
+
+struct stats {
+    uint64_t bytes_received;
+    uint64_t bytes_sent;
+    uint64_t packets_received;
+    uint64_t packets_sent; /* packets put into output queues */
+    uint64_t publish_received;
+    uint64_t publish_sent;
+    uint64_t publish_dropped;        /* deliveries dropped by a limit */
+    uint64_t publish_bytes_received; /* payload */
+    uint64_t publish_bytes_sent;
+    uint64_t connections_opened;
+    uint64_t connections; /* now */
+    uint64_t sessions;    /* now, connected or not */
+    uint64_t sessions_connected;
+    uint64_t subscriptions;
+    uint64_t shared_subscriptions;
+    uint64_t retained;
+};
+
+#endif

@@ -1,0 +1,17 @@
+"""Foreign clients against the broker, with the fixtures of ../broker."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "broker"))
+pytest.register_assert_rewrite("mqtt_wire", "broker_process", "broker_fixtures")
+
+from broker_fixtures import all_brokers, broker, brokers, name, own_broker  # noqa: E402,F401
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "statements(*ids): normative statements of MQTT 3.1.1 that the test covers"
+    )

@@ -1,0 +1,525 @@
+/*
+ * Is what arrives right: owed to this client, at this QoS, in this order, not too often, not too
+ * early?
+ */
+#include "sim.h"
+
+#define UID_QUICK UINT32_MAX /* a pick that was won by a QoS 0 delivery */
+
+static const char *topic_text(const struct sim *s, unsigned topic)
+{
+    return s->names.topic[topic].p;
+}
+
+/* Something was left out that only a limit can explain; the broker must have counted it. */
+static void claim_drop(struct sim *s, int client, uint32_t letter)
+{
+    uint64_t counted = s->admitted + broker_stats(s->broker)->publish_dropped;
+
+    s->claimed++;
+    if (s->claimed > counted)
+        sim_fail(s,
+                 "message %u ('%s', QoS %u) for client %d is missing: %llu were left out in all, "
+                 "%llu counted as dropped",
+                 letter, topic_text(s, s->letters.all[letter].topic), s->letters.all[letter].qos,
+                 client, (unsigned long long)s->claimed, (unsigned long long)counted);
+}
+
+/* What is being looked for: a numbered message, or any empty one of that topic. */
+struct wanted {
+    uint32_t number;
+    unsigned topic;
+};
+
+static bool is_wanted(const struct sim *s, const struct wanted *w, uint32_t letter)
+{
+    const struct letter *l = &s->letters.all[letter];
+
+    return w->number ? letter == w->number : l->size == 0 && l->topic == w->topic;
+}
+
+static bool same_stream(const struct sim *s, uint32_t a, uint32_t b)
+{
+    const struct letter *x = &s->letters.all[a];
+    const struct letter *y = &s->letters.all[b];
+
+    return x->topic == y->topic && x->publisher == y->publisher;
+}
+
+static void check_durable(struct sim *s, uint32_t turn, const char *what, uint32_t letter)
+{
+    if (!simdisk_has(s, turn))
+        sim_fail(s, "%s (message %u) left before the records of its turn %u were durable", what,
+                 letter, turn);
+}
+
+/* --- QoS 0 --- */
+
+static void quick_remove(struct cable *k, uint32_t at)
+{
+    memmove(k->quicks + at, k->quicks + at + 1, (k->quick_n - at - 1) * sizeof *k->quicks);
+    k->quick_n--;
+}
+
+static bool quick_over(const struct sim *s, const struct quick *q)
+{
+    return q->pick && s->facts.picks[q->pick].winner;
+}
+
+/* Those of the same stream in front of number `at` have been left out. */
+static void quicks_skip(struct sim *s, struct cable *k, uint32_t at, uint32_t letter)
+{
+    for (uint32_t i = at; i-- > 0;) {
+        struct quick q = k->quicks[i];
+        if (!same_stream(s, q.letter, letter))
+            continue;
+        quick_remove(k, i);
+        if (!q.may && !q.pick)
+            claim_drop(s, k->client, q.letter);
+    }
+}
+
+static uint32_t take_quick(struct sim *s, struct cable *k, const struct wanted *w)
+{
+    for (uint32_t i = 0; i < k->quick_n; i++) {
+        struct quick q = k->quicks[i];
+        if (!is_wanted(s, w, q.letter) || quick_over(s, &q))
+            continue;
+        if (s->letters.all[q.letter].qos == 2)
+            check_durable(s, q.turn, "a QoS 0 copy of a QoS 2 message", q.letter);
+        if (q.pick)
+            s->facts.picks[q.pick].winner = UID_QUICK;
+        quick_remove(k, i);
+        quicks_skip(s, k, i, q.letter);
+        return q.letter;
+    }
+    return 0;
+}
+
+/* --- rows --- */
+
+/* Something of the same stream that should have been sent earlier. */
+static void check_earlier(struct sim *s, struct cable *k, struct row *e, uint32_t letter,
+                          uint8_t qos)
+{
+    if (row_over(&s->facts, e) || e->state != ROW_WAITING || (e->flags & ROW_RETAINED) ||
+        !(e->mask & (1 << qos)) || s->facts.rows[e->uid].cable == k->serial ||
+        !same_stream(s, e->letter, letter))
+        return;
+    if (e->flags & ROW_MAY) {
+        e->state = ROW_DONE;
+    } else if (e->flags & ROW_DROP_OK) {
+        e->state = ROW_DONE;
+        if (!e->pick)
+            claim_drop(s, k->client, e->letter);
+    } else if (!e->pick) {
+        sim_fail(s, "client %d gets message %u of '%s' at QoS %u before the earlier message %u",
+                 k->client, letter, topic_text(s, s->letters.all[letter].topic), qos, e->letter);
+    }
+}
+
+static void check_id_free(struct sim *s, const struct session *to, const struct row *r, uint16_t id)
+{
+    for (uint32_t i = 0; i < to->n; i++) {
+        const struct row *o = &to->rows[i];
+        const struct fact *f = &s->facts.rows[o->uid];
+        if (o != r && f->id == id && f->order && !f->hazy && !row_over(&s->facts, o))
+            sim_fail(s, "packet id %u is used for message %u while message %u has it", id,
+                     r->letter, o->letter);
+    }
+}
+
+static void check_window(struct sim *s, const struct session *to)
+{
+    uint32_t open = 0;
+
+    for (uint32_t i = 0; i < to->n; i++) {
+        const struct fact *f = &s->facts.rows[to->rows[i].uid];
+        open += f->order && !f->hazy && !row_over(&s->facts, &to->rows[i]);
+    }
+    if (s->knobs.max_inflight && open > s->knobs.max_inflight)
+        sim_fail(s, "%u messages in flight, the limit is %u", open, s->knobs.max_inflight);
+}
+
+/* It is seen for the first time, or as if: after a crash that may have undone it. */
+static void seen_first(struct sim *s, struct cable *k, const struct row *r,
+                       const struct packet_publish *p)
+{
+    struct fact *f = &s->facts.rows[r->uid];
+
+    check_id_free(s, &s->model.sessions[k->client], r, p->id);
+    if (p->dup && r->born == k->serial)
+        sim_fail(s, "message %u comes with DUP, and was never sent before", r->letter);
+    f->id = p->id;
+    f->hazy = false;
+    f->order = ++s->facts.order;
+    check_window(s, &s->model.sessions[k->client]);
+    s->totals.delivered++;
+}
+
+static void seen_again(struct sim *s, struct cable *k, const struct row *r,
+                       const struct packet_publish *p)
+{
+    struct fact *f = &s->facts.rows[r->uid];
+
+    if (f->cable == k->serial)
+        sim_fail(s, "message %u is sent twice on one connection", r->letter);
+    if (f->id != p->id)
+        sim_fail(s, "message %u is sent again with packet id %u, was %u", r->letter, p->id, f->id);
+    if (!p->dup)
+        sim_fail(s, "message %u is sent again without DUP", r->letter);
+    if (f->order < k->resend)
+        sim_fail(s, "message %u is sent again behind a later one", r->letter);
+    k->resend = f->order;
+    s->totals.resent++;
+}
+
+static void see_row(struct sim *s, struct cable *k, struct row *r, const struct packet_publish *p)
+{
+    struct fact *f = &s->facts.rows[r->uid];
+
+    if (p->qos == 2 || s->letters.all[r->letter].qos == 2)
+        check_durable(s, r->turn, "a message that must wait", r->letter);
+    if (f->order && !f->hazy)
+        seen_again(s, k, r, p);
+    else
+        seen_first(s, k, r, p);
+    f->cable = k->serial;
+    f->frames = s->disk.n;
+    if (r->pick)
+        s->facts.picks[r->pick].winner = r->uid;
+}
+
+static struct row *find_row(struct sim *s, struct cable *k, const struct wanted *w,
+                            const struct packet_publish *p)
+{
+    struct session *to = &s->model.sessions[k->client];
+
+    for (uint32_t i = 0; i < to->n; i++) {
+        struct row *r = &to->rows[i];
+        const struct fact *f = &s->facts.rows[r->uid];
+        if (!is_wanted(s, w, r->letter) || row_over(&s->facts, r) || !(r->mask & (1 << p->qos)) ||
+            (r->state != ROW_WAITING && !(r->flags & ROW_EITHER)) || f->cable == k->serial ||
+            !!(r->flags & ROW_RETAINED) != p->retain)
+            continue;
+        for (uint32_t j = 0; j < i && !p->retain; j++)
+            check_earlier(s, k, &to->rows[j], r->letter, (uint8_t)p->qos);
+        return r;
+    }
+    return NULL;
+}
+
+/* A QoS 0 row is over as soon as it is seen. */
+static uint32_t take_row(struct sim *s, struct cable *k, struct row *r,
+                         const struct packet_publish *p)
+{
+    uint32_t uid = r->uid;
+
+    if (p->qos > 0) {
+        see_row(s, k, r, p);
+        return uid;
+    }
+    if (s->letters.all[r->letter].qos == 2)
+        check_durable(s, r->turn, "a QoS 0 copy of a QoS 2 message", r->letter);
+    if (r->pick)
+        s->facts.picks[r->pick].winner = uid;
+    row_done(&s->model.sessions[k->client], r);
+    return 0;
+}
+
+/* --- retained --- */
+
+static bool cursor_brings(const struct sim *s, const struct cursor *u, uint32_t number, uint8_t qos)
+{
+    const struct letter *l = &s->letters.all[number];
+    uint8_t at = u->qos < l->qos ? u->qos : l->qos;
+
+    return s->names.match[u->filter][l->topic] && at == qos && l->retained_from &&
+           l->retained_to > u->since && !(u->got[l->topic / 64] & (1ull << (l->topic % 64)));
+}
+
+static struct cursor *cursor_for(struct sim *s, struct client *c, uint32_t number, uint8_t qos)
+{
+    unsigned topic = s->letters.all[number].topic;
+    uint64_t bit = 1ull << (topic % 64);
+    struct cursor *best = NULL;
+
+    for (uint32_t i = 0; i < c->cursor_n; i++) {
+        struct cursor *u = &c->cursors[i];
+        if (cursor_brings(s, u, number, qos) && (!best || (u->owed[topic / 64] & bit)))
+            best = u;
+    }
+    if (best) {
+        best->got[topic / 64] |= bit;
+        best->owed[topic / 64] &= ~bit;
+    }
+    return best;
+}
+
+static uint32_t take_retained(struct sim *s, struct cable *k, uint32_t number,
+                              const struct packet_publish *p)
+{
+    struct client *c = &s->clients[k->client];
+    struct session *to = &s->model.sessions[k->client];
+    const struct cursor *u = cursor_for(s, c, number, (uint8_t)p->qos);
+
+    if (!u && !(c->amnesty && s->letters.all[number].retained_from))
+        sim_fail(s,
+                 "client %d gets message %u ('%s') as retained at QoS %u: not owed, or not "
+                 "current, or twice",
+                 k->client, number, topic_text(s, s->letters.all[number].topic), (unsigned)p->qos);
+    s->totals.retained++;
+    if (p->qos == 0)
+        return 0;
+    struct row *r = session_add(to, &s->facts, number, (uint8_t)(1 << p->qos));
+    r->flags = ROW_RETAINED;
+    r->turn = 0;
+    if (!u || u->cable != k->serial)
+        r->born = 0;
+    see_row(s, k, r, p);
+    return r->uid;
+}
+
+/* --- all of it --- */
+
+static void unexpected(struct sim *s, struct cable *k, const struct wanted *w,
+                       const struct packet_publish *p)
+{
+    const struct session *to = &s->model.sessions[k->client];
+
+    for (uint32_t i = 0; i < to->n; i++) {
+        const struct row *r = &to->rows[i];
+        if (is_wanted(s, w, r->letter))
+            trace_add(&s->trace,
+                      "known: row %u of message %u, state %d, QoS mask %x, flags %x, last on %u",
+                      r->uid, r->letter, r->state, r->mask, r->flags, s->facts.rows[r->uid].cable);
+    }
+    sim_fail(s, "client %d gets message %u ('%s') at QoS %u, dup %d, id %u: not owed (any more)",
+             k->client, w->number, topic_text(s, w->topic), (unsigned)p->qos, p->dup, p->id);
+}
+
+static struct wanted identify(struct sim *s, struct cable *k, const struct packet_publish *p)
+{
+    int topic = names_topic(&s->names, p->topic);
+    uint32_t number = letter_find(&s->letters, p->payload);
+
+    if (topic < 0)
+        sim_fail(s, "client %d gets a topic that nobody wrote to", k->client);
+    if (p->payload.n && (!number || s->letters.all[number].topic != topic))
+        sim_fail(s, "client %d gets %zu bytes on '%s' that nobody wrote", k->client, p->payload.n,
+                 topic_text(s, (unsigned)topic));
+    if (p->dup && p->qos == 0)
+        sim_fail(s, "DUP at QoS 0");
+    if (p->retain && !number)
+        sim_fail(s, "an empty message with RETAIN to client %d", k->client);
+    return (struct wanted){.number = number, .topic = (unsigned)topic};
+}
+
+/* A will at QoS 0 to oneself at a takeover: whether one is still, or already, connected then is
+ * nobody's promise. */
+static bool is_own_will(const struct sim *s, const struct cable *k, const struct wanted *w,
+                        const struct packet_publish *p)
+{
+    (void)s;
+    return p->qos == 0 && w->topic == TOPIC_WILL((unsigned)k->client);
+}
+
+uint32_t audit_publish(struct sim *s, struct cable *k, const struct packet_publish *p,
+                       uint32_t *letter)
+{
+    struct wanted w = identify(s, k, p);
+
+    *letter = w.number;
+    if (s->model.sessions[k->client].cable != k->serial)
+        sim_fail(s, "PUBLISH to connection %u, which has no session", k->serial);
+    if (p->qos == 0 && !p->retain) {
+        uint32_t quick = take_quick(s, k, &w);
+        if (quick) {
+            s->totals.delivered++;
+            *letter = quick;
+            return 0;
+        }
+    }
+    struct row *r = p->retain && !p->dup ? NULL : find_row(s, k, &w, p);
+    if (r) {
+        *letter = r->letter;
+        return take_row(s, k, r, p);
+    }
+    if (p->retain)
+        return take_retained(s, k, w.number, p);
+    if (!is_own_will(s, k, &w, p))
+        unexpected(s, k, &w, p);
+    return 0;
+}
+
+static bool expect_matches(const struct expect *e, const struct expect *got)
+{
+    if (e->type != got->type || e->id != got->id || e->n != got->n ||
+        memcmp(e->code, got->code, sizeof e->code) != 0)
+        return false;
+    return e->present == 2 || e->present == got->present || e->type != PACKET_CONNACK;
+}
+
+static void expect_remove(struct cable *k, uint32_t at)
+{
+    memmove(k->expects + at, k->expects + at + 1, (k->expect_n - at - 1) * sizeof *k->expects);
+    k->expect_n--;
+}
+
+uint32_t audit_pubrel(struct sim *s, struct cable *k, uint16_t id)
+{
+    struct session *to = &s->model.sessions[k->client];
+
+    for (uint32_t i = 0; i < to->n; i++) {
+        const struct row *r = &to->rows[i];
+        if (r->mask & 4 && s->facts.rows[r->uid].id == id && !row_over(&s->facts, r) &&
+            (r->state == ROW_RECEIVED || (r->flags & ROW_EITHER))) {
+            check_durable(s, r->received_turn, "PUBREL", r->letter);
+            return r->uid;
+        }
+    }
+    for (uint32_t i = 0; i < k->expect_n; i++) {
+        if (k->expects[i].type == PACKET_PUBREL && k->expects[i].id == id) {
+            check_durable(s, k->expects[i].turn, "PUBREL", 0);
+            expect_remove(k, i);
+            return 0;
+        }
+    }
+    if (!s->clients[k->client].amnesty)
+        sim_fail(s, "client %d gets PUBREL %u out of nowhere", k->client, id);
+    return 0;
+}
+
+/* Answers of one kind come in the order of the requests. PINGRESP waits for nothing. */
+void audit_expect(struct sim *s, struct cable *k, const struct expect *got, struct expect *was)
+{
+    for (uint32_t i = 0; i < k->expect_n; i++) {
+        const struct expect *e = &k->expects[i];
+        if (e->type != got->type)
+            continue;
+        if (!expect_matches(e, got))
+            sim_fail(s,
+                     "answer of type %u to client %d: id %u, present %u, %u codes %u %u %u %u; "
+                     "due: id %u, present %u, %u codes %u %u %u %u",
+                     got->type, k->client, got->id, got->present, got->n, got->code[0],
+                     got->code[1], got->code[2], got->code[3], e->id, e->present, e->n, e->code[0],
+                     e->code[1], e->code[2], e->code[3]);
+        if (e->type != PACKET_PINGRESP && !(e->type == PACKET_CONNACK && e->code[0]))
+            check_durable(s, e->turn, "an answer", got->type);
+        *was = *e;
+        expect_remove(k, i);
+        return;
+    }
+    sim_fail(s, "answer of type %u, id %u to client %d, who did not ask", got->type, got->id,
+             k->client);
+}
+
+static void check_sequence(struct sim *s, struct client *c, const struct letter *l, unsigned which)
+{
+    uint32_t *last = &c->last_seq[l->publisher][l->topic][which];
+    bool copies = s->knobs.share; /* its own and the group's */
+
+    if (l->seq < *last || (l->seq == *last && !copies))
+        sim_fail(s, "client %d gets number %u from %u on '%s' at QoS %u after number %u", c->number,
+                 l->seq, l->publisher, topic_text(s, l->topic), l->qos, *last);
+    *last = l->seq;
+}
+
+static void check_once(struct sim *s, struct client *c, uint32_t letter)
+{
+    if (letter >= c->twice_n) {
+        c->twice = vec_grow(c->twice, &c->twice_cap, letter + 1, sizeof *c->twice);
+        memset(c->twice + c->twice_n, 0, (letter + 1 - c->twice_n) * sizeof *c->twice);
+        c->twice_n = letter + 1;
+    }
+    if (c->twice[letter] == c->epoch + 1 && !s->knobs.share)
+        sim_fail(s, "QoS 2 message %u arrives twice at client %d", letter, c->number);
+    c->twice[letter] = c->epoch + 1;
+}
+
+/* What the application can see for itself, whatever the model thinks. */
+void audit_arrival(struct sim *s, struct client *c, uint32_t letter, uint8_t qos)
+{
+    const struct letter *l = &s->letters.all[letter];
+
+    if (l->qos == 0 && qos == 0) {
+        check_sequence(s, c, l, 0);
+    } else if (l->qos == 2 && qos == 2) {
+        check_sequence(s, c, l, 1);
+        check_once(s, c, letter);
+    }
+}
+
+static void end_row(struct sim *s, unsigned client, const struct row *r)
+{
+    struct pick *pick = &s->facts.picks[r->pick];
+
+    if (row_over(&s->facts, r) || (r->flags & ROW_MAY) ||
+        (r->pick && (pick->excused || pick->winner)))
+        return;
+    if (!(r->flags & ROW_DROP_OK))
+        sim_fail(s, "message %u ('%s') never %s client %u at QoS mask %x", r->letter,
+                 topic_text(s, s->letters.all[r->letter].topic),
+                 s->facts.rows[r->uid].order ? "finished its handshake with" : "reached", client,
+                 r->mask);
+    claim_drop(s, (int)client, r->letter);
+    if (r->pick)
+        pick->winner = UID_QUICK;
+}
+
+static void end_cable(struct sim *s, struct cable *k)
+{
+    for (uint32_t i = 0; i < k->quick_n; i++) {
+        const struct quick *q = &k->quicks[i];
+        struct pick *pick = &s->facts.picks[q->pick];
+        if (q->may || (q->pick && (pick->excused || pick->winner)))
+            continue;
+        claim_drop(s, k->client, q->letter);
+        if (q->pick)
+            pick->winner = UID_QUICK;
+    }
+    if (k->expect_n && !k->dead)
+        sim_fail(s, "client %d still waits for an answer of type %u, id %u", k->client,
+                 k->expects[0].type, k->expects[0].id);
+}
+
+static void end_cursors(struct sim *s, const struct client *c)
+{
+    for (uint32_t i = 0; i < c->cursor_n; i++) {
+        for (unsigned t = 0; t < TOPICS; t++) {
+            if (c->cursors[i].owed[t / 64] & (1ull << (t % 64)))
+                sim_fail(
+                    s, "client %d never got the retained message of '%s' for its subscription '%s'",
+                    c->number, topic_text(s, t), s->names.filter[c->cursors[i].filter].p);
+        }
+    }
+}
+
+static void end_stats(struct sim *s)
+{
+    uint64_t count = 0;
+    bool sure = true;
+
+    for (unsigned t = 0; t < TOPICS; t++) {
+        count += s->model.retained[t].letter != 0;
+        sure = sure && !s->model.retained[t].unsure;
+    }
+    if (sure && count != broker_stats(s->broker)->retained)
+        sim_fail(s, "%llu retained messages counted, there are %llu",
+                 (unsigned long long)broker_stats(s->broker)->retained, (unsigned long long)count);
+}
+
+void audit_end(struct sim *s)
+{
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        const struct session *to = &s->model.sessions[i];
+        for (uint32_t j = 0; j < to->n; j++)
+            end_row(s, i, &to->rows[j]);
+        end_cursors(s, &s->clients[i]);
+    }
+    for (unsigned i = 0; i < CABLES; i++) {
+        if (s->cables[i].serial)
+            end_cable(s, &s->cables[i]);
+    }
+    end_stats(s);
+}

@@ -1,0 +1,431 @@
+/*
+ * The simulator: the real core in memory, under a virtual clock, with clients, a network and a disk
+ * that are all decided by one seed.
+ *
+ *     SEED=n STEPS=m build/sim     run one seed again, exactly
+ *     SECONDS=s build/sim          run new seeds for so long
+ *     TRACE=1                      print every event
+ *
+ * A failed check prints the seed, the step, what was expected and what came, and the last events.
+ */
+#include "sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define STEPS_DEFAULT 1500
+#define DRAIN_TURNS 20000
+#define HOLD_TURNS 100000
+
+void sim_fail(struct sim *s, const char *fmt, ...)
+{
+    const struct knobs *k = &s->knobs;
+    va_list args;
+
+    (void)fprintf(stderr,
+                  "persistent %d, limits %d, share %d, inflight %u, split %d, slow %u, durable %u, crash %u, "
+                  "nomem %u, pause %u, QoS 0 queued %d\nthe last events:\n",
+                  k->persistent, k->limits, k->share, k->max_inflight, (int)k->split, k->slow,
+                  k->durable, k->crash, k->nomem, k->pause,
+                  s->conf[0].global.queue_qos0_messages);
+    if (!s->trace.loud)
+        trace_print(&s->trace);
+    (void)fprintf(stderr, "sim: FAILED at step %llu, turn %u: ", (unsigned long long)s->step,
+                  s->turn);
+    va_start(args, fmt);
+    (void)vfprintf(stderr, fmt, args);
+    va_end(args);
+    (void)fprintf(stderr, "\nsim: replay with SEED=%llu STEPS=%llu\n", (unsigned long long)s->seed,
+                  (unsigned long long)s->steps);
+    _Exit(1); /* no leak check: everything is still there */
+}
+
+static void log_to_trace(void *ctx, enum log_level level, struct str line)
+{
+    struct sim *s = ctx;
+
+    (void)level;
+    trace_add(&s->trace, "        | %.*s", STR_ARG(line));
+}
+
+static void make_id(void *ctx, char out[BROKER_ID_MAX])
+{
+    struct sim *s = ctx;
+
+    (void)snprintf(out, BROKER_ID_MAX, "made-%llu", (unsigned long long)++s->made_ids);
+}
+
+struct broker *sim_broker(struct sim *s)
+{
+    struct broker_setup setup = {
+        .conf = &s->conf[s->conf_now],
+        .log = {.mask = LOG_LEVEL_ALL, .sink = log_to_trace, .ctx = s},
+        .seed = s->seed,
+        .persistent = s->knobs.persistent,
+        .make_id = make_id,
+        .make_id_ctx = s,
+    };
+
+    if (!s->trace.loud)
+        setup.log.mask &= ~(unsigned)LOG_LEVEL_DEBUG;
+    return broker_new(&setup);
+}
+
+/* --- one turn --- */
+
+/* Is somebody's keepalive due? Then nothing else may happen in this turn, so that the order of
+ * wills is known. */
+static bool is_expiring(const struct sim *s)
+{
+    for (unsigned i = 0; i < CABLES; i++) {
+        const struct cable *k = &s->cables[i];
+        if (k->serial && k->accepted && !k->dead && k->keepalive_s &&
+            s->now.mono_ms >= k->packet_ms + k->keepalive_s * 1500ull)
+            return true;
+    }
+    return false;
+}
+
+static void clock_advance(struct sim *s)
+{
+    uint64_t ms = rng_below(&s->rng, 20);
+
+    if (!s->calm && chance(s, s->knobs.jump))
+        ms = rng_below(&s->rng, 100) < 90 ? rng_below(&s->rng, 3000) : rng_below(&s->rng, 120000);
+    s->now.mono_ms += ms;
+    s->now.wall_s = 1700000000 + (int64_t)(s->now.mono_ms / 1000);
+}
+
+static void clients_act(struct sim *s)
+{
+    for (unsigned i = 0; i < CLIENTS - 1; i++) {
+        if (s->calm)
+            client_finish(s, &s->clients[i]);
+        else if (i < s->knobs.clients || i == CLIENTS - 2)
+            client_act(s, &s->clients[i]);
+    }
+    if (s->calm)
+        client_finish(s, &s->clients[CLIENTS - 1]);
+    else if (rarely(s, s->knobs.stranger))
+        stranger_act(s);
+}
+
+static void feed(struct sim *s)
+{
+    unsigned first = rng_below(&s->rng, CABLES);
+
+    for (unsigned i = 0; i < CABLES && !s->barrier && !s->pending; i++) {
+        struct cable *k = &s->cables[(first + i) % CABLES];
+        if (!k->serial)
+            continue;
+        cable_feed(s, k);
+        if (s->faint)
+            return;
+    }
+}
+
+/* In this turn an allocation fails: one packet of one client is all that comes in. */
+static void faint_begin(struct sim *s)
+{
+    s->starved = false;
+    s->faint = !s->calm && !s->pending && chance(s, s->knobs.nomem);
+    if (s->faint)
+        mem_fail_after(rng_below(&s->rng, 12), chance(s, 300));
+}
+
+static void faint_end(struct sim *s)
+{
+    if (!s->faint)
+        return;
+    s->starved = mem_failed() > 0;
+    s->totals.failures += mem_failed();
+    mem_fail_never();
+    for (unsigned i = 0; i < CABLES && s->starved; i++) {
+        for (uint32_t j = 0; j < s->cables[i].quick_n; j++)
+            s->cables[i].quicks[j].may = true;
+    }
+}
+
+static void storage_trouble(struct sim *s)
+{
+    if (s->paused) {
+        if (--s->paused == 0 || s->calm) {
+            s->paused = 0;
+            broker_storage_pause(s->broker, false);
+        }
+    } else if (!s->calm && rarely(s, s->knobs.pause)) {
+        s->paused = 1 + rng_below(&s->rng, 30);
+        broker_storage_pause(s->broker, true);
+    }
+}
+
+static void reload(struct sim *s)
+{
+    s->conf_now = !s->conf_now;
+    if (broker_prepare(s->broker, &s->conf[s->conf_now]) != ERR_OK)
+        sim_fail(s, "broker_prepare refuses the same configuration");
+    broker_commit(s->broker);
+}
+
+static bool maybe_crash(struct sim *s)
+{
+    bool crash = !s->calm && rarely(s, s->knobs.crash);
+
+    if (crash) {
+        mem_fail_never();
+        s->faint = false;
+        s->starved = false;
+        s->barrier = false;
+        s->more = false;
+        s->paused = 0;
+        simdisk_crash(s);
+    }
+    return crash;
+}
+
+static void input_phase(struct sim *s)
+{
+    bool hold = s->pending || (s->more && s->barrier);
+
+    if (!hold) {
+        clock_advance(s);
+        s->barrier = false;
+        s->held_turns = 0;
+    } else if (++s->held_turns > HOLD_TURNS) {
+        sim_fail(s, "the broker never gets on");
+    }
+    broker_tick(s->broker, s->now);
+    storage_trouble(s);
+    if (hold)
+        return;
+    bool expiring = is_expiring(s);
+    if (!expiring)
+        clients_act(s);
+    faint_begin(s);
+    if (!expiring)
+        feed(s);
+}
+
+static void work_phase(struct sim *s)
+{
+    uint64_t before = broker_stats(s->broker)->packets_received;
+
+    s->more = broker_work(s->broker) == 0;
+    if (s->faint)
+        s->starved = mem_failed() > 0;
+    if (s->pending)
+        cable_resume(s, before);
+    cables_poll(s);
+}
+
+static void check_invariants(struct sim *s)
+{
+    const char *wrong = broker_check(s->broker);
+
+    if (wrong)
+        sim_fail(s, "broker_check: %s", wrong);
+    if (s->knobs.persistent && !s->more && chance(s, 100))
+        simdisk_compare(s);
+}
+
+static void turn(struct sim *s)
+{
+    if (!s->calm && rarely(s, 10))
+        reload(s);
+    input_phase(s);
+    if (maybe_crash(s))
+        return;
+    work_phase(s);
+    simdisk_collect(s);
+    faint_end(s);
+    s->faint = false;
+    if (maybe_crash(s))
+        return;
+    if (chance(s, 500))
+        simdisk_settle(s, s->calm);
+    if (chance(s, 50))
+        check_invariants(s);
+    cables_flush(s);
+    s->starved = false;
+    if (maybe_crash(s))
+        return;
+    simdisk_settle(s, s->calm);
+}
+
+/* --- a whole run --- */
+
+static bool is_quiet(const struct sim *s)
+{
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        if (!client_quiet(&s->clients[i]))
+            return false;
+    }
+    for (unsigned i = 0; i < CABLES; i++) {
+        if (s->cables[i].serial && s->cables[i].unsent)
+            return false;
+    }
+    return !s->more && !s->pending;
+}
+
+/* Everybody comes back, reads, answers, until nothing moves any more. */
+static void drain(struct sim *s)
+{
+    unsigned quiet = 0;
+
+    for (unsigned i = 0; quiet < 30; i++) {
+        turn(s);
+        quiet = is_quiet(s) ? quiet + 1 : 0;
+        if (i > DRAIN_TURNS)
+            sim_fail(s, "no rest after %d calm turns", DRAIN_TURNS);
+    }
+}
+
+/* A newcomer asks for all that is retained. */
+static void read_retained(struct sim *s)
+{
+    struct client *c = &s->clients[CLIENTS - 1];
+    struct op op = {.kind = OP_SUBSCRIBE, .id = 1, .n = 3};
+
+    op.filter[0] = (uint8_t)names_filter(&s->names, "#");
+    op.filter[1] = (uint8_t)names_filter(&s->names, "$x/#");
+    op.filter[2] = (uint8_t)names_filter(&s->names, "$y");
+    for (unsigned i = 0; i < op.n; i++)
+        op.qos[i] = (uint8_t)rng_below(&s->rng, 3);
+    client_join(s, c, &op);
+    drain(s);
+}
+
+static void finish(struct sim *s)
+{
+    s->calm = true;
+    drain(s);
+    read_retained(s);
+    audit_end(s);
+    check_invariants(s);
+    if (chance(s, 500)) {
+        broker_tick(s->broker, s->now);
+        broker_stop(s->broker, REASON_SHUTDOWN);
+        while (broker_work(s->broker) == 0)
+            continue;
+        simdisk_collect(s);
+    }
+    if (s->knobs.persistent)
+        simdisk_compare(s);
+}
+
+static void begin(struct sim *s)
+{
+    rng_seed(&s->rng, s->seed);
+    knobs_draw(&s->knobs, &s->rng, &s->conf[0], &s->listener);
+    s->conf[1] = s->conf[0];
+    s->conf_now = 0;
+    s->now = (struct now){.mono_ms = MONO_START_MS, .wall_s = 1700000000};
+    s->turn = 0;
+    s->event = 1;
+    s->made_ids = 0;
+    s->serial = 0;
+    s->claimed = 0;
+    s->admitted = 0;
+    s->calm = false;
+    s->barrier = false;
+    s->more = false;
+    s->paused = 0;
+    s->held_turns = 0;
+    s->trace.count = 0;
+    letters_init(&s->letters);
+    facts_init(&s->facts);
+    simdisk_init(&s->disk);
+    for (int i = 0; i < CLIENTS; i++)
+        client_init(&s->clients[i], i);
+    s->mem_start = mem_used();
+    s->broker = sim_broker(s);
+    broker_apply_end(s->broker, s->now.wall_s);
+}
+
+static void end(struct sim *s)
+{
+    s->totals.dropped += s->admitted + broker_stats(s->broker)->publish_dropped;
+    broker_free(s->broker);
+    for (unsigned i = 0; i < CABLES; i++) {
+        if (s->cables[i].serial)
+            cable_free(s, &s->cables[i]);
+    }
+    if (mem_used() != s->mem_start)
+        sim_fail(s, "%zu bytes leak", mem_used() - s->mem_start);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        client_clear(&s->clients[i]);
+    model_clear(&s->model);
+    facts_clear(&s->facts);
+    letters_clear(&s->letters);
+    simdisk_clear(&s->disk);
+}
+
+static void run_seed(struct sim *s)
+{
+    begin(s);
+    for (s->step = 0; s->step < s->steps; s->step++)
+        turn(s);
+    finish(s);
+    end(s);
+    s->totals.seeds++;
+    s->totals.steps += s->steps;
+}
+
+static bool env_number(const char *name, uint64_t *value)
+{
+    const char *text = getenv(name);
+    char *rest;
+
+    if (!text || !*text)
+        return false;
+    *value = strtoull(text, &rest, 0);
+    if (*rest) {
+        (void)fprintf(stderr, "sim: %s=%s is no number\n", name, text);
+        exit(2);
+    }
+    return true;
+}
+
+static void report(const struct totals *t)
+{
+    (void)printf("sim: %llu seeds, %llu steps: %llu packets in, %llu out, %llu messages delivered, "
+                 "%llu sent again, "
+                 "%llu retained, %llu dropped by limits, %llu connects, %llu takeovers, %llu "
+                 "closed by timeout, "
+                 "%llu crashes, %llu rebuilds, %llu failed allocations\n",
+                 (unsigned long long)t->seeds, (unsigned long long)t->steps,
+                 (unsigned long long)t->packets, (unsigned long long)t->sent,
+                 (unsigned long long)t->delivered, (unsigned long long)t->resent,
+                 (unsigned long long)t->retained, (unsigned long long)t->dropped,
+                 (unsigned long long)t->connects, (unsigned long long)t->takeovers,
+                 (unsigned long long)t->closed, (unsigned long long)t->crashes,
+                 (unsigned long long)t->rebuilds, (unsigned long long)t->failures);
+}
+
+int main(void)
+{
+    struct sim *s = calloc(1, sizeof *s);
+    uint64_t seconds = 20;
+    uint64_t loud = 0;
+    time_t start = time(NULL);
+
+    if (!s)
+        return 2;
+    names_init(&s->names);
+    s->steps = STEPS_DEFAULT;
+    bool single = env_number("SEED", &s->seed);
+    (void)env_number("STEPS", &s->steps);
+    (void)env_number("SECONDS", &seconds);
+    s->trace.loud = env_number("TRACE", &loud) && loud;
+    if (!single)
+        s->seed = (uint64_t)start * 100000;
+    do {
+        run_seed(s);
+        s->seed++;
+    } while (!single && (uint64_t)(time(NULL) - start) < seconds);
+    report(&s->totals);
+    free(s);
+    return 0;
+}
