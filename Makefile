@@ -189,7 +189,7 @@ help:
 	  'make asan              unit, sim and pytest with address and undefined sanitizers' \
 	  'make switches          build and unit tests with each WITH_* turned over, and with clang' \
 	  'make coverage          which lines the tests reach' \
-	  'make bench             figures against a broker of this build' \
+	  'make bench             broker CPU per message, beside the distribution'\''s broker (BENCH_ARGS=)' \
 	  'make statements        statements of the MQTT standard and the tests that cover them' \
 	  'make fuzz-corpus       keep what fuzzing found in test/fuzz/corpus' \
 	  'make format            let clang-format settle whitespace' \
@@ -312,8 +312,10 @@ coverage:
 	+@$(SUBMAKE) -k BUILD=$(BUILD)/coverage WITH_COVERAGE=yes unit sim pytest
 	@test/run/coverage.sh $(BUILD)/coverage
 
+BENCH_ARGS ?=
+
 bench: all
-	@PYTHON=$(PYTHON) test/run/bench.sh '$(BUILD)'
+	@$(PYTHON) -B test/bench/compare.py --ours $(BUILD)/mosquitto --bench $(BUILD)/mosquitto_bench $(BENCH_ARGS)
 
 # ---- Lint -----------------------------------------------------------------------------------
 

@@ -400,6 +400,11 @@ void broker_stop(struct broker *b, enum reason why)
 {
     struct conn *c;
 
+    /* All wills first: who waits for one is connected still. */
+    TAILQ_FOREACH(c, &b->all, entry)
+    {
+        will_publish(b, c);
+    }
     TAILQ_FOREACH(c, &b->all, entry)
     {
         conn_end(b, c, why, NULL);

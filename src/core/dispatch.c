@@ -74,11 +74,27 @@ static enum reason check_stranger(const struct conn *c, struct str in)
     return (uint8_t)in.p[0] >> 4 == PACKET_CONNECT ? REASON_FLAGS : REASON_NOT_CONNECT;
 }
 
-static size_t packet_max(const struct broker *b, const struct conn *c)
+/* Packets with nothing but an id, or nothing at all: what announces more is refused before it
+ * comes. */
+static bool is_short(enum packet_type type)
+{
+    return (type >= PACKET_PUBACK && type <= PACKET_PUBCOMP) || type >= PACKET_PINGREQ;
+}
+
+static size_t packet_max(const struct broker *b, const struct conn *c, uint8_t first)
 {
     if (c->state == CONN_NEW)
         return CONNECT_PACKET_MAX;
+    if (is_short((enum packet_type)(first >> 4)))
+        return SHORT_PACKET_MAX;
     return b->conf->global.max_packet_size > 0 ? b->conf->global.max_packet_size : PACKET_MAX;
+}
+
+static enum reason too_large(const struct conn *c, uint8_t first)
+{
+    if (c->state == CONN_NEW)
+        return REASON_CONNECT_TOO_LARGE;
+    return is_short((enum packet_type)(first >> 4)) ? REASON_SURPLUS : REASON_PACKET_TOO_LARGE;
 }
 
 /* The next packet: REASON_OK with *whole, or without it when not all of it is here. */
@@ -91,11 +107,11 @@ static enum reason next_packet(const struct broker *b, struct conn *c, struct st
 
     if (r != REASON_OK)
         return r;
-    e = frame_next(in, packet_max(b, c), f, &need);
-    c->need = (uint32_t)need;
+    e = frame_next(in, packet_max(b, c, (uint8_t)in.p[0]), f, &need);
+    c->need = e ? (uint32_t)need : 0;
     *whole = !e;
     if (e == ERR_TOO_LARGE)
-        return c->state == CONN_NEW ? REASON_CONNECT_TOO_LARGE : REASON_PACKET_TOO_LARGE;
+        return too_large(c, (uint8_t)in.p[0]);
     return e == ERR_MALFORMED ? REASON_LENGTH_FIELD : REASON_OK;
 }
 

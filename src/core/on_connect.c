@@ -191,7 +191,8 @@ static enum reason admit(struct broker *b, struct conn *c, const struct packet_c
     conn_name(c, name);
     log_connected(b, c, p, name);
     log_will(b, p);
-    r = send_connack(b, c, present, CONNACK_ACCEPTED, name);
+    /* In 3.1 that byte is reserved. */
+    r = send_connack(b, c, present && p->level != PROTOCOL_31, CONNACK_ACCEPTED, name);
     session_attach(&b->env, s, &c->out);
     wheel_disarm(&b->wheel, &c->timer);
     if (c->keepalive_s > 0)

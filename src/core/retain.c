@@ -259,9 +259,11 @@ struct retain_cursor *retain_cursor_new(struct retain *r, struct str filter, enu
     c->filter_len = (uint32_t)filter.n;
     c->qos = qos;
     c->offsets = (uint32_t *)(void *)((char *)c + offsets_at(filter.n));
-    while (topic_level(filter, &at, &level))
-        c->offsets[i++] = (uint32_t)(level.p - filter.p);
-    c->offsets[i] = (uint32_t)filter.n + 1;
+    c->offsets[0] = 0;
+    while (topic_level(filter, &at, &level)) {
+        c->offsets[i + 1] = c->offsets[i] + (uint32_t)level.n + 1;
+        i++;
+    }
     c->rest = str_eq(level, STR("#"));
     c->levels = c->rest ? levels - 1 : levels;
     c->at = root_of(r, filter);

@@ -429,13 +429,16 @@ void session_pump(struct session_env *env, struct session *s)
 
 /* --- acknowledgements --- */
 
-static void log_unknown(struct session_env *env, const struct session *s, enum packet_type type,
+static void log_unknown(struct session_env *env, struct session *s, enum packet_type type,
                         uint16_t packet_id)
 {
     static const char *const names[] = {
         [PACKET_PUBACK] = "PUBACK", [PACKET_PUBREC] = "PUBREC", [PACKET_PUBCOMP] = "PUBCOMP"};
     char id[128];
 
+    if (s->unknown_ids)
+        return;
+    s->unknown_ids = true;
     log_warning(env->log, "Warning: Received %s from %s for an unknown packet identifier %d.",
                 names[type], str_escape(session_id(s), id, sizeof(id)), packet_id);
 }
@@ -466,8 +469,9 @@ enum reason session_acknowledge(struct session_env *env, struct session *s, enum
     if (answer == FLOW_ACCEPTED)
         acknowledged(env, s, type, seq);
     /*
-     * A PUBREC for an id that we know nothing of is answered too: else the client would wait for ever. Not so for a
-     * message that is still to be sent again: released now, the client would take it for a new one.
+     * A PUBREC for an id that we know nothing of is answered too: else the client would wait for
+     * ever. Not so for a message that is still to be sent again: released now, the client would
+     * take it for a new one.
      */
     if (type == PACKET_PUBREC && !(answer == FLOW_UNKNOWN && seq != 0) &&
         send_pubrel(env, s, id) == ERR_NOMEM)
@@ -610,6 +614,7 @@ void session_attach(struct session_env *env, struct session *s, struct outbox *o
 {
     s->out = out;
     s->absent_s = 0;
+    s->unknown_ids = false;
     env->stats->sessions_connected++;
     if (s->flow)
         flow_rewind(s->flow);

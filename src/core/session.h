@@ -34,8 +34,10 @@ struct session {        /* aligned to TRIE_SESSION_ALIGN, as every allocation is
     uint16_t id_len;
     bool has_work;
     bool ended;
-    bool dropping; /* an episode of drops that has been logged */
-    bool bridge;   /* the peer is a bridge: RETAIN as published, no echo */
+    bool dropping;    /* an episode of drops that has been logged */
+    bool unknown_ids; /* that it acknowledges what was never sent has been logged for this
+                         connection */
+    bool bridge;      /* the peer is a bridge: RETAIN as published, no echo */
     char id[];
 };
 

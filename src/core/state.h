@@ -14,6 +14,8 @@
 /* The largest packet before CONNECT was accepted: nobody needs more, and memory is not for
  * strangers. */
 #define CONNECT_PACKET_MAX 100000
+/* An acknowledgement has 4 bytes; a length field with padding may make it 7. */
+#define SHORT_PACKET_MAX 7
 /* A complete CONNECT is due so long after accept, however it drips. */
 #define CONNECT_TIMEOUT_MS 30000
 /* Everything is read into here; what is larger lands in an allocation of its own connection. */

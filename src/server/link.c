@@ -225,12 +225,12 @@ static void flush_and_close(struct links *ls, struct link *l)
 
 static void flush_link(struct links *ls, struct link *l)
 {
+    /* Asked before writing: should that change it, the core gives the connection out once more. */
     enum wish wish = broker_wish(ls->broker, l->conn);
     if (wish != WISH_CLOSE && !l->blocked && !write_once(ls, l)) {
         return;
     }
-    /* Asked again: what has been written may have made room to go on reading. */
-    switch (broker_wish(ls->broker, l->conn)) {
+    switch (wish) {
     case WISH_READ:
         watch_for(ls, l, POLL_IN);
         break;

@@ -134,8 +134,12 @@ class Broker:
         assert self.alive(), f"the broker did not start:\n{self.report()}"
 
     def report(self):
-        self.log.thread.join(2)
-        return "\n".join(self.log.lines[-40:])
+        """The end of the log, or a sanitizer's report from its beginning."""
+        if not self.alive():
+            self.log.thread.join(2)
+        lines = self.log.lines
+        first = next((i for i, line in enumerate(lines) if SANITIZER.search(line)), len(lines) - 40)
+        return "\n".join(lines[max(0, first) :][:60])
 
     def alive(self):
         return self.process.poll() is None

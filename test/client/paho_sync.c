@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COUNT = 100, TIMEOUT_MS = 20000 };
+enum { COUNT = 25, TIMEOUT_MS = 20000 };
 
 static int fail(const char *what, int code)
 {

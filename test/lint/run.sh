@@ -31,6 +31,7 @@ each_file() {
 
 start_counting
 check 'layers: who may include whom, no circles' "$PYTHON" -B "$here/layers.py"
+check 'src/README.md names every file' "$PYTHON" -B "$here/house.py"
 check 'text: guards, #if, words that promise work' "$PYTHON" -B "$here/text.py"
 check 'headers stand alone' each_file lint-headers
 check 'format' formatted

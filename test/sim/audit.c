@@ -229,31 +229,94 @@ static uint32_t take_row(struct sim *s, struct cable *k, struct row *r,
 
 /* --- retained --- */
 
-static bool cursor_brings(const struct sim *s, const struct cursor *u, uint32_t number, uint8_t qos)
+struct topic_bit {
+    unsigned word;
+    uint64_t bit;
+};
+
+static bool could_bring(const struct sim *s, const struct cursor *u, uint32_t number, uint8_t qos)
 {
     const struct letter *l = &s->letters.all[number];
     uint8_t at = u->qos < l->qos ? u->qos : l->qos;
 
     return s->names.match[u->filter][l->topic] && at == qos && l->retained_from &&
-           l->retained_to > u->since && !(u->got[l->topic / 64] & (1ull << (l->topic % 64)));
+           l->retained_to > u->since;
+}
+
+static void cursor_got(struct cursor *u, struct topic_bit t)
+{
+    u->got[t.word] |= t.bit;
+    u->owed[t.word] &= ~t.bit;
+}
+
+/* Whose was it? One that owes it is the better guess; when others could have brought it, remember that. */
+static struct cursor *cursor_guess(struct sim *s, struct client *c, uint32_t number, uint8_t qos,
+                                   struct topic_bit t)
+{
+    struct cursor *best = NULL;
+    unsigned candidates = 0;
+
+    for (uint32_t i = 0; i < c->cursor_n; i++) {
+        struct cursor *u = &c->cursors[i];
+        if (!could_bring(s, u, number, qos) || (u->got[t.word] & t.bit))
+            continue;
+        candidates++;
+        if (!best || (u->owed[t.word] & t.bit))
+            best = u;
+    }
+    for (uint32_t i = 0; i < c->cursor_n && candidates > 1; i++) {
+        if (could_bring(s, &c->cursors[i], number, qos))
+            c->cursors[i].either[t.word] |= t.bit;
+    }
+    if (best)
+        cursor_got(best, t);
+    return best;
+}
+
+/* An earlier guess was wrong: what came then was another one's, and this is it. */
+static struct cursor *cursor_correct(struct sim *s, struct client *c, uint32_t number, uint8_t qos,
+                                     struct topic_bit t)
+{
+    struct cursor *found = NULL;
+    struct cursor *other = NULL;
+
+    for (uint32_t i = 0; i < c->cursor_n; i++) {
+        struct cursor *u = &c->cursors[i];
+        if (!(u->either[t.word] & t.bit))
+            continue;
+        if ((u->got[t.word] & t.bit) && could_bring(s, u, number, qos))
+            found = u;
+        else if (!(u->got[t.word] & t.bit))
+            other = u;
+    }
+    if (!found || !other)
+        return NULL;
+    cursor_got(other, t);
+    return found;
 }
 
 static struct cursor *cursor_for(struct sim *s, struct client *c, uint32_t number, uint8_t qos)
 {
     unsigned topic = s->letters.all[number].topic;
-    uint64_t bit = 1ull << (topic % 64);
-    struct cursor *best = NULL;
+    struct topic_bit t = {.word = topic / 64, .bit = 1ull << (topic % 64)};
+    struct cursor *u = cursor_guess(s, c, number, qos, t);
 
+    return u ? u : cursor_correct(s, c, number, qos, t);
+}
+
+static void tell_cursors(struct sim *s, const struct client *c, uint32_t number)
+{
+    const struct letter *l = &s->letters.all[number];
+
+    trace_add(&s->trace, "known: message %u was retained from %llu to %llu", number,
+              (unsigned long long)l->retained_from, (unsigned long long)l->retained_to);
     for (uint32_t i = 0; i < c->cursor_n; i++) {
-        struct cursor *u = &c->cursors[i];
-        if (cursor_brings(s, u, number, qos) && (!best || (u->owed[topic / 64] & bit)))
-            best = u;
+        const struct cursor *u = &c->cursors[i];
+        if (s->names.match[u->filter][l->topic])
+            trace_add(&s->trace, "known: '%s' at QoS %u since %llu, live %d, brought it %d",
+                      s->names.filter[u->filter].p, u->qos, (unsigned long long)u->since, u->live,
+                      (u->got[l->topic / 64] >> (l->topic % 64) & 1) != 0);
     }
-    if (best) {
-        best->got[topic / 64] |= bit;
-        best->owed[topic / 64] &= ~bit;
-    }
-    return best;
 }
 
 static uint32_t take_retained(struct sim *s, struct cable *k, uint32_t number,
@@ -263,11 +326,13 @@ static uint32_t take_retained(struct sim *s, struct cable *k, uint32_t number,
     struct session *to = &s->model.sessions[k->client];
     const struct cursor *u = cursor_for(s, c, number, (uint8_t)p->qos);
 
-    if (!u && !(c->amnesty && s->letters.all[number].retained_from))
+    if (!u && !(c->amnesty && s->letters.all[number].retained_from)) {
+        tell_cursors(s, c, number);
         sim_fail(s,
                  "client %d gets message %u ('%s') as retained at QoS %u: not owed, or not "
                  "current, or twice",
                  k->client, number, topic_text(s, s->letters.all[number].topic), (unsigned)p->qos);
+    }
     s->totals.retained++;
     if (p->qos == 0)
         return 0;

@@ -537,11 +537,11 @@ void stranger_act(struct sim *s)
 
     if (!k)
         return;
-    if (chance(s, 700))
+    if (chance(s, 700)) {
         wire_no_connect(s, k);
-    else if (chance(s, 500))
+        bytes_add(&k->tx, "garbage", rng_below(&s->rng, 8));
+    } else if (chance(s, 500)) {
         bytes_add(&k->tx, "\x10\x20\x00", 3);
-    if (chance(s, 500))
-        bytes_add(&k->tx, "garbage behind", 14);
+    }
     k->cut = chance(s, 300);
 }

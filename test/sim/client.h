@@ -44,6 +44,7 @@ struct cursor {
     uint64_t
         weak[TOPIC_WORDS]; /* went or may go at QoS 0, so that a loss of the connection loses it */
     uint64_t got[TOPIC_WORDS];
+    uint64_t either[TOPIC_WORDS]; /* what came may have been this one's or another's */
 };
 
 struct client {

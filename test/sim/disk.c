@@ -73,9 +73,18 @@ static void store(struct sim *s, uint64_t turn, struct str records)
               (unsigned long long)turn, records.n);
 }
 
-void simdisk_collect(struct sim *s)
+static void turn_over(struct sim *s)
 {
     struct simdisk *d = &s->disk;
+
+    d->after = vec_grow(d->after, &d->after_cap, s->turn + 1, sizeof *d->after);
+    while (d->after_n <= s->turn)
+        d->after[d->after_n++] = d->n - 1;
+    s->turn++;
+}
+
+void simdisk_collect(struct sim *s)
+{
     uint64_t turn;
     struct str records;
 
@@ -84,10 +93,7 @@ void simdisk_collect(struct sim *s)
             sim_fail(s, "records without persistence");
         store(s, turn, records);
     }
-    d->after = vec_grow(d->after, &d->after_cap, s->turn + 1, sizeof *d->after);
-    while (d->after_n <= s->turn)
-        d->after[d->after_n++] = d->n - 1;
-    s->turn++;
+    turn_over(s);
 }
 
 bool simdisk_has(const struct sim *s, uint32_t turn)
@@ -245,8 +251,6 @@ void simdisk_crash(struct sim *s)
         model_drop(&d->frames[i]);
     d->durable = keep;
     d->first = keep + 1;
-    while (d->after_n <= s->turn)
-        d->after[d->after_n++] = d->n - 1;
-    s->turn++;
+    turn_over(s);
     s->broker = simdisk_rebuild(s, keep);
 }

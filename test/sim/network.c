@@ -130,6 +130,8 @@ static void handled(struct sim *s, struct cable *k, uint32_t n)
 {
     bool failed = s->starved && is_closing(s, k);
 
+    if (n == 0)
+        return;
     for (uint32_t i = 0; i < n && !k->dead; i++) {
         k->packet_ms = s->now.mono_ms;
         s->totals.packets++;

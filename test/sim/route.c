@@ -32,6 +32,9 @@ static void retain(struct sim *s, uint32_t number, bool maybe)
     struct retained *r = &s->model.retained[l->topic];
     uint32_t now = l->size ? number : 0;
 
+    trace_add(&s->trace, "model: '%s' retains message %u%s", s->names.topic[l->topic].p, now,
+              maybe ? ", maybe" : "");
+
     if (now) {
         l->retained_to = NEVER;
         if (!l->retained_from)
@@ -108,22 +111,38 @@ static void deliver_to(struct sim *s, unsigned client, uint32_t number, uint8_t 
         add_row(s, to, number, mask, may || (mask & 1), pick);
 }
 
+/* At which QoS may members of groups get it, and in how many groups are they? */
+struct members {
+    uint8_t mask[CLIENTS];
+    uint8_t groups[CLIENTS];
+};
+
+static bool is_group(const struct sim *s, unsigned filter, unsigned topic)
+{
+    return s->names.shared[filter] && s->names.match[filter][topic];
+}
+
+static void find_members(const struct sim *s, unsigned topic, struct members *m)
+{
+    *m = (struct members){0};
+    for (unsigned f = 0; f < FILTERS; f++) {
+        for (unsigned i = 0; i < CLIENTS && is_group(s, f, topic); i++) {
+            m->mask[i] |= s->model.sessions[i].sub[f];
+            m->groups[i] = (uint8_t)(m->groups[i] + (s->model.sessions[i].sub[f] != 0));
+        }
+    }
+}
+
 /*
  * One of each group. Who also has a subscription of its own, or is in two groups, may get one copy
- * for all or several: then nothing is promised by the group, and `wider` tells at which other QoS
- * the own copy may come.
+ * for all or several: then nothing is promised by the group.
  */
-static void deliver_shared(struct sim *s, uint32_t number, bool maybe, uint8_t wider[CLIENTS])
+static void deliver_shared(struct sim *s, uint32_t number, bool maybe, const struct members *m)
 {
     unsigned topic = s->letters.all[number].topic;
-    uint8_t groups[CLIENTS] = {0};
 
     for (unsigned f = 0; f < FILTERS; f++) {
-        for (unsigned i = 0; i < CLIENTS && s->names.shared[f] && s->names.match[f][topic]; i++)
-            groups[i] = (uint8_t)(groups[i] + (s->model.sessions[i].sub[f] != 0));
-    }
-    for (unsigned f = 0; f < FILTERS; f++) {
-        if (!s->names.shared[f] || !s->names.match[f][topic])
+        if (!is_group(s, f, topic))
             continue;
         uint32_t pick = facts_pick(&s->facts);
         for (unsigned i = 0; i < CLIENTS; i++) {
@@ -132,10 +151,9 @@ static void deliver_shared(struct sim *s, uint32_t number, bool maybe, uint8_t w
                 continue;
             uint8_t own = session_match(to, &s->names, topic);
             if (maybe || to->unsure || (to->sub[f] & SUB_ABSENT) || own != SUB_ABSENT ||
-                groups[i] > 1)
+                m->groups[i] > 1)
                 s->facts.picks[pick].excused = true;
             deliver_to(s, i, number, to->sub[f], maybe, pick);
-            wider[i] |= to->sub[f];
         }
     }
 }
@@ -144,17 +162,20 @@ void deliver(struct sim *s, uint32_t number, bool maybe)
 {
     const struct letter *l = &s->letters.all[number];
     uint32_t limit = s->conf[0].global.message_size_limit;
-    uint8_t wider[CLIENTS] = {0};
+    struct members members;
 
     if (limit && l->size > limit)
         return;
     if (l->retain)
         retain(s, number, maybe);
-    deliver_shared(s, number, maybe, wider);
+    find_members(s, l->topic, &members);
     for (unsigned i = 0; i < CLIENTS; i++) {
         const struct session *to = &s->model.sessions[i];
         uint8_t mask = to->exists ? session_match(to, &s->names, l->topic) : SUB_ABSENT;
+        if (mask != SUB_ABSENT && members.mask[i])
+            mask |= mask_max(mask, members.mask[i]);
         if (mask != SUB_ABSENT)
-            deliver_to(s, i, number, wider[i] ? (mask | mask_max(mask, wider[i])) : mask, maybe, 0);
+            deliver_to(s, i, number, mask, maybe, 0);
     }
+    deliver_shared(s, number, maybe, &members);
 }

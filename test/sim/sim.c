@@ -2,7 +2,7 @@
  * The simulator: the real core in memory, under a virtual clock, with clients, a network and a disk
  * that are all decided by one seed.
  *
- *     SEED=n STEPS=m build/sim     run one seed again, exactly
+ *     SEED=n STEPS=m build/sim     run one seed again, exactly; SEEDS=k: and those that follow
  *     SECONDS=s build/sim          run new seeds for so long
  *     TRACE=1                      print every event
  *
@@ -408,6 +408,7 @@ int main(void)
 {
     struct sim *s = calloc(1, sizeof *s);
     uint64_t seconds = 20;
+    uint64_t seeds = 1;
     uint64_t loud = 0;
     time_t start = time(NULL);
 
@@ -417,6 +418,7 @@ int main(void)
     s->steps = STEPS_DEFAULT;
     bool single = env_number("SEED", &s->seed);
     (void)env_number("STEPS", &s->steps);
+    (void)env_number("SEEDS", &seeds);
     (void)env_number("SECONDS", &seconds);
     s->trace.loud = env_number("TRACE", &loud) && loud;
     if (!single)
@@ -424,7 +426,7 @@ int main(void)
     do {
         run_seed(s);
         s->seed++;
-    } while (!single && (uint64_t)(time(NULL) - start) < seconds);
+    } while (single ? s->totals.seeds < seeds : (uint64_t)(time(NULL) - start) < seconds);
     report(&s->totals);
     free(s);
     return 0;
