@@ -289,7 +289,8 @@ fuzz-corpus:
 	@test/run/fuzz.sh keep $(FUZZ_BUILD)
 
 TESTS       ?= $(wildcard test/broker test/client)
-PYTEST_ARGS ?= -n 2 -q
+# More at once than processors: most of the time a test waits for a deadline to pass.
+PYTEST_ARGS ?= -n 4 -q
 
 pytest: all
 	@RESULT=$(RESULTS)/pytest BUILD='$(BUILD)' PYTHON=$(PYTHON) \

@@ -14,6 +14,7 @@
 
 #include <sys/queue.h>
 
+struct conn_job;
 struct session;
 
 enum conn_state {
@@ -30,18 +31,12 @@ enum conn_pause {
     PAUSE_OUTPUT   /* it does not read the answers to what it has sent */
 };
 
-/* A SUBSCRIBE or UNSUBSCRIBE too long for one turn, or one just at work. */
-struct conn_job {
-    size_t at;        /* how far into its filters */
-    struct buf codes; /* of the SUBACK to be */
-};
-
 struct conn {
     struct outbox out; /* first: the dirty list holds outboxes */
     void *link;
     struct session *session;
-    struct buf in; /* the beginning of a packet, or what a pause has left */
-    struct conn_job *job;
+    struct buf in;        /* the beginning of a packet, or what a pause has left */
+    struct conn_job *job; /* the packet at the front of `in` goes on next turn */
     struct message *will; /* NULL: none, or no longer */
     struct peer peer;
     struct wheel_timer timer; /* CONNECT timeout, then keepalive */

@@ -5,7 +5,7 @@
  */
 #include "core/ending.h"
 
-#include "base/mem.h"
+#include "core/job.h"
 #include "core/will.h"
 
 static bool is_orderly(enum reason why)
@@ -42,11 +42,7 @@ static void drop_input(struct broker *b, struct conn *c)
     if (c->pause == PAUSE_BUDGET)
         TAILQ_REMOVE(&b->pending, c, pending);
     c->pause = PAUSE_NONE;
-    if (c->job) {
-        buf_clear(&c->job->codes);
-        mem_free(c->job, sizeof(*c->job));
-        c->job = NULL;
-    }
+    job_end(b, c);
 }
 
 static void let_go_of_session(struct broker *b, struct conn *c)

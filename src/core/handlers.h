@@ -9,11 +9,11 @@
 #include "mqtt/frame.h"
 
 enum reason on_connect(struct broker *b, struct conn *c, const struct frame *f); /* 3.1 */
-enum reason on_publish(struct broker *b, struct conn *c, const struct frame *f); /* 3.3 */
 enum reason on_ack(struct broker *b, struct conn *c, const struct frame *f);     /* 3.4, 3.5, 3.7 */
 enum reason on_pubrel(struct broker *b, struct conn *c, const struct frame *f);  /* 3.6 */
-/* These two leave c->job behind when the turn's budget ends before the packet: then they are called
- * again with it. */
+/* These three leave c->job behind when the turn's budget ends before the packet: then they are
+ * called again with it. */
+enum reason on_publish(struct broker *b, struct conn *c, const struct frame *f);     /* 3.3 */
 enum reason on_subscribe(struct broker *b, struct conn *c, const struct frame *f);   /* 3.8 */
 enum reason on_unsubscribe(struct broker *b, struct conn *c, const struct frame *f); /* 3.10 */
 

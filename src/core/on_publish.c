@@ -3,6 +3,7 @@
  */
 #include "core/access.h"
 #include "core/handlers.h"
+#include "core/job.h"
 #include "mqtt/decode.h"
 
 static void log_publish(struct broker *b, const struct conn *c, const struct packet_publish *p,
@@ -35,20 +36,59 @@ static bool is_dropped(struct broker *b, const struct conn *c, const struct pack
     return false;
 }
 
-static enum err route(struct broker *b, struct conn *c, const struct packet_publish *p,
-                      const struct frame *f)
+/*
+ * Look for its receivers. ERR_AGAIN: the search goes on next turn, with the packet still at the
+ * front of the input.
+ */
+static enum err find_receivers(struct broker *b, struct conn *c, const struct packet_publish *p)
+{
+    struct trie_walk *walk = c->job ? c->job->walk : NULL;
+    enum err e;
+
+    if (c->job)
+        c->job->walk = NULL;
+    e = route_find(&b->route, &b->env, p->topic, &walk);
+    if (e != ERR_AGAIN) {
+        job_end(b, c);
+    } else if (c->job || !job_begin(c, 0)) {
+        c->job->walk = walk;
+    } else {
+        trie_walk_free(&b->trie, walk);
+        e = ERR_NOMEM;
+    }
+    return e;
+}
+
+/* REASON_OK also when it is not done yet: then c->job is there. */
+static enum reason route(struct broker *b, struct conn *c, const struct packet_publish *p,
+                         const struct frame *f)
 {
     struct publication pub;
     enum err e;
 
-    publication_init(&pub, p, f->whole, &b->scratch);
-    e = route_publish(&b->route, &b->env, &pub, c->session);
-    publication_clear(&pub);
+    if (is_dropped(b, c, p))
+        return REASON_OK;
+    e = find_receivers(b, c, p);
+    if (e == ERR_AGAIN)
+        return REASON_OK;
+    if (!e) {
+        publication_init(&pub, p, f->whole, &b->scratch);
+        e = route_publish(&b->route, &b->env, &pub, c->session);
+        publication_clear(&pub);
+    }
     if (e && p->qos == QOS_0) {
         b->stats.publish_dropped++;
-        return ERR_OK; /* nobody was promised anything */
+        return REASON_OK; /* nobody was promised anything */
     }
-    return e;
+    return e ? REASON_NOMEM : REASON_OK;
+}
+
+static enum reason publish_qos1(struct broker *b, struct conn *c, const struct packet_publish *p,
+                                const struct frame *f)
+{
+    enum reason r = route(b, c, p, f);
+
+    return r != REASON_OK || c->job ? r : send_ack(b, c, PACKET_PUBACK, p->id);
 }
 
 /* QoS 2, method B: given to everyone at its first arrival; its id is remembered until PUBREL
@@ -57,34 +97,40 @@ static enum reason publish_qos2(struct broker *b, struct conn *c, const struct p
                                 const struct frame *f)
 {
     struct session *s = c->session;
+    enum reason r;
 
     if (session_in_has(s, p->id))
         return send_ack(b, c, PACKET_PUBREC, p->id);
     if (session_in_reserve(&b->env, s))
         return REASON_NOMEM;
-    if (!is_dropped(b, c, p) && route(b, c, p, f))
-        return REASON_NOMEM;
+    r = route(b, c, p, f);
+    if (r != REASON_OK || c->job)
+        return r;
     session_in_add(&b->env, s, p->id);
     return send_ack(b, c, PACKET_PUBREC, p->id);
 }
 
+static enum reason check(struct broker *b, const struct conn *c, const struct packet_publish *p)
+{
+    if (c->job)
+        return REASON_OK; /* checked when it came */
+    b->stats.publish_received++;
+    b->stats.publish_bytes_received += p->payload.n;
+    log_publish(b, c, p, "Received");
+    if (p->qos > c->peer.listener->max_qos)
+        return REASON_QOS_MAX;
+    return p->retain && !b->conf->global.retain_available ? REASON_RETAIN_UNAVAILABLE : REASON_OK;
+}
+
 enum reason on_publish(struct broker *b, struct conn *c, const struct frame *f)
 {
+    static enum reason (*const publish[])(struct broker *, struct conn *,
+                                          const struct packet_publish *, const struct frame *) = {
+        route, publish_qos1, publish_qos2};
     struct packet_publish p;
     enum reason r = decode_publish(f, &p);
 
-    if (r != REASON_OK)
-        return r;
-    b->stats.publish_received++;
-    b->stats.publish_bytes_received += p.payload.n;
-    log_publish(b, c, &p, "Received");
-    if (p.qos > c->peer.listener->max_qos)
-        return REASON_QOS_MAX;
-    if (p.retain && !b->conf->global.retain_available)
-        return REASON_RETAIN_UNAVAILABLE;
-    if (p.qos == QOS_2)
-        return publish_qos2(b, c, &p, f);
-    if (!is_dropped(b, c, &p) && route(b, c, &p, f))
-        return REASON_NOMEM;
-    return p.qos == QOS_1 ? send_ack(b, c, PACKET_PUBACK, p.id) : REASON_OK;
+    if (r == REASON_OK)
+        r = check(b, c, &p);
+    return r == REASON_OK ? publish[p.qos](b, c, &p, f) : r;
 }

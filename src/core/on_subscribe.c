@@ -2,31 +2,10 @@
  * SUBSCRIBE and UNSUBSCRIBE (3.8, 3.10). A packet may hold half a million filters: it is checked as
  * a whole, then worked off within each turn's budget; the connection's input waits meanwhile.
  */
-#include "base/mem.h"
 #include "core/handlers.h"
+#include "core/job.h"
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"
-
-static struct conn_job *job_begin(struct conn *c, uint32_t codes)
-{
-    struct conn_job *job = mem_zalloc(sizeof(*job));
-
-    if (!job)
-        return NULL;
-    if (codes > 0 && buf_reserve_exact(&job->codes, codes)) {
-        mem_free(job, sizeof(*job));
-        return NULL;
-    }
-    c->job = job;
-    return job;
-}
-
-static void job_end(struct conn *c)
-{
-    buf_clear(&c->job->codes);
-    mem_free(c->job, sizeof(*c->job));
-    c->job = NULL;
-}
 
 /* A packet that has been checked before. */
 static void decode_again(const struct frame *f, struct packet_filters *p)
@@ -85,7 +64,7 @@ static enum reason send_suback(struct broker *b, struct conn *c, uint16_t id)
     size_t n = encode_suback_head(head, id, codes.n);
     enum err e = outbox_put_parts(&b->hub, &c->out, OUTBOX_STORED, str_of((char *)head, n), codes);
 
-    job_end(c);
+    job_end(b, c);
     if (e)
         return REASON_NOMEM;
     log_packet(b, c, "Sending SUBACK to");
@@ -104,7 +83,7 @@ enum reason on_subscribe(struct broker *b, struct conn *c, const struct frame *f
         if (r != REASON_OK)
             return r;
         log_packet(b, c, "Received SUBSCRIBE from");
-        if (!job_begin(c, p.count))
+        if (job_begin(c, p.count))
             return REASON_NOMEM;
     }
     decode_again(f, &p);
@@ -127,13 +106,13 @@ enum reason on_unsubscribe(struct broker *b, struct conn *c, const struct frame 
         if (r != REASON_OK)
             return r;
         log_packet(b, c, "Received UNSUBSCRIBE from");
-        if (!job_begin(c, 0))
+        if (job_begin(c, 0))
             return REASON_NOMEM;
     }
     decode_again(f, &p);
     while (!work_is_spent(&b->work)) {
         if (!decode_filter(&p, &c->job->at, &filter, NULL)) {
-            job_end(c);
+            job_end(b, c);
             return send_ack(b, c, PACKET_UNSUBACK, p.id);
         }
         if (session_unsubscribe(&b->env, c->session, filter))

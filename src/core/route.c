@@ -7,7 +7,8 @@
 
 void route_clear(struct route *r)
 {
-    trie_matches_clear(&r->matches);
+    trie_walk_clear(&r->walk);
+    trie_list_clear(&r->words);
     mem_free(r->receivers, r->cap * sizeof(*r->receivers));
     *r = (struct route){0};
 }
@@ -58,9 +59,9 @@ static enum err receivers_fit(struct route *r)
     size_t cap = r->cap ? r->cap : 64;
     struct receiver *v;
 
-    if (r->matches.n <= r->cap)
+    if (r->words.n <= r->cap)
         return ERR_OK;
-    while (cap < r->matches.n)
+    while (cap < r->words.n)
         cap *= 2;
     v = mem_realloc(r->receivers, r->cap * sizeof(*v), cap * sizeof(*v));
     if (!v)
@@ -70,20 +71,50 @@ static enum err receivers_fit(struct route *r)
     return ERR_OK;
 }
 
-static enum err collect(struct route *r, struct session_env *env, const struct publication *pub)
-{
-    uint64_t visits = env->trie->visits;
-    enum err e = trie_match(env->trie, pub->topic, &r->matches);
+/* So many nodes are asked in one turn for one publication: about a millisecond. */
+#define VISITS_PER_TURN 10000
 
-    work_charge(env->work, WORK_ROUTE + (uint32_t)(env->trie->visits - visits) / 4 * WORK_STEP);
-    if (!e)
-        e = receivers_fit(r);
-    if (e)
+static enum err walk_on(struct session_env *env, struct trie_walk *w, struct str topic, bool whole)
+{
+    uint64_t before = env->trie->visits;
+    enum err e = trie_walk_on(env->trie, w, topic, whole ? UINT32_MAX : VISITS_PER_TURN);
+
+    work_charge(env->work, WORK_ROUTE + (uint32_t)(env->trie->visits - before) / 4 * WORK_STEP);
+    return e;
+}
+
+enum err route_find(struct route *r, struct session_env *env, struct str topic,
+                    struct trie_walk **parked)
+{
+    struct trie_walk *w = parked && *parked ? *parked : &r->walk;
+    enum err e;
+
+    if (w == &r->walk)
+        trie_walk_begin(env->trie, w);
+    e = walk_on(env, w, topic, !parked);
+    if (e == ERR_AGAIN && w->parked)
         return e;
+    if (e == ERR_AGAIN) {
+        *parked = trie_walk_park(env->trie, w);
+        return *parked ? ERR_AGAIN : ERR_NOMEM;
+    }
+    if (!e)
+        e = trie_collect(w, &r->words);
+    if (w->parked) {
+        trie_walk_free(env->trie, w);
+        *parked = NULL;
+    }
+    return e;
+}
+
+static enum err collect(struct route *r)
+{
+    if (receivers_fit(r))
+        return ERR_NOMEM;
     r->serial++;
     r->n = 0;
-    for (size_t i = 0; i < r->matches.n; i++) {
-        uintptr_t word = r->matches.words[i];
+    for (size_t i = 0; i < r->words.n; i++) {
+        uintptr_t word = r->words.v[i];
         if (trie_word_is_group(word))
             add_member(r, word);
         else
@@ -101,7 +132,7 @@ static enum qos effective(const struct publication *pub, const struct receiver *
 
 static enum err reserve(const struct route *r, struct session_env *env, struct publication *pub)
 {
-    size_t records = 2; /* of a retained message */
+    size_t records = 3; /* of a retained message, and the publisher's own */
     bool keep = pub->retain;
     enum err e = ERR_OK;
 
@@ -152,7 +183,7 @@ enum err route_publish(struct route *r, struct session_env *env, struct publicat
                        const struct session *source)
 {
     struct retain_node *node = NULL;
-    enum err e = collect(r, env, pub);
+    enum err e = collect(r);
 
     if (!e)
         e = reserve(r, env, pub);

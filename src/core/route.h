@@ -12,7 +12,8 @@ struct receiver {
 };
 
 struct route {
-    struct trie_matches matches;
+    struct trie_walk walk;
+    struct trie_list words; /* what route_find has found */
     struct receiver *receivers;
     size_t cap;
     size_t n;
@@ -22,9 +23,18 @@ struct route {
 void route_clear(struct route *r);
 
 /*
- * Give a publication to everyone who subscribed, and to the retained messages if it asks for that.
- * `source` is the publisher's session or NULL. At QoS 1 and 2 all memory is found first: ERR_NOMEM
- * then means that nobody has got anything. At QoS 0 ERR_NOMEM may mean that some have not.
+ * Find who has subscribed to a topic, for the route_publish that must follow at once. `parked`
+ * NULL: as long as it takes. Otherwise ERR_AGAIN when that is longer than a turn should be: *parked
+ * then holds what is needed to go on, and is given again; it is NULL at first, and after every
+ * other answer.
+ */
+MUST_CHECK enum err route_find(struct route *r, struct session_env *env, struct str topic,
+                               struct trie_walk **parked);
+/*
+ * Give a publication to everyone whom route_find has found, and to the retained messages if it asks
+ * for that. `source` is the publisher's session or NULL. At QoS 1 and 2 all memory is found first:
+ * ERR_NOMEM then means that nobody has got anything. At QoS 0 ERR_NOMEM may mean that some have
+ * not.
  */
 MUST_CHECK enum err route_publish(struct route *r, struct session_env *env, struct publication *pub,
                                   const struct session *source);

@@ -246,12 +246,18 @@ static void queue_qos0(struct session_env *env, struct session *s, struct public
         push_row(env, s, pub->message, QOS_0, retain);
 }
 
+/* QoS 0 messages that were queued while the client was away are not overtaken (4.6). */
+static bool qos0_must_queue(const struct session_env *env, const struct session *s)
+{
+    return env->queue_qos0 && is_recorded(s) && s->flow && flow_queued(s->flow) > 0;
+}
+
 void session_deliver(struct session_env *env, struct session *s, struct publication *pub,
                      enum qos qos, bool retain)
 {
     size_t bytes = pub->topic.n + pub->payload.n;
 
-    if (qos == QOS_0 && s->out) {
+    if (qos == QOS_0 && s->out && !qos0_must_queue(env, s)) {
         deliver_qos0(env, s, pub, retain);
         return;
     }

@@ -23,6 +23,7 @@ struct trie_node {
     uint32_t children;      /* of all three kinds */
     uint16_t text_len;
     uint8_t kind;
+    bool buried; /* useless, and listed in trie.graves */
     union {
         char here[TEXT_INLINE];
         char *elsewhere;
@@ -219,14 +220,46 @@ static struct trie_node *child_make(struct trie *t, struct trie_node *n, struct 
     return child;
 }
 
+static bool is_useless(const struct trie_node *n)
+{
+    return n->kind != NODE_ROOT && n->children == 0 && n->subs == 0 && !n->buried;
+}
+
+static enum err list_fit(struct trie_list *l, size_t more);
+
+/*
+ * While a walk is parked a useless node may stand on its stack: it goes later. Without memory to
+ * remember it, it stays until its filter is used again.
+ */
+static void bury(struct trie *t, struct trie_node *n)
+{
+    if (list_fit(&t->graves, 1))
+        return;
+    n->buried = true;
+    t->graves.v[t->graves.n++] = (uintptr_t)n;
+}
+
 /* Remove a node that has become useless, and its parents likewise. */
 static void prune(struct trie *t, struct trie_node *n)
 {
-    while (n->kind != NODE_ROOT && n->children == 0 && n->subs == 0) {
+    while (is_useless(n)) {
         struct trie_node *parent = n->parent;
+        if (t->parked > 0) {
+            bury(t, n);
+            return;
+        }
         child_detach(t, n);
         node_free(t, n);
         n = parent;
+    }
+}
+
+static void prune_graves(struct trie *t)
+{
+    while (t->graves.n > 0) {
+        struct trie_node *n = (struct trie_node *)t->graves.v[--t->graves.n];
+        n->buried = false;
+        prune(t, n);
     }
 }
 
@@ -426,6 +459,7 @@ void trie_clear(struct trie *t)
         node_free(t, t->root);
     table_clear(&t->edges);
     table_clear(&t->groups);
+    trie_list_clear(&t->graves);
     slab_clear(&t->nodes);
 }
 
@@ -525,53 +559,71 @@ size_t trie_describe(const struct trie *t, trie_place place, const struct sessio
 
 /* --- matching --- */
 
-static enum err matches_grow(struct trie_matches *m, size_t more)
+static enum err list_fit(struct trie_list *l, size_t more)
 {
-    size_t cap = m->cap ? m->cap * 2 : 64;
-    uintptr_t *words;
+    size_t cap = l->cap ? l->cap : 64;
+    uintptr_t *v;
 
-    while (cap < m->n + more)
+    if (l->n + more <= l->cap)
+        return ERR_OK;
+    while (cap < l->n + more)
         cap *= 2;
-    words = mem_realloc(m->words, m->cap * sizeof(*words), cap * sizeof(*words));
-    if (!words)
+    v = mem_realloc(l->v, l->cap * sizeof(*v), cap * sizeof(*v));
+    if (!v)
         return ERR_NOMEM;
-    m->words = words;
-    m->cap = cap;
+    l->v = v;
+    l->cap = cap;
     return ERR_OK;
 }
 
-void trie_matches_clear(struct trie_matches *m)
+void trie_list_clear(struct trie_list *l)
 {
-    mem_free(m->words, m->cap * sizeof(*m->words));
-    *m = (struct trie_matches){0};
+    mem_free(l->v, l->cap * sizeof(*l->v));
+    *l = (struct trie_list){0};
 }
 
-static enum err collect_set(const struct subscribers *set, struct trie_matches *out)
+static enum err collect_set(const struct subscribers *set, struct trie_list *words)
 {
     uint64_t cursor = 0;
     void *word;
 
-    if (out->n + set->members.count > out->cap && matches_grow(out, set->members.count))
+    if (list_fit(words, set->members.count))
         return ERR_NOMEM;
     while ((word = table_next(&set->members, &cursor)))
-        out->words[out->n++] = (uintptr_t)word;
+        words->v[words->n++] = (uintptr_t)word;
     for (struct group *g = set->groups; g; g = g->next) {
-        if (out->n == out->cap && matches_grow(out, 1))
+        if (list_fit(words, 1))
             return ERR_NOMEM;
-        out->words[out->n++] = (uintptr_t)g | WORD_GROUP;
+        words->v[words->n++] = (uintptr_t)g | WORD_GROUP;
     }
     return ERR_OK;
 }
 
-static enum err collect(const struct trie_node *n, struct trie_matches *out)
+enum err trie_collect(const struct trie_walk *w, struct trie_list *words)
+{
+    enum err e = list_fit(words, w->found.n);
+
+    words->n = 0;
+    for (size_t i = 0; i < w->found.n && !e; i++) {
+        const struct trie_node *n = (const struct trie_node *)w->found.v[i];
+        if (n->subs & WORD_SINGLE) {
+            e = list_fit(words, 1);
+            if (!e)
+                words->v[words->n++] = n->subs & ~(uintptr_t)WORD_SINGLE;
+        } else if (n->subs) {
+            e = collect_set(node_set(n), words);
+        }
+    }
+    return e;
+}
+
+static enum err found(struct trie_walk *w, const struct trie_node *n)
 {
     if (n->subs == 0)
         return ERR_OK;
-    if (!(n->subs & WORD_SINGLE))
-        return collect_set(node_set(n), out);
-    if (out->n == out->cap && matches_grow(out, 1))
+    if (list_fit(&w->found, 1))
         return ERR_NOMEM;
-    out->words[out->n++] = n->subs & ~(uintptr_t)WORD_SINGLE;
+    w->found.v[w->found.n++] = (uintptr_t)n;
     return ERR_OK;
 }
 
@@ -592,14 +644,8 @@ static void levels_split(const struct trie *t, struct str topic, struct levels *
     }
 }
 
-/* A node that matches the first `depth` levels. */
-struct visit {
-    const struct trie_node *node;
-    unsigned depth;
-};
-
 static const struct trie_node *exact_child(const struct trie *t, const struct trie_node *n,
-                                           const struct levels *l, unsigned depth)
+                                           const struct levels *l, uint32_t depth)
 {
     struct edge_key key = {.parent = n, .text = l->text[depth]};
 
@@ -609,41 +655,79 @@ static const struct trie_node *exact_child(const struct trie *t, const struct tr
     return table_find(&t->edges, &edge_ops, t, table_mix(l->hash[depth], (uintptr_t)n), &key);
 }
 
-/*
- * Depth first with a stack of its own: each level leaves at most one sibling behind, so the stack
- * is as deep as the topic.
- */
-enum err trie_match(struct trie *t, struct str topic, struct trie_matches *out)
+static void push(struct trie_walk *w, const struct trie_node *n, uint32_t depth)
 {
-    struct levels l;
-    struct visit stack[TOPIC_LEVELS_MAX + 2];
-    size_t top = 0;
-    bool dollar = topic.n > 0 && topic.p[0] == '$';
+    w->stack[w->top++] = (struct trie_visit){.node = n, .depth = depth};
+}
+
+void trie_walk_begin(const struct trie *t, struct trie_walk *w)
+{
+    w->found.n = 0;
+    w->top = 0;
+    push(w, t->root, 0);
+}
+
+static enum err visit(const struct trie *t, struct trie_walk *w, const struct levels *l,
+                      bool dollar)
+{
+    struct trie_visit v = w->stack[--w->top];
+    bool wildcards = v.depth > 0 || !dollar;
+    const struct trie_node *exact;
     enum err e = ERR_OK;
 
-    out->n = 0;
-    levels_split(t, topic, &l);
-    stack[top++] = (struct visit){.node = t->root};
-    while (top > 0 && !e) {
-        struct visit v = stack[--top];
-        const struct trie_node *exact;
-        bool wildcards = v.depth > 0 || !dollar;
+    if (v.node->hash && wildcards)
+        e = found(w, v.node->hash); /* '#' matches its parent too (4.7.1.2) */
+    if (v.depth == l->n)
+        return e ? e : found(w, v.node);
+    if (v.node->plus && wildcards)
+        push(w, v.node->plus, v.depth + 1);
+    exact = exact_child(t, v.node, l, v.depth);
+    if (exact)
+        push(w, exact, v.depth + 1);
+    return e;
+}
 
+enum err trie_walk_on(struct trie *t, struct trie_walk *w, struct str topic, uint32_t visits)
+{
+    bool dollar = topic.n > 0 && topic.p[0] == '$';
+    struct levels l;
+    enum err e = ERR_OK;
+
+    levels_split(t, topic, &l);
+    while (w->top > 0 && !e) {
+        if (visits-- == 0)
+            return ERR_AGAIN;
         t->visits++;
-        if (v.node->hash && wildcards)
-            e = collect(v.node->hash, out); /* '#' matches its parent too (4.7.1.2) */
-        if (v.depth == l.n) {
-            if (!e)
-                e = collect(v.node, out);
-            continue;
-        }
-        if (v.node->plus && wildcards)
-            stack[top++] = (struct visit){.node = v.node->plus, .depth = v.depth + 1};
-        exact = exact_child(t, v.node, &l, v.depth);
-        if (exact)
-            stack[top++] = (struct visit){.node = exact, .depth = v.depth + 1};
+        e = visit(t, w, &l, dollar);
     }
     return e;
+}
+
+struct trie_walk *trie_walk_park(struct trie *t, struct trie_walk *w)
+{
+    struct trie_walk *copy = mem_alloc(sizeof(*copy));
+
+    if (!copy)
+        return NULL;
+    *copy = *w;
+    copy->parked = true;
+    t->parked++;
+    *w = (struct trie_walk){0};
+    return copy;
+}
+
+void trie_walk_free(struct trie *t, struct trie_walk *parked)
+{
+    assert(parked->parked);
+    trie_walk_clear(parked);
+    mem_free(parked, sizeof(*parked));
+    if (--t->parked == 0)
+        prune_graves(t);
+}
+
+void trie_walk_clear(struct trie_walk *w)
+{
+    trie_list_clear(&w->found);
 }
 
 uintptr_t trie_group_next(uintptr_t group_word, uint32_t *seen)

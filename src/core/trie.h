@@ -21,6 +21,7 @@
 #include "base/str.h"
 #include "base/table.h"
 #include "mqtt/packet.h"
+#include "mqtt/topic.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,15 +30,6 @@ struct session;
 struct trie_node;
 
 #define TRIE_SESSION_ALIGN 16
-
-struct trie {
-    struct table edges;
-    struct table groups;
-    struct slab nodes;
-    struct trie_node *root;
-    uint64_t seed;
-    uint64_t visits; /* nodes that lookups have asked so far: what matching has cost */
-};
 
 /* Where a subscription lives: a node, or a group of a node. Valid as long as the subscription. */
 typedef uintptr_t trie_place;
@@ -48,11 +40,39 @@ static inline bool trie_place_is_shared(trie_place p)
     return (p & TRIE_PLACE_GROUP) != 0;
 }
 
-/* What a topic matched: grows as needed, kept for the next lookup. */
-struct trie_matches {
-    uintptr_t *words;
+/* Words or nodes, as many as there were; the memory is kept for the next lookup. */
+struct trie_list {
+    uintptr_t *v;
     size_t n;
     size_t cap;
+};
+
+/* A node that matches the first `depth` levels of the topic. */
+struct trie_visit {
+    const struct trie_node *node;
+    uint32_t depth;
+};
+
+/*
+ * A lookup, whole or under way. It walks depth first with a stack of its own: each level leaves at
+ * most one sibling behind, so the stack is as deep as the topic.
+ */
+struct trie_walk {
+    struct trie_list found; /* nodes whose subscribers match */
+    uint32_t top;           /* of the stack; 0 = finished, or not begun */
+    bool parked;
+    struct trie_visit stack[TOPIC_LEVELS_MAX + 2];
+};
+
+struct trie {
+    struct table edges;
+    struct table groups;
+    struct slab nodes;
+    struct trie_node *root;
+    uint64_t seed;
+    uint64_t visits;         /* nodes that lookups have asked so far: what matching has cost */
+    uint32_t parked;         /* walks that will go on: nodes must stay */
+    struct trie_list graves; /* nodes that go when no walk is parked */
 };
 
 MUST_CHECK enum err trie_init(struct trie *t, uint64_t seed);
@@ -74,12 +94,30 @@ size_t trie_describe(const struct trie *t, trie_place place, const struct sessio
                      enum qos *qos);
 
 /*
- * All subscriptions that match a topic name: words for trie_word_session and trie_word_qos; a
- * session may be there several times. Of each shared group that matches there is one word for
- * trie_word_group. ERR_NOMEM: the list is not complete.
+ * Find what matches a topic name: begin with an empty walk, then trie_walk_on until it no longer
+ * answers ERR_AGAIN, which it does after `visits` nodes. Filters can be built so that a topic leads
+ * through very many nodes and to few subscribers: whoever serves others too walks a few thousand at
+ * a time. Between two calls a walk must be parked if the trie may change meanwhile. ERR_NOMEM: the
+ * walk is of no use any more.
  */
-MUST_CHECK enum err trie_match(struct trie *t, struct str topic, struct trie_matches *out);
-void trie_matches_clear(struct trie_matches *m);
+void trie_walk_begin(const struct trie *t, struct trie_walk *w);
+MUST_CHECK enum err trie_walk_on(struct trie *t, struct trie_walk *w, struct str topic,
+                                 uint32_t visits);
+/*
+ * A copy of an unfinished walk, which it empties, to be gone on with in a later turn; NULL without
+ * memory. While walks are parked no node is freed.
+ */
+MUST_CHECK struct trie_walk *trie_walk_park(struct trie *t, struct trie_walk *w);
+void trie_walk_free(struct trie *t, struct trie_walk *parked);
+void trie_walk_clear(struct trie_walk *w); /* one that was never parked */
+
+/*
+ * All subscriptions that a finished walk has found, as they are now: words for trie_word_session
+ * and trie_word_qos; a session may be there several times. Of each shared group there is one word
+ * for trie_group_next. ERR_NOMEM: the list is not complete.
+ */
+MUST_CHECK enum err trie_collect(const struct trie_walk *w, struct trie_list *words);
+void trie_list_clear(struct trie_list *l);
 
 static inline bool trie_word_is_group(uintptr_t word)
 {

@@ -29,7 +29,9 @@ void will_publish(struct broker *b, struct conn *c)
     publication_init_message(&pub, c->will, &b->scratch);
     pub.retain = c->will_retain;
     will_drop(c);
-    e = route_publish(&b->route, &b->env, &pub, c->session);
+    e = route_find(&b->route, &b->env, pub.topic, NULL);
+    if (!e)
+        e = route_publish(&b->route, &b->env, &pub, c->session);
     publication_clear(&pub);
     if (e) {
         b->stats.publish_dropped++;

@@ -35,9 +35,8 @@ struct link {
     struct conn *conn;       /* NULL when lingering or dead */
     struct tcp tcp;          /* the lowest layer */
     struct watch watch;
-    uint32_t
-        deadline_ms; /* flushing and lingering: low bits of the monotonic time when patience ends */
-    uint16_t group;  /* whose limit of connections it counts for */
+    uint32_t deadline_ms; /* of flushing and lingering: low bits of the monotonic time */
+    uint16_t group;       /* whose limit of connections it counts for */
     uint8_t state;
     bool blocked; /* the socket did not take all: write again after POLL_OUT only */
 };
@@ -50,9 +49,10 @@ struct links {
     struct link *writable[POLL_BATCH];  /* reported in this turn as ready for the rest */
     int writable_count;
     uint8_t watch_kind; /* for their watches */
-    bool ended;         /* a connection ended in this turn */
-    uint64_t now_ms;    /* of this turn */
-    uint32_t *open;     /* connections in each group */
+    bool again; /* the next turn must not wait: something was cut short, or has left work behind */
+    uint32_t spent;  /* of what one turn may write and close */
+    uint64_t now_ms; /* of this turn */
+    uint32_t *open;  /* connections in each group */
     size_t group_count;
     struct poll *poll;
     struct broker *broker;
@@ -69,7 +69,10 @@ void links_clear(struct links *ls);
 void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group);
 /* Its watch has been reported with these bits of enum poll_interest: one read at most. */
 void link_ready(struct links *ls, struct watch *w, unsigned events);
-/* Write what waits, one call for each connection, and do what the core wishes for each. */
+/*
+ * Write what waits, one call for each connection, and do what the core wishes for each. Stops when
+ * that was much; then `again` is set, and the rest is for the next turn.
+ */
 void links_flush(struct links *ls);
 /* End those that took too long to read their last bytes. */
 void links_expire(struct links *ls);

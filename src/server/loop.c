@@ -75,8 +75,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 /* For poll_wait(), as of the end of the last turn. */
 static int timeout_ms(const struct loop *l)
 {
-    /* A connection that ended while we wrote left work behind: a will, a session to expire. */
-    if (l->at_once || l->links.ended) {
+    if (l->at_once || l->links.again) {
         return 0;
     }
     uint64_t due = earlier(l->work_ms, l->end_ms);
@@ -163,7 +162,6 @@ void loop_turn(struct loop *l)
     begin(l);
     serve_ready(l);
     (void)broker_work(l->broker);
-    l->links.ended = false;
     links_flush(&l->links);
     links_expire(&l->links);
     links_bury(&l->links);

@@ -64,6 +64,7 @@ class Log:
 
     def __init__(self, stream, path):
         self.lines = []
+        self.first_complaint = None
         self.changed = threading.Condition()
         self.ended = False
         self.thread = threading.Thread(target=self.follow, args=(stream, path), daemon=True)
@@ -74,8 +75,9 @@ class Log:
             for raw in stream:
                 line = raw.decode("utf-8", "backslashreplace").rstrip("\n")
                 copy.write(line + "\n")
-                copy.flush()
                 with self.changed:
+                    if self.first_complaint is None and SANITIZER.search(line):
+                        self.first_complaint = len(self.lines)
                     self.lines.append(line)
                     self.changed.notify_all()
         with self.changed:
@@ -138,8 +140,8 @@ class Broker:
         if not self.alive():
             self.log.thread.join(2)
         lines = self.log.lines
-        first = next((i for i, line in enumerate(lines) if SANITIZER.search(line)), len(lines) - 40)
-        return "\n".join(lines[max(0, first) :][:60])
+        first = self.log.first_complaint
+        return "\n".join(lines[-40:] if first is None else lines[first : first + 60])
 
     def alive(self):
         return self.process.poll() is None
@@ -181,7 +183,7 @@ class Broker:
     def check(self):
         """After a test: the broker lives and has reported nothing."""
         assert self.alive(), f"the broker died ({self.process.returncode}):\n{self.report()}"
-        assert not self.log.find(SANITIZER), self.report()
+        assert self.log.first_complaint is None, self.report()
 
     def stop(self, number=signal.SIGTERM):
         """End it, unless a test has told it to; exit code 0 and a clean report are demanded."""
@@ -198,4 +200,4 @@ class Broker:
             self.log.thread.join(5)
             self.process.stdout.close()
         assert code == 0, f"exit code {code}:\n{self.report()}"
-        assert not self.log.find(SANITIZER), self.report()
+        assert self.log.first_complaint is None, self.report()

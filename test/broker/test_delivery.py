@@ -51,7 +51,7 @@ def test_an_id_in_flight_is_not_used_again_after_wrap_around(brokers, name):
         while len(got) < limit:
             packets = reader.ping()
             if not packets:
-                return
+                return  # it waits for the two
             assert not {p.mid for p in packets} & set(kept)
             reader.send(*[puback(p.mid) for p in packets])
             got.extend(int(p.payload) for p in packets)
@@ -62,12 +62,11 @@ def test_an_id_in_flight_is_not_used_again_after_wrap_around(brokers, name):
             writer.expect(PUBACK, mid=i + 1)
         receive(start + batch)
     reader.send(puback(kept[0]), pubrec(kept[1]))
-    reader.expect(PUBREL, mid=kept[1])
-    reader.send(pubcomp(kept[1]))
     kept.clear()
-    receive(count)
-    # Up to 65,000 nothing could force the broker to wait; what it held back after that it may
-    # drop when its queue is full, never reorder.
+    held_back = reader.take_all()
+    got += [int(p.payload) for p in held_back]
+    # Up to 65,000 nothing could force the broker to wait; what it held back after that may have
+    # met a full queue, but is in order.
     assert got[:65_000] == list(range(65_000)) and got == sorted(set(got))
     writer.publish(name, "99999", qos=1)
     assert int(reader.expect(PUBLISH).payload) == 99999

@@ -7,7 +7,7 @@ const mqtt = require("mqtt");
 const [port, topic, qosText, versionText] = process.argv.slice(2);
 const qos = Number(qosText);
 const protocolVersion = Number(versionText);
-const COUNT = 100;
+const COUNT = 25;
 
 function open(clientId, clean) {
   return mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, {

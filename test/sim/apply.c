@@ -80,7 +80,7 @@ static void apply_connect(struct sim *s, struct cable *k)
     bool unsure = to->unsure;
 
     if (old) {
-        s->totals.takeovers++;
+        s->totals->takeovers++;
         apply_end(s, old, true);
     }
     bool present = to->exists && !to->clean && !k->clean;
@@ -98,7 +98,7 @@ static void apply_connect(struct sim *s, struct cable *k)
     e->present = present;
     if (unsure)
         e->present = 2;
-    s->totals.connects++;
+    s->totals->connects++;
 }
 
 static void apply_publish(struct sim *s, struct cable *k, const struct op *op)
@@ -122,11 +122,21 @@ static void apply_publish(struct sim *s, struct cable *k, const struct op *op)
     expect_add(s, k, PACKET_PUBREC, op->id);
 }
 
+/* What was taken for this one's may have been another's, which will not be told apart any more. */
+static void cursor_doubt(struct client *c, const struct cursor *u)
+{
+    for (uint32_t i = 0; i < c->cursor_n; i++) {
+        for (unsigned w = 0; w < TOPIC_WORDS; w++)
+            c->cursors[i].owed[w] &= ~(u->got[w] & u->either[w] & c->cursors[i].either[w]);
+    }
+}
+
 static void cursor_end(struct client *c, uint8_t filter)
 {
     for (uint32_t i = 0; i < c->cursor_n; i++) {
         struct cursor *u = &c->cursors[i];
-        if (u->filter == filter) {
+        if (u->filter == filter && u->live) {
+            cursor_doubt(c, u);
             u->live = false;
             memset(u->owed, 0, sizeof u->owed);
         }

@@ -79,21 +79,36 @@ static void quicks_skip(struct sim *s, struct cable *k, uint32_t at, uint32_t le
     }
 }
 
+/* One's own copy is the better guess than one of a group. */
+static int find_quick(const struct sim *s, const struct cable *k, const struct wanted *w)
+{
+    int group = -1;
+
+    for (uint32_t i = 0; i < k->quick_n; i++) {
+        const struct quick *q = &k->quicks[i];
+        if (!is_wanted(s, w, q->letter) || quick_over(s, q))
+            continue;
+        if (!q->pick)
+            return (int)i;
+        if (group < 0)
+            group = (int)i;
+    }
+    return group;
+}
+
 static uint32_t take_quick(struct sim *s, struct cable *k, const struct wanted *w)
 {
-    for (uint32_t i = 0; i < k->quick_n; i++) {
-        struct quick q = k->quicks[i];
-        if (!is_wanted(s, w, q.letter) || quick_over(s, &q))
-            continue;
-        if (s->letters.all[q.letter].qos == 2)
-            check_durable(s, q.turn, "a QoS 0 copy of a QoS 2 message", q.letter);
-        if (q.pick)
-            s->facts.picks[q.pick].winner = UID_QUICK;
-        quick_remove(k, i);
-        quicks_skip(s, k, i, q.letter);
-        return q.letter;
-    }
-    return 0;
+    int at = find_quick(s, k, w);
+
+    if (at < 0)
+        return 0;
+    struct quick q = k->quicks[at];
+    if (s->letters.all[q.letter].qos == 2)
+        check_durable(s, q.turn, "a QoS 0 copy of a QoS 2 message", q.letter);
+    pick_won(&s->facts, q.pick, UID_QUICK);
+    quick_remove(k, (uint32_t)at);
+    quicks_skip(s, k, (uint32_t)at, q.letter);
+    return q.letter;
 }
 
 /* --- rows --- */
@@ -154,7 +169,7 @@ static void seen_first(struct sim *s, struct cable *k, const struct row *r,
     f->hazy = false;
     f->order = ++s->facts.order;
     check_window(s, &s->model.sessions[k->client]);
-    s->totals.delivered++;
+    s->totals->delivered++;
 }
 
 static void seen_again(struct sim *s, struct cable *k, const struct row *r,
@@ -171,7 +186,7 @@ static void seen_again(struct sim *s, struct cable *k, const struct row *r,
     if (f->order < k->resend)
         sim_fail(s, "message %u is sent again behind a later one", r->letter);
     k->resend = f->order;
-    s->totals.resent++;
+    s->totals->resent++;
 }
 
 static void see_row(struct sim *s, struct cable *k, struct row *r, const struct packet_publish *p)
@@ -186,27 +201,31 @@ static void see_row(struct sim *s, struct cable *k, struct row *r, const struct 
         seen_first(s, k, r, p);
     f->cable = k->serial;
     f->frames = s->disk.n;
-    if (r->pick)
-        s->facts.picks[r->pick].winner = r->uid;
+    pick_won(&s->facts, r->pick, r->uid);
+}
+
+static bool row_fits(const struct sim *s, const struct cable *k, const struct row *r,
+                     const struct wanted *w, const struct packet_publish *p)
+{
+    return is_wanted(s, w, r->letter) && !row_over(&s->facts, r) && (r->mask & (1 << p->qos)) &&
+           (r->state == ROW_WAITING || (r->flags & ROW_EITHER)) &&
+           s->facts.rows[r->uid].cable != k->serial && !!(r->flags & ROW_RETAINED) == p->retain;
 }
 
 static struct row *find_row(struct sim *s, struct cable *k, const struct wanted *w,
                             const struct packet_publish *p)
 {
     struct session *to = &s->model.sessions[k->client];
+    struct row *found = NULL;
 
-    for (uint32_t i = 0; i < to->n; i++) {
+    for (uint32_t i = 0; i < to->n && !(found && !found->pick); i++) {
         struct row *r = &to->rows[i];
-        const struct fact *f = &s->facts.rows[r->uid];
-        if (!is_wanted(s, w, r->letter) || row_over(&s->facts, r) || !(r->mask & (1 << p->qos)) ||
-            (r->state != ROW_WAITING && !(r->flags & ROW_EITHER)) || f->cable == k->serial ||
-            !!(r->flags & ROW_RETAINED) != p->retain)
-            continue;
-        for (uint32_t j = 0; j < i && !p->retain; j++)
-            check_earlier(s, k, &to->rows[j], r->letter, (uint8_t)p->qos);
-        return r;
+        if (row_fits(s, k, r, w, p) && (!found || !r->pick))
+            found = r;
     }
-    return NULL;
+    for (struct row *r = to->rows; found && r < found && !p->retain; r++)
+        check_earlier(s, k, r, found->letter, (uint8_t)p->qos);
+    return found;
 }
 
 /* A QoS 0 row is over as soon as it is seen. */
@@ -221,8 +240,7 @@ static uint32_t take_row(struct sim *s, struct cable *k, struct row *r,
     }
     if (s->letters.all[r->letter].qos == 2)
         check_durable(s, r->turn, "a QoS 0 copy of a QoS 2 message", r->letter);
-    if (r->pick)
-        s->facts.picks[r->pick].winner = uid;
+    pick_won(&s->facts, r->pick, uid);
     row_done(&s->model.sessions[k->client], r);
     return 0;
 }
@@ -249,7 +267,7 @@ static void cursor_got(struct cursor *u, struct topic_bit t)
     u->owed[t.word] &= ~t.bit;
 }
 
-/* Whose was it? One that owes it is the better guess; when others could have brought it, remember that. */
+/* Whose was it? The first that owes it is the best guess; if others could have brought it, remember that. */
 static struct cursor *cursor_guess(struct sim *s, struct client *c, uint32_t number, uint8_t qos,
                                    struct topic_bit t)
 {
@@ -261,7 +279,7 @@ static struct cursor *cursor_guess(struct sim *s, struct client *c, uint32_t num
         if (!could_bring(s, u, number, qos) || (u->got[t.word] & t.bit))
             continue;
         candidates++;
-        if (!best || (u->owed[t.word] & t.bit))
+        if (!best || (!(best->owed[t.word] & t.bit) && (u->owed[t.word] & t.bit)))
             best = u;
     }
     for (uint32_t i = 0; i < c->cursor_n && candidates > 1; i++) {
@@ -333,7 +351,7 @@ static uint32_t take_retained(struct sim *s, struct cable *k, uint32_t number,
                  "current, or twice",
                  k->client, number, topic_text(s, s->letters.all[number].topic), (unsigned)p->qos);
     }
-    s->totals.retained++;
+    s->totals->retained++;
     if (p->qos == 0)
         return 0;
     struct row *r = session_add(to, &s->facts, number, (uint8_t)(1 << p->qos));
@@ -400,7 +418,7 @@ uint32_t audit_publish(struct sim *s, struct cable *k, const struct packet_publi
     if (p->qos == 0 && !p->retain) {
         uint32_t quick = take_quick(s, k, &w);
         if (quick) {
-            s->totals.delivered++;
+            s->totals->delivered++;
             *letter = quick;
             return 0;
         }

@@ -232,7 +232,7 @@ void client_receive(struct sim *s, struct cable *k, const struct frame *f)
     enum packet_type type = frame_type(f);
     uint16_t id = 0;
 
-    s->totals.sent++;
+    s->totals->sent++;
     if (type != PACKET_PUBLISH)
         trace_add(&s->trace, "client %d gets type %d, %zu bytes, on connection %u", k->client,
                   (int)type, f->whole.n, k->serial);
@@ -295,6 +295,20 @@ static uint32_t make_will(struct sim *s, const struct client *c)
                       LETTER_MIN + rng_below(&s->rng, 20));
 }
 
+/* Two connections of one client: the later one wins, unless the first has not even asked yet. */
+static void abandon(struct client *c)
+{
+    struct cable *k = c->cable;
+
+    k->deaf = true;
+    if (!k->accepted) {
+        bytes_drop(&k->tx, k->tx.n);
+        k->op_n = 0;
+        k->cut = true;
+    }
+    client_lost(c);
+}
+
 static void connect_now(struct sim *s, struct client *c, bool clean)
 {
     static const uint16_t keepalives[] = {0, 0, 60, 5, 1};
@@ -302,10 +316,8 @@ static void connect_now(struct sim *s, struct client *c, bool clean)
 
     if (!k)
         return;
-    if (c->cable) {
-        c->cable->deaf = true;
-        client_lost(c);
-    }
+    if (c->cable)
+        abandon(c);
     c->cable = k;
     k->clean = clean;
     k->level = c->level;

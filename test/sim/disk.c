@@ -132,7 +132,7 @@ static enum err apply_frames(struct sim *s, struct broker *b, uint32_t last)
 /* Sometimes memory fails on the way; then all begins anew. */
 struct broker *simdisk_rebuild(struct sim *s, uint32_t last)
 {
-    s->totals.rebuilds++;
+    s->totals->rebuilds++;
     if (s->knobs.nomem && chance(s, 300)) {
         mem_fail_after(rng_below(&s->rng, 50 + last), 1);
         struct broker *b = sim_broker(s);
@@ -210,6 +210,20 @@ static void blur_rows(struct sim *s, struct session *to, uint32_t keep)
     }
 }
 
+/* QoS 0 messages that were on their way may have been queued by the broker, and stored. */
+static void keep_quicks(struct sim *s, const struct cable *k)
+{
+    if (k->client == STRANGER || !s->conf[0].global.queue_qos0_messages)
+        return;
+    for (uint32_t i = 0; i < k->quick_n; i++) {
+        struct session *to = &s->model.sessions[k->client];
+        struct row *r = session_add(to, &s->facts, k->quicks[i].letter, 1);
+        r->flags = ROW_MAY;
+        r->pick = k->quicks[i].pick;
+        s->facts.picks[r->pick].excused = true;
+    }
+}
+
 static void reset_model(struct sim *s, uint32_t keep)
 {
     s->event++;
@@ -236,16 +250,18 @@ void simdisk_crash(struct sim *s)
         keep += rng_below(&s->rng, d->n - d->durable);
     trace_add(&s->trace, "crash: frames 1-%u of %u are left, durable were %u", keep, d->n - 1,
               d->durable);
-    s->totals.crashes++;
+    s->totals->crashes++;
     s->admitted += broker_stats(s->broker)->publish_dropped;
     broker_free(s->broker);
-    for (unsigned i = 0; i < CABLES; i++) {
-        if (s->cables[i].serial)
-            cable_free(s, &s->cables[i]);
-    }
     if (mem_used() != s->mem_start)
         sim_fail(s, "%zu bytes leak", mem_used() - s->mem_start);
     reset_model(s, keep);
+    for (unsigned i = 0; i < CABLES; i++) {
+        if (s->cables[i].serial) {
+            keep_quicks(s, &s->cables[i]);
+            cable_free(s, &s->cables[i]);
+        }
+    }
     frames_drop(d, keep + 1);
     for (uint32_t i = d->durable; i < keep; i++)
         model_drop(&d->frames[i]);

@@ -32,6 +32,12 @@ uint32_t facts_pick(struct facts *f)
     return f->pick_n++;
 }
 
+void pick_won(struct facts *f, uint32_t pick, uint32_t winner)
+{
+    if (pick && !f->picks[pick].loose)
+        f->picks[pick].winner = winner;
+}
+
 void model_copy(struct model *to, const struct model *from)
 {
     memcpy(to->retained, from->retained, sizeof to->retained);

@@ -78,6 +78,7 @@ struct fact {
 struct pick {
     uint32_t winner; /* row, or UINT32_MAX for a QoS 0 delivery; 0 = not seen yet */
     bool excused;    /* a candidate went away, so it may be lost */
+    bool loose;      /* whose copy is whose cannot be told: nobody is taken for the winner */
 };
 
 struct facts {
@@ -93,6 +94,8 @@ struct facts {
 void facts_init(struct facts *f);
 void facts_clear(struct facts *f);
 uint32_t facts_pick(struct facts *f);
+/* Somebody got it. */
+void pick_won(struct facts *f, uint32_t pick, uint32_t winner);
 
 void model_copy(struct model *to, const struct model *from);
 void model_clear(struct model *m);

@@ -134,7 +134,7 @@ static void handled(struct sim *s, struct cable *k, uint32_t n)
         return;
     for (uint32_t i = 0; i < n && !k->dead; i++) {
         k->packet_ms = s->now.mono_ms;
-        s->totals.packets++;
+        s->totals->packets++;
         if (failed && i == n - 1 && !ends_itself(&k->ops[i]))
             apply_maybe(s, k, &k->ops[i]);
         else
@@ -165,7 +165,7 @@ static void check_closing(struct sim *s, struct cable *k)
         return;
     if (!may_be_closed(s, k))
         sim_fail(s, "connection %u of client %d is closed without reason", k->serial, k->client);
-    s->totals.closed++;
+    s->totals->closed++;
     apply_end(s, k, true);
 }
 

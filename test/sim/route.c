@@ -150,8 +150,9 @@ static void deliver_shared(struct sim *s, uint32_t number, bool maybe, const str
             if (!to->sub[f])
                 continue;
             uint8_t own = session_match(to, &s->names, topic);
-            if (maybe || to->unsure || (to->sub[f] & SUB_ABSENT) || own != SUB_ABSENT ||
-                m->groups[i] > 1)
+            bool loose = own != SUB_ABSENT || m->groups[i] > 1;
+            s->facts.picks[pick].loose |= loose;
+            if (maybe || loose || to->unsure || (to->sub[f] & SUB_ABSENT))
                 s->facts.picks[pick].excused = true;
             deliver_to(s, i, number, to->sub[f], maybe, pick);
         }

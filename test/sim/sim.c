@@ -13,7 +13,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define STEPS_DEFAULT 1500
 #define DRAIN_TURNS 20000
@@ -140,7 +144,7 @@ static void faint_end(struct sim *s)
     if (!s->faint)
         return;
     s->starved = mem_failed() > 0;
-    s->totals.failures += mem_failed();
+    s->totals->failures += mem_failed();
     mem_fail_never();
     for (unsigned i = 0; i < CABLES && s->starved; i++) {
         for (uint32_t j = 0; j < s->cables[i].quick_n; j++)
@@ -346,7 +350,7 @@ static void begin(struct sim *s)
 
 static void end(struct sim *s)
 {
-    s->totals.dropped += s->admitted + broker_stats(s->broker)->publish_dropped;
+    s->totals->dropped += s->admitted + broker_stats(s->broker)->publish_dropped;
     broker_free(s->broker);
     for (unsigned i = 0; i < CABLES; i++) {
         if (s->cables[i].serial)
@@ -369,8 +373,8 @@ static void run_seed(struct sim *s)
         turn(s);
     finish(s);
     end(s);
-    s->totals.seeds++;
-    s->totals.steps += s->steps;
+    s->totals->seeds++;
+    s->totals->steps += s->steps;
 }
 
 static bool env_number(const char *name, uint64_t *value)
@@ -404,18 +408,66 @@ static void report(const struct totals *t)
                  (unsigned long long)t->rebuilds, (unsigned long long)t->failures);
 }
 
-int main(void)
+/*
+ * Each seed runs in a process of its own, and addresses are not randomised: what depends on them (the
+ * order of a hash table of pointers) is then the same whenever the seed is run again.
+ */
+static void fix_addresses(char **argv)
+{
+    int now = personality(0xffffffff);
+
+    if (now == -1 || (now & ADDR_NO_RANDOMIZE) || personality((unsigned)now | ADDR_NO_RANDOMIZE) < 0)
+        return;
+    (void)execv("/proc/self/exe", argv);
+}
+
+static struct sim *world_new(void)
 {
     struct sim *s = calloc(1, sizeof *s);
+    void *shared = mmap(NULL, sizeof *s->totals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (!s || shared == MAP_FAILED)
+        exit(2);
+    s->totals = shared;
+    s->steps = STEPS_DEFAULT;
+    names_init(&s->names);
+    return s;
+}
+
+/* False when it failed. */
+static bool run_apart(struct sim *s)
+{
+    int status = 0;
+    pid_t child = fork();
+
+    if (child == 0) {
+        run_seed(s);
+        free(s);
+        exit(0);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        perror("sim");
+        exit(2);
+    }
+    if (WIFSIGNALED(status))
+        (void)fprintf(stderr, "sim: FAILED by signal %d\nsim: replay with SEED=%llu STEPS=%llu\n", WTERMSIG(status),
+                      (unsigned long long)s->seed, (unsigned long long)s->steps);
+    else if (status)
+        (void)fprintf(stderr, "sim: seed %llu failed\n", (unsigned long long)s->seed);
+    return status == 0;
+}
+
+int main(int argc, char **argv)
+{
     uint64_t seconds = 20;
     uint64_t seeds = 1;
     uint64_t loud = 0;
+    bool good = true;
     time_t start = time(NULL);
 
-    if (!s)
-        return 2;
-    names_init(&s->names);
-    s->steps = STEPS_DEFAULT;
+    (void)argc;
+    fix_addresses(argv);
+    struct sim *s = world_new();
     bool single = env_number("SEED", &s->seed);
     (void)env_number("STEPS", &s->steps);
     (void)env_number("SEEDS", &seeds);
@@ -424,10 +476,10 @@ int main(void)
     if (!single)
         s->seed = (uint64_t)start * 100000;
     do {
-        run_seed(s);
+        good = run_apart(s);
         s->seed++;
-    } while (single ? s->totals.seeds < seeds : (uint64_t)(time(NULL) - start) < seconds);
-    report(&s->totals);
+    } while (good && (single ? s->totals->seeds < seeds : (uint64_t)(time(NULL) - start) < seconds));
+    report(s->totals);
     free(s);
-    return 0;
+    return good ? 0 : 1;
 }

@@ -31,7 +31,7 @@ struct sim {
     struct conf_listener listener;
     struct names names;
     struct trace trace;
-    struct totals totals;
+    struct totals *totals; /* shared by the processes that run seeds */
 
     struct broker *broker;
     struct now now;
