@@ -310,7 +310,7 @@ switches:
 coverage:
 	+@$(SUBMAKE) $(JOBS) BUILD=$(BUILD)/coverage WITH_COVERAGE=yes all units $(SIM:$(BUILD)/%=$(BUILD)/coverage/%)
 	@find $(BUILD)/coverage -name '*.gcda' -exec rm -f {} +
-	+@$(SUBMAKE) -k BUILD=$(BUILD)/coverage WITH_COVERAGE=yes unit sim pytest
+	-+@$(SUBMAKE) -k BUILD=$(BUILD)/coverage WITH_COVERAGE=yes unit sim pytest
 	@test/run/coverage.sh $(BUILD)/coverage
 
 BENCH_ARGS ?=

@@ -204,6 +204,12 @@ static void input_aside(struct broker *b, struct conn *c)
         buf_clear(&c->in);
 }
 
+/*
+ * Whole packets count for the keepalive (dispatch.c), not bytes: a peer may not drip. But a large
+ * packet on a slow line comes in pieces of this size at least.
+ */
+#define INPUT_IS_LIFE 512
+
 void broker_input(struct broker *b, struct conn *c, size_t n)
 {
     struct str bytes;
@@ -211,7 +217,8 @@ void broker_input(struct broker *b, struct conn *c, size_t n)
 
     if (c->state == CONN_CLOSING)
         return;
-    c->last_in_ms = b->now.mono_ms;
+    if (n >= INPUT_IS_LIFE)
+        c->last_in_ms = b->now.mono_ms;
     b->stats.bytes_received += n;
     work_charge(&b->work, (uint32_t)(n >> 10) * WORK_KILOBYTE);
     if (c->input_aside) {

@@ -166,6 +166,7 @@ size_t dispatch_input(struct broker *b, struct conn *c, struct str bytes)
         if (r != REASON_OK || pause || !whole)
             break;
         b->stats.packets_received++;
+        c->last_in_ms = b->now.mono_ms;
         at += f.whole.n;
     }
     return c->state == CONN_CLOSING ? bytes.n : at;

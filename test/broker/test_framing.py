@@ -116,7 +116,7 @@ VALID = {
 }
 
 @pytest.mark.statements("MQTT-2.2.2-1", "MQTT-2.2.2-2", "MQTT-3.6.1-1", "MQTT-3.8.1-1", "MQTT-3.10.1-1",
-   "MQTT-3.14.1-1", "MQTT-4.8.0-1")
+                        "MQTT-3.14.1-1", "MQTT-4.8.0-1")
 @pytest.mark.parametrize("kind", VALID, ids=NAMES.get)
 def test_wrong_flags_close(broker, name, kind):
     """Also DISCONNECT: with wrong flags it is none, so the will is published."""

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from mqtt_wire import SUBACK, Closed, publish, subscribe
+from mqtt_wire import SUBACK, Closed, subscribe
 
 
 def numbers(client):

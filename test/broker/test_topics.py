@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from mqtt_wire import SUBACK, publish, subscribe
+from mqtt_wire import SUBACK, UNSUBACK, connect, publish, subscribe, unsubscribe
 
 MATCHES = [
     # filter, topics that match, topics that do not
@@ -149,6 +149,19 @@ def test_more_than_200_levels_in_publish_close(broker, count, level, qos):
     client = broker.connect()
     client.send(publish(deep(count, level)[:65535], "x", qos, 1 if qos else None, retain=True))
     client.expect_closed()
+
+
+@pytest.mark.parametrize("count", [202, 300, 30000, 32768])
+def test_depth_elsewhere_does_no_harm(broker, name, count):
+    """In UNSUBSCRIBE, in a shared subscription, in a will: refused or ignored, and nobody dies of it."""
+    text = deep(count, "a")[:65535]
+    client = broker.connect()
+    client.send(unsubscribe(1, text), subscribe(2, ("$share/g/" + text[:65000], 0)))
+    client.expect_closed(allow=(UNSUBACK,))
+    client = broker.client()
+    client.send(connect(name, will={"topic": text, "payload": "x"}))
+    client.expect_closed()
+    broker.answers()
 
 
 @pytest.mark.ours

@@ -72,8 +72,8 @@ PLACES = [
 ]
 
 
-@pytest.mark.statements("MQTT-1.5.3-1", "MQTT-3.1.3-4", "MQTT-3.1.3-10", "MQTT-3.1.3-11", "MQTT-3.3.2-1", "MQTT-3.8.3-1",
-   "MQTT-3.10.3-1", "MQTT-4.8.0-1")
+@pytest.mark.statements("MQTT-1.5.3-1", "MQTT-3.1.3-4", "MQTT-3.1.3-10", "MQTT-3.1.3-11", "MQTT-3.3.2-1",
+                        "MQTT-3.8.3-1", "MQTT-3.10.3-1", "MQTT-4.8.0-1")
 @pytest.mark.parametrize("place", PLACES)
 def test_ill_formed_strings_close(broker, place):
     for bad in ILL_FORMED:

@@ -1,6 +1,7 @@
 """Wills: published on every end but a DISCONNECT, once, with their QoS and flag."""
 
 import signal
+import socket
 
 import pytest
 from mqtt_wire import (
@@ -61,7 +62,8 @@ def test_disconnect_deletes_it(broker, watcher, name, clean, level):
 def test_disconnect_right_before_the_end_of_the_stream(broker, watcher, name):
     client = broker.client()
     client.send(connect(name, will={"topic": name + "/will", "payload": "no"}), BYE)
-    client.close()
+    client.sock.shutdown(socket.SHUT_WR)
+    client.expect_closed(allow=(CONNACK,))
     client = willing(broker, name)
     client.send(publish(name + "/last", "message"), BYE)
     client.close()

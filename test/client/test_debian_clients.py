@@ -71,7 +71,9 @@ def test_a_lasting_session(tools, name, qos):
     tools.broker.log.wait(f"Client {name}s disconnected")
     for number in range(5):
         tools.pub("-t", name, "-m", str(number), "-q", str(qos))
-    reader = start(tools.sub_path, *tools.common, "-i", name + "s", "-c", "-t", name, "-q", str(qos), "-C", "5", "-W", "30")
+    reader = start(
+        tools.sub_path, *tools.common, "-i", name + "s", "-c", "-t", name, "-q", str(qos), "-C", "5", "-W", "30"
+    )
     assert finish(reader) == b"0\n1\n2\n3\n4\n"
 
 

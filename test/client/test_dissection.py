@@ -9,7 +9,6 @@ import struct
 import threading
 from collections import Counter
 
-import pytest
 from foreign import need, run
 from mqtt_wire import (
     PUBLISH, PUBREL, SUBACK, Client, connect, puback, pubcomp, publish, pubrec, pubrel, subscribe, unsubscribe,

@@ -29,11 +29,16 @@ each_file() {
     $MAKE -k $JOBS "$1"
 }
 
+manuals() {
+    find man -name '*.[1-8]' 2>/dev/null | sort | xargs -r mandoc -Tlint -W warning
+}
+
 start_counting
 check 'layers: who may include whom, no circles' "$PYTHON" -B "$here/layers.py"
 check 'src/README.md names every file' "$PYTHON" -B "$here/house.py"
 check 'text: guards, #if, words that promise work' "$PYTHON" -B "$here/text.py"
 check 'headers stand alone' each_file lint-headers
+check 'manual pages' manuals
 check 'format' formatted
 check 'symbols: what a room may call' "$PYTHON" -B "$here/symbols.py" calls "$BUILD/obj" "$@"
 check 'symbols: no mutable globals' "$PYTHON" -B "$here/symbols.py" globals "$BUILD/obj" "$@"

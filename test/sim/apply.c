@@ -39,6 +39,10 @@ static void quicks_end(struct sim *s, struct cable *k)
         }
     }
     k->quick_n = 0;
+    for (uint32_t i = 0; i < to->n; i++) {
+        if (to->rows[i].mask & 1) /* perhaps taken from the queue already */
+            to->rows[i].flags |= ROW_MAY;
+    }
 }
 
 static void cursors_weaken(struct client *c)

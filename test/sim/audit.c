@@ -107,6 +107,12 @@ static uint32_t take_quick(struct sim *s, struct cable *k, const struct wanted *
         check_durable(s, q.turn, "a QoS 0 copy of a QoS 2 message", q.letter);
     pick_won(&s->facts, q.pick, UID_QUICK);
     quick_remove(k, (uint32_t)at);
+    for (uint32_t i = (uint32_t)at; i < k->quick_n && q.may; i++) {
+        if (k->quicks[i].letter == q.letter && !k->quicks[i].may) {
+            k->quicks[i].may = true; /* one of the two was owed: this one came */
+            break;
+        }
+    }
     quicks_skip(s, k, (uint32_t)at, q.letter);
     return q.letter;
 }
@@ -167,7 +173,8 @@ static void seen_first(struct sim *s, struct cable *k, const struct row *r,
         sim_fail(s, "message %u comes with DUP, and was never sent before", r->letter);
     f->id = p->id;
     f->hazy = false;
-    f->order = ++s->facts.order;
+    if (!f->order)
+        f->order = ++s->facts.order;
     check_window(s, &s->model.sessions[k->client]);
     s->totals->delivered++;
 }
@@ -212,6 +219,21 @@ static bool row_fits(const struct sim *s, const struct cable *k, const struct ro
            s->facts.rows[r->uid].cable != k->serial && !!(r->flags & ROW_RETAINED) == p->retain;
 }
 
+/* It may have been added, and was added later again: one copy is owed, and this is one. */
+static void settle_debt(const struct session *to, struct row *came)
+{
+    if (!(came->flags & ROW_MAY))
+        return;
+    for (struct row *r = came + 1; r < to->rows + to->n; r++) {
+        if (r->letter == came->letter && r->pick == came->pick && !(r->flags & ROW_MAY) &&
+            r->state == ROW_WAITING) {
+            r->flags |= ROW_MAY;
+            came->flags &= (uint8_t)~ROW_MAY;
+            return;
+        }
+    }
+}
+
 static struct row *find_row(struct sim *s, struct cable *k, const struct wanted *w,
                             const struct packet_publish *p)
 {
@@ -225,6 +247,8 @@ static struct row *find_row(struct sim *s, struct cable *k, const struct wanted 
     }
     for (struct row *r = to->rows; found && r < found && !p->retain; r++)
         check_earlier(s, k, r, found->letter, (uint8_t)p->qos);
+    if (found)
+        settle_debt(to, found);
     return found;
 }
 

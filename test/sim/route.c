@@ -98,8 +98,9 @@ static void deliver_to(struct sim *s, unsigned client, uint32_t number, uint8_t 
     struct cable *k = cable_find(s, to->cable);
 
     mask = mask_min(mask, s->letters.all[number].qos);
-    if (mask & SUB_ABSENT)
-        may = true;
+    /* Its own will at QoS 0: still connected, or not any more? Either is right. */
+    if ((mask & SUB_ABSENT) || s->letters.all[number].topic == TOPIC_WILL(client))
+        may |= (mask & SUB_ABSENT) || (mask & 1);
     mask &= 7;
     if (mask == 1 && k)
         add_quick(s, k, number, may, pick);

@@ -1,0 +1,253 @@
+/*
+ * Bytes as several connections to a whole broker.
+ *
+ * The input is a list of commands, each a byte and its argument: open, close, bytes for a
+ * connection (in pieces that depend on the input), a turn, time, durable records, a crash. The
+ * first byte chooses the configuration. Whatever they are: no crash, nothing kept, the invariants
+ * hold, and with persistence a broker rebuilt from the records is the same as the one that wrote
+ * them.
+ */
+#include "base/mem.h"
+#include "base/rng.h"
+#include "core/broker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNS 6
+
+struct frame_copy {
+    char *p;
+    size_t n;
+};
+
+struct world {
+    struct conf conf;
+    struct conf_listener listener;
+    struct broker *broker;
+    struct conn *conns[CONNS];
+    struct now now;
+    struct rng rng;
+    bool persistent;
+    unsigned ids;
+    uint64_t turn; /* the last with records */
+    struct frame_copy *frames;
+    size_t frame_n;
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void make_id(void *ctx, char out[BROKER_ID_MAX])
+{
+    struct world *w = ctx;
+
+    (void)snprintf(out, BROKER_ID_MAX, "made-%u", w->ids++);
+}
+
+static struct broker *new_broker(struct world *w)
+{
+    struct broker_setup setup = {
+        .conf = &w->conf,
+        .seed = 1,
+        .persistent = w->persistent,
+        .make_id = make_id,
+        .make_id_ctx = w,
+    };
+    struct broker *b = broker_new(&setup);
+
+    if (!b)
+        abort();
+    for (size_t i = 0; i < w->frame_n; i++) {
+        if (broker_apply(b, str_of(w->frames[i].p, w->frames[i].n)) != ERR_OK)
+            abort();
+    }
+    broker_apply_end(b, w->now.wall_s);
+    return b;
+}
+
+static void configure(struct world *w, uint8_t bits)
+{
+    w->listener =
+        (struct conf_listener){.port = 1883, .max_connections = -1, .max_qos = bits & 1 ? 1 : 2};
+    w->conf = (struct conf){.listeners = &w->listener, .listener_count = 1};
+    w->conf.global = (struct conf_global){
+        .allow_anonymous = true,
+        .allow_zero_length_clientid = true,
+        .retain_available = true,
+        .queue_qos0_messages = bits & 2,
+        .max_inflight_messages = bits & 4 ? 1 : 20,
+        .max_queued_messages = bits & 8 ? 3 : 0,
+        .max_packet_size = bits & 16 ? 200 : 0,
+    };
+    w->persistent = bits & 32;
+}
+
+static void end_conn(struct world *w, unsigned i, enum reason why)
+{
+    broker_closed(w->broker, w->conns[i], why, 0);
+    w->conns[i] = NULL;
+}
+
+static void open_conn(struct world *w, unsigned i)
+{
+    struct peer peer = {
+        .ip = {127, 0, 0, 1}, .family = 4, .listener = &w->listener, .accept_ms = w->now.mono_ms};
+
+    if (!w->conns[i])
+        w->conns[i] = broker_open(w->broker, &peer, (void *)&w->conns[i]);
+}
+
+static void give(struct world *w, unsigned i, const uint8_t *p, size_t n)
+{
+    open_conn(w, i);
+    while (n > 0 && w->conns[i]) {
+        struct span room = broker_room(w->broker, w->conns[i]);
+        size_t part = 1 + rng_below(&w->rng, (uint32_t)n);
+        if (room.n == 0)
+            return;
+        if (part > room.n)
+            part = room.n;
+        memcpy(room.p, p, part);
+        broker_input(w->broker, w->conns[i], part);
+        p += part;
+        n -= part;
+    }
+}
+
+static void keep_records(struct world *w, struct str records)
+{
+    w->frames = realloc(w->frames, (w->frame_n + 1) * sizeof *w->frames);
+    char *copy = malloc(records.n);
+    if (!w->frames || !copy)
+        abort();
+    memcpy(copy, records.p, records.n);
+    w->frames[w->frame_n++] = (struct frame_copy){copy, records.n};
+}
+
+/* Write some of what waits; close what wants to be closed. */
+static void write_conn(struct world *w, unsigned i)
+{
+    struct iovec iov[4];
+    size_t total = 0;
+    int n = broker_output(w->broker, w->conns[i], iov, 4);
+
+    for (int j = 0; j < n; j++)
+        total += iov[j].iov_len;
+    size_t out = rng_below(&w->rng, 4) ? total : rng_below(&w->rng, (uint32_t)total + 1);
+    if (out)
+        broker_sent(w->broker, w->conns[i], out);
+    enum wish wish = broker_wish(w->broker, w->conns[i]);
+    if (wish == WISH_CLOSE || (wish == WISH_FLUSH_CLOSE && total == 0))
+        end_conn(w, i, REASON_OK);
+}
+
+static void turn(struct world *w)
+{
+    struct str records;
+
+    (void)broker_work(w->broker);
+    if (broker_take_records(w->broker, &w->turn, &records))
+        keep_records(w, records);
+    while (broker_take_dirty(w->broker))
+        continue;
+    for (unsigned i = 0; i < CONNS; i++) {
+        if (w->conns[i])
+            write_conn(w, i);
+    }
+    broker_tick(w->broker, w->now);
+}
+
+static void compare(struct world *w)
+{
+    struct buf live = {0};
+    struct buf again = {0};
+    struct broker *b = new_broker(w);
+
+    if (broker_dump(w->broker, &live) || broker_dump(b, &again) ||
+        !str_eq(buf_str(&live), buf_str(&again)))
+        abort();
+    buf_clear(&live);
+    buf_clear(&again);
+    broker_free(b);
+}
+
+static void crash(struct world *w)
+{
+    if (!w->persistent)
+        return;
+    turn(w);
+    while (broker_work(w->broker) == 0)
+        turn(w);
+    turn(w);
+    compare(w);
+    broker_free(w->broker);
+    memset(w->conns, 0, sizeof w->conns);
+    w->broker = new_broker(w);
+    broker_tick(w->broker, w->now);
+}
+
+/* Returns how many bytes of the argument were used. */
+static size_t command(struct world *w, uint8_t what, const uint8_t *arg, size_t left)
+{
+    unsigned conn = what % CONNS;
+
+    switch (what >> 5) {
+    case 0:
+        turn(w);
+        return 0;
+    case 1:
+        if (w->conns[conn])
+            end_conn(w, conn, what & 16 ? REASON_SOCKET : REASON_PEER_CLOSED);
+        return 0;
+    case 2:
+        w->now.mono_ms += (uint64_t)(what & 31) * 700;
+        turn(w);
+        return 0;
+    case 3:
+        broker_durable(w->broker, w->turn);
+        turn(w);
+        return 0;
+    case 4:
+        crash(w);
+        return 0;
+    default: { /* bytes */
+        size_t n = left ? arg[0] : 0;
+        if (n + 1 > left)
+            n = left ? left - 1 : 0;
+        if (left)
+            give(w, conn, arg + 1, n);
+        if (what & 16)
+            turn(w);
+        return left ? n + 1 : 0;
+    }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct world w;
+    size_t before = mem_used();
+
+    if (size == 0)
+        return 0;
+    w = (struct world){.now = {.mono_ms = 1000, .wall_s = 1700000000}};
+    configure(&w, data[0]);
+    rng_seed(&w.rng, data[0] * 1000003ull + size);
+    w.broker = new_broker(&w);
+    broker_tick(w.broker, w.now);
+    for (size_t at = 1; at < size;) {
+        uint8_t what = data[at++];
+        at += command(&w, what, data + at, size - at);
+    }
+    if (broker_check(w.broker))
+        abort();
+    crash(&w);
+    broker_free(w.broker);
+    if (mem_used() != before)
+        abort();
+    for (size_t i = 0; i < w.frame_n; i++)
+        free(w.frames[i].p);
+    free(w.frames);
+    return 0;
+}
