@@ -40,7 +40,7 @@ static void wire_up(struct broker *b, const struct broker_setup *setup)
                                   .trie = &b->trie,
                                   .retain = &b->retain,
                                   .log = &b->log,
-                                  .scratch = &b->scratch,
+                                  .scratch = &b->row_scratch,
                                   .seed = setup->seed};
     TAILQ_INIT(&b->env.todo);
     sessions_init(&b->sessions, &b->env);

@@ -373,7 +373,7 @@ static bool feed_message(struct session_env *env, struct session *s, struct mess
             dropped(env, s, REASON_NOMEM);
     } else {
         push_row(env, s, m, qos, true);
-        stopped = !pump_rows(env, s, &pub);
+        stopped = !pump_rows(env, s, NULL);
     }
     publication_clear(&pub);
     return !stopped;

@@ -52,7 +52,7 @@ struct session_env {
     struct trie *trie;
     struct retain *retain;
     struct log *log;
-    struct publication_scratch *scratch;
+    struct publication_scratch *scratch; /* for rows sent while another publication is under way */
     struct flow_limits limits;
     bool queue_qos0;
     struct session_list todo; /* sessions that have something to send and could not go on */

@@ -41,7 +41,8 @@ struct broker {
     struct slab conns;
     struct conn_list all;
     struct conn_list pending;
-    struct publication_scratch scratch;
+    struct publication_scratch scratch;     /* of the publication that is being routed */
+    struct publication_scratch row_scratch; /* of rows that are sent meanwhile */
     struct replay *replay; /* while records are applied */
     void (*make_id)(void *ctx, char out[BROKER_ID_MAX]);
     void *make_id_ctx;

@@ -324,8 +324,9 @@ static void connect_now(struct sim *s, struct client *c, bool clean)
     k->keepalive_s = s->calm ? 0 : keepalives[rng_below(&s->rng, ARRAY_SIZE(keepalives))];
     if (!s->calm && chance(s, 400))
         k->will = make_will(s, c);
-    if (clean)
+    if (clean || c->clean)
         forget_state(c);
+    c->clean = clean;
     k->eager = c->out_n == 0 && chance(s, 300);
     trace_add(&s->trace, "client %d connects on %u, clean %d, level %u, keepalive %u, will %u",
               c->number, k->serial, clean, k->level, k->keepalive_s, k->will);

@@ -62,6 +62,12 @@ static bool may_drop(struct sim *s, const struct session *to, const struct lette
         return false;
     session_waiting(to, &s->facts, &s->letters, &s->names, &count, &bytes);
     bytes += l->size + s->names.topic[l->topic].n;
+    const struct cable *k = g->queue_qos0_messages ? cable_find(s, to->cable) : NULL;
+    for (uint32_t i = 0; k && i < k->quick_n; i++) {
+        const struct letter *q = &s->letters.all[k->quicks[i].letter];
+        count++;
+        bytes += q->size + s->names.topic[q->topic].n;
+    }
     return (g->max_queued_messages && count >= g->max_queued_messages) ||
            (g->max_queued_bytes && bytes > g->max_queued_bytes);
 }
