@@ -43,7 +43,7 @@ struct broker {
     struct conn_list pending;
     struct publication_scratch scratch;     /* of the publication that is being routed */
     struct publication_scratch row_scratch; /* of rows that are sent meanwhile */
-    struct replay *replay; /* while records are applied */
+    struct replay *replay;                  /* while records are applied */
     void (*make_id)(void *ctx, char out[BROKER_ID_MAX]);
     void *make_id_ctx;
     bool storage_paused;

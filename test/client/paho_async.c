@@ -1,7 +1,8 @@
 /*
- * Paho's asynchronous C client as a lasting session. "subscribe": subscribe and leave. "publish": publish COUNT numbered
- * messages as fast as they go. "receive": come back and receive all of them in order, each once. Arguments: URI,
- * client id, topic, QoS, what to do. Exits with 0 when all was as it should be.
+ * Paho's asynchronous C client as a lasting session. "subscribe": subscribe and leave. "publish":
+ * publish COUNT numbered messages as fast as they go. "receive": come back and receive all of them
+ * in order, each once. Arguments: URI, client id, topic, QoS, what to do. Exits with 0 when all was
+ * as it should be.
  */
 
 #include <MQTTAsync.h>
@@ -19,7 +20,8 @@ struct state {
     int connected, done, failed, received;
 };
 
-static struct state state = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+static struct state state = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                             .changed = PTHREAD_COND_INITIALIZER};
 
 static void add(int *counter)
 {
@@ -65,7 +67,8 @@ static void on_done(void *context, MQTTAsync_successData *data)
 static void on_failure(void *context, MQTTAsync_failureData *data)
 {
     (void)context;
-    fprintf(stderr, "failure %d: %s\n", data ? data->code : 0, data && data->message ? data->message : "");
+    fprintf(stderr, "failure %d: %s\n", data ? data->code : 0,
+            data && data->message ? data->message : "");
     add(&state.failed);
 }
 
@@ -94,7 +97,8 @@ static int act(MQTTAsync client, const char *topic, int qos, const char *what)
         return await(&state.received, COUNT, "received");
     }
     if (strcmp(what, "subscribe") == 0) {
-        return MQTTAsync_subscribe(client, topic, qos, &response) || await(&state.done, 1, "subscribed");
+        return MQTTAsync_subscribe(client, topic, qos, &response) ||
+               await(&state.done, 1, "subscribed");
     }
     for (int i = 0; i < COUNT; i++) {
         char text[16];
@@ -110,7 +114,8 @@ static int act(MQTTAsync client, const char *topic, int qos, const char *what)
 int main(int argc, char **argv)
 {
     MQTTAsync client;
-    if (argc != 6 || MQTTAsync_create(&client, argv[1], argv[2], MQTTCLIENT_PERSISTENCE_NONE, NULL)) {
+    if (argc != 6 ||
+        MQTTAsync_create(&client, argv[1], argv[2], MQTTCLIENT_PERSISTENCE_NONE, NULL)) {
         return 2;
     }
     MQTTAsync_setCallbacks(client, NULL, NULL, on_message, NULL);

@@ -1,6 +1,7 @@
 /*
- * A round trip with Paho's synchronous C client: subscribe, publish COUNT numbered messages, receive all of them
- * in order at the same QoS. Arguments: URI, topic, QoS, MQTT version (3 or 4). Exits with 0 when all was as it should be.
+ * A round trip with Paho's synchronous C client: subscribe, publish COUNT numbered messages,
+ * receive all of them in order at the same QoS. Arguments: URI, topic, QoS, MQTT version (3 or 4).
+ * Exits with 0 when all was as it should be.
  */
 
 #include <MQTTClient.h>
@@ -27,7 +28,8 @@ static int receive_one(MQTTClient client, const char *topic, int qos, int number
     }
     char text[16];
     snprintf(text, sizeof text, "%d", number);
-    int wrong = strcmp(name, topic) != 0 || message->qos != qos || message->payloadlen != (int)strlen(text) ||
+    int wrong = strcmp(name, topic) != 0 || message->qos != qos ||
+                message->payloadlen != (int)strlen(text) ||
                 memcmp(message->payload, text, strlen(text)) != 0;
     MQTTClient_freeMessage(&message);
     MQTTClient_free(name);
@@ -72,7 +74,8 @@ int main(int argc, char **argv)
     options.MQTTVersion = atoi(argv[4]);
     options.keepAliveInterval = 20;
     options.cleansession = 1;
-    if (MQTTClient_create(&client, argv[1], argv[2], MQTTCLIENT_PERSISTENCE_NONE, NULL) != MQTTCLIENT_SUCCESS) {
+    if (MQTTClient_create(&client, argv[1], argv[2], MQTTCLIENT_PERSISTENCE_NONE, NULL) !=
+        MQTTCLIENT_SUCCESS) {
         return fail("create", 0);
     }
     int code = MQTTClient_connect(client, &options);

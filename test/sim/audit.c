@@ -46,6 +46,15 @@ static bool same_stream(const struct sim *s, uint32_t a, uint32_t b)
     return x->topic == y->topic && x->publisher == y->publisher;
 }
 
+/* Could one be taken for the other? Empty ones of a topic look alike. */
+static bool look_alike(const struct sim *s, uint32_t a, uint32_t b)
+{
+    const struct letter *x = &s->letters.all[a];
+    const struct letter *y = &s->letters.all[b];
+
+    return a == b || (x->size == 0 && y->size == 0 && x->topic == y->topic);
+}
+
 static void check_durable(struct sim *s, uint32_t turn, const char *what, uint32_t letter)
 {
     if (!simdisk_has(s, turn))
@@ -88,10 +97,10 @@ static int find_quick(const struct sim *s, const struct cable *k, const struct w
         const struct quick *q = &k->quicks[i];
         if (!is_wanted(s, w, q->letter) || quick_over(s, q))
             continue;
-        if (!q->pick)
-            return (int)i;
         if (group < 0)
             group = (int)i;
+        if (!q->pick && q->letter == k->quicks[group].letter)
+            return (int)i;
     }
     return group;
 }
@@ -108,7 +117,7 @@ static uint32_t take_quick(struct sim *s, struct cable *k, const struct wanted *
     pick_won(&s->facts, q.pick, UID_QUICK);
     quick_remove(k, (uint32_t)at);
     for (uint32_t i = (uint32_t)at; i < k->quick_n && q.may; i++) {
-        if (k->quicks[i].letter == q.letter && !k->quicks[i].may) {
+        if (look_alike(s, k->quicks[i].letter, q.letter) && !k->quicks[i].may) {
             k->quicks[i].may = true; /* one of the two was owed: this one came */
             break;
         }
@@ -128,7 +137,9 @@ static void check_earlier(struct sim *s, struct cable *k, struct row *e, uint32_
         !same_stream(s, e->letter, letter))
         return;
     if (e->flags & ROW_MAY) {
-        e->state = ROW_DONE;
+        e->mask &= (uint8_t) ~(1 << qos); /* at another QoS it may come still */
+        if (!e->mask)
+            e->state = ROW_DONE;
     } else if (e->flags & ROW_DROP_OK) {
         e->state = ROW_DONE;
         if (!e->pick)
@@ -220,13 +231,13 @@ static bool row_fits(const struct sim *s, const struct cable *k, const struct ro
 }
 
 /* It may have been added, and was added later again: one copy is owed, and this is one. */
-static void settle_debt(const struct session *to, struct row *came)
+static void settle_debt(const struct sim *s, const struct session *to, struct row *came)
 {
     if (!(came->flags & ROW_MAY))
         return;
     for (struct row *r = came + 1; r < to->rows + to->n; r++) {
-        if (r->letter == came->letter && r->pick == came->pick && !(r->flags & ROW_MAY) &&
-            r->state == ROW_WAITING) {
+        if (look_alike(s, r->letter, came->letter) && r->pick == came->pick &&
+            !(r->flags & ROW_MAY) && (r->mask & came->mask) && r->state == ROW_WAITING) {
             r->flags |= ROW_MAY;
             came->flags &= (uint8_t)~ROW_MAY;
             return;
@@ -242,13 +253,13 @@ static struct row *find_row(struct sim *s, struct cable *k, const struct wanted 
 
     for (uint32_t i = 0; i < to->n && !(found && !found->pick); i++) {
         struct row *r = &to->rows[i];
-        if (row_fits(s, k, r, w, p) && (!found || !r->pick))
+        if (row_fits(s, k, r, w, p) && (!found || (!r->pick && r->letter == found->letter)))
             found = r;
     }
     for (struct row *r = to->rows; found && r < found && !p->retain; r++)
         check_earlier(s, k, r, found->letter, (uint8_t)p->qos);
     if (found)
-        settle_debt(to, found);
+        settle_debt(s, to, found);
     return found;
 }
 
@@ -291,7 +302,8 @@ static void cursor_got(struct cursor *u, struct topic_bit t)
     u->owed[t.word] &= ~t.bit;
 }
 
-/* Whose was it? The first that owes it is the best guess; if others could have brought it, remember that. */
+/* Whose was it? The first that owes it is the best guess; if others could have brought it, remember
+ * that. */
 static struct cursor *cursor_guess(struct sim *s, struct client *c, uint32_t number, uint8_t qos,
                                    struct topic_bit t)
 {
@@ -366,7 +378,9 @@ static uint32_t take_retained(struct sim *s, struct cable *k, uint32_t number,
 {
     struct client *c = &s->clients[k->client];
     struct session *to = &s->model.sessions[k->client];
-    const struct cursor *u = cursor_for(s, c, number, (uint8_t)p->qos);
+    /* With DUP it cannot come of a subscription that was made on this connection. */
+    const struct cursor *u =
+        p->dup && c->amnesty ? NULL : cursor_for(s, c, number, (uint8_t)p->qos);
 
     if (!u && !(c->amnesty && s->letters.all[number].retained_from)) {
         tell_cursors(s, c, number);
@@ -422,13 +436,17 @@ static struct wanted identify(struct sim *s, struct cable *k, const struct packe
     return (struct wanted){.number = number, .topic = (unsigned)topic};
 }
 
-/* A will at QoS 0 to oneself at a takeover: whether one is still, or already, connected then is
- * nobody's promise. */
-static bool is_own_will(const struct sim *s, const struct cable *k, const struct wanted *w,
-                        const struct packet_publish *p)
+/*
+ * QoS 0 messages of which nobody knows: a will to oneself at a takeover (whether one is still, or
+ * already, connected then is nobody's promise), and what was queued before a crash.
+ */
+static bool is_unknown(const struct sim *s, const struct cable *k, const struct wanted *w,
+                       const struct packet_publish *p)
 {
-    (void)s;
-    return p->qos == 0 && w->topic == TOPIC_WILL((unsigned)k->client);
+    if (p->qos != 0)
+        return false;
+    return w->topic == TOPIC_WILL((unsigned)k->client) ||
+           (s->conf[0].global.queue_qos0_messages && s->clients[k->client].amnesty);
 }
 
 uint32_t audit_publish(struct sim *s, struct cable *k, const struct packet_publish *p,
@@ -454,7 +472,7 @@ uint32_t audit_publish(struct sim *s, struct cable *k, const struct packet_publi
     }
     if (p->retain)
         return take_retained(s, k, w.number, p);
-    if (!is_own_will(s, k, &w, p))
+    if (!is_unknown(s, k, &w, p))
         unexpected(s, k, &w, p);
     return 0;
 }

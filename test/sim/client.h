@@ -65,7 +65,7 @@ struct client {
     uint32_t reaction_cap;
     uint16_t next_slot;
     bool connected; /* CONNACK has come */
-    bool clean; /* its last connection was: what it remembers ended with it */
+    bool clean;     /* its last connection was: what it remembers ended with it */
     bool silent;
 
     struct cursor cursors[CURSORS];

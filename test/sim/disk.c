@@ -210,20 +210,6 @@ static void blur_rows(struct sim *s, struct session *to, uint32_t keep)
     }
 }
 
-/* QoS 0 messages that were on their way may have been queued by the broker, and stored. */
-static void keep_quicks(struct sim *s, const struct cable *k)
-{
-    if (k->client == STRANGER || !s->conf[0].global.queue_qos0_messages)
-        return;
-    for (uint32_t i = 0; i < k->quick_n; i++) {
-        struct session *to = &s->model.sessions[k->client];
-        struct row *r = session_add(to, &s->facts, k->quicks[i].letter, 1);
-        r->flags = ROW_MAY;
-        r->pick = k->quicks[i].pick;
-        s->facts.picks[r->pick].excused = true;
-    }
-}
-
 static void reset_model(struct sim *s, uint32_t keep)
 {
     s->event++;
@@ -257,10 +243,8 @@ void simdisk_crash(struct sim *s)
         sim_fail(s, "%zu bytes leak", mem_used() - s->mem_start);
     reset_model(s, keep);
     for (unsigned i = 0; i < CABLES; i++) {
-        if (s->cables[i].serial) {
-            keep_quicks(s, &s->cables[i]);
+        if (s->cables[i].serial)
             cable_free(s, &s->cables[i]);
-        }
     }
     frames_drop(d, keep + 1);
     for (uint32_t i = d->durable; i < keep; i++)

@@ -28,12 +28,12 @@ void sim_fail(struct sim *s, const char *fmt, ...)
     const struct knobs *k = &s->knobs;
     va_list args;
 
-    (void)fprintf(stderr,
-                  "persistent %d, limits %d, share %d, inflight %u, split %d, slow %u, durable %u, crash %u, "
-                  "nomem %u, pause %u, QoS 0 queued %d\nthe last events:\n",
-                  k->persistent, k->limits, k->share, k->max_inflight, (int)k->split, k->slow,
-                  k->durable, k->crash, k->nomem, k->pause,
-                  s->conf[0].global.queue_qos0_messages);
+    (void)fprintf(
+        stderr,
+        "persistent %d, limits %d, share %d, inflight %u, split %d, slow %u, durable %u, crash %u, "
+        "nomem %u, pause %u, QoS 0 queued %d\nthe last events:\n",
+        k->persistent, k->limits, k->share, k->max_inflight, (int)k->split, k->slow, k->durable,
+        k->crash, k->nomem, k->pause, s->conf[0].global.queue_qos0_messages);
     if (!s->trace.loud)
         trace_print(&s->trace);
     (void)fprintf(stderr, "sim: FAILED at step %llu, turn %u: ", (unsigned long long)s->step,
@@ -409,14 +409,15 @@ static void report(const struct totals *t)
 }
 
 /*
- * Each seed runs in a process of its own, and addresses are not randomised: what depends on them (the
- * order of a hash table of pointers) is then the same whenever the seed is run again.
+ * Each seed runs in a process of its own, and addresses are not randomised: what depends on them
+ * (the order of a hash table of pointers) is then the same whenever the seed is run again.
  */
 static void fix_addresses(char **argv)
 {
     int now = personality(0xffffffff);
 
-    if (now == -1 || (now & ADDR_NO_RANDOMIZE) || personality((unsigned)now | ADDR_NO_RANDOMIZE) < 0)
+    if (now == -1 || (now & ADDR_NO_RANDOMIZE) ||
+        personality((unsigned)now | ADDR_NO_RANDOMIZE) < 0)
         return;
     (void)execv("/proc/self/exe", argv);
 }
@@ -424,7 +425,8 @@ static void fix_addresses(char **argv)
 static struct sim *world_new(void)
 {
     struct sim *s = calloc(1, sizeof *s);
-    void *shared = mmap(NULL, sizeof *s->totals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *shared =
+        mmap(NULL, sizeof *s->totals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (!s || shared == MAP_FAILED)
         exit(2);
@@ -450,8 +452,8 @@ static bool run_apart(struct sim *s)
         exit(2);
     }
     if (WIFSIGNALED(status))
-        (void)fprintf(stderr, "sim: FAILED by signal %d\nsim: replay with SEED=%llu STEPS=%llu\n", WTERMSIG(status),
-                      (unsigned long long)s->seed, (unsigned long long)s->steps);
+        (void)fprintf(stderr, "sim: FAILED by signal %d\nsim: replay with SEED=%llu STEPS=%llu\n",
+                      WTERMSIG(status), (unsigned long long)s->seed, (unsigned long long)s->steps);
     else if (status)
         (void)fprintf(stderr, "sim: seed %llu failed\n", (unsigned long long)s->seed);
     return status == 0;
@@ -478,7 +480,8 @@ int main(int argc, char **argv)
     do {
         good = run_apart(s);
         s->seed++;
-    } while (good && (single ? s->totals->seeds < seeds : (uint64_t)(time(NULL) - start) < seconds));
+    } while (good &&
+             (single ? s->totals->seeds < seeds : (uint64_t)(time(NULL) - start) < seconds));
     report(s->totals);
     free(s);
     return good ? 0 : 1;
