@@ -5,6 +5,8 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
+
 void route_clear(struct route *r)
 {
     trie_walk_clear(&r->walk);
@@ -83,6 +85,15 @@ static enum err walk_on(struct session_env *env, struct trie_walk *w, struct str
     return e;
 }
 
+/* A search cut short: it is parked already, or will be now. */
+static enum err park(struct trie *t, struct trie_walk *w, struct trie_walk **parked)
+{
+    assert(parked); /* otherwise it was not to be cut */
+    if (!*parked)
+        *parked = trie_walk_park(t, w);
+    return *parked ? ERR_AGAIN : ERR_NOMEM;
+}
+
 enum err route_find(struct route *r, struct session_env *env, struct str topic,
                     struct trie_walk **parked)
 {
@@ -92,18 +103,14 @@ enum err route_find(struct route *r, struct session_env *env, struct str topic,
     if (w == &r->walk)
         trie_walk_begin(env->trie, w);
     e = walk_on(env, w, topic, !parked);
-    if (e == ERR_AGAIN && w->parked)
-        return e;
-    if (e == ERR_AGAIN) {
-        *parked = trie_walk_park(env->trie, w);
-        return *parked ? ERR_AGAIN : ERR_NOMEM;
-    }
+    if (e == ERR_AGAIN)
+        return park(env->trie, w, parked);
     if (!e)
         e = trie_collect(w, &r->words);
-    if (w->parked) {
-        trie_walk_free(env->trie, w);
+    if (parked && *parked)
+        trie_walk_free(env->trie, *parked);
+    if (parked)
         *parked = NULL;
-    }
     return e;
 }
 

@@ -166,6 +166,7 @@ void loop_turn(struct loop *l)
     links_expire(&l->links);
     links_bury(&l->links);
     l->work_ms = broker_next(l->broker); /* also what room in output queues has made possible */
+    l->work_ms = earlier(l->work_ms, trim_turn(&l->trim, l->now_ms));
     logsink_flush(l->sink);
     end(l);
 }

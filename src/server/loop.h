@@ -15,6 +15,7 @@
 #include "server/listener.h"
 #include "server/logsink.h"
 #include "server/poll.h"
+#include "server/trim.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,6 +47,7 @@ struct loop {
     uint64_t end_ms;  /* never wait longer than until then, monotonic */
     uint64_t now_ms;  /* monotonic, as of the end of the last turn */
     struct stopwatch watch;
+    struct trim trim;
 };
 
 /* Descriptors, signals and listeners. What goes wrong is an error on the log: ERR_SYSTEM,

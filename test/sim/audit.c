@@ -150,12 +150,19 @@ static void check_earlier(struct sim *s, struct cable *k, struct row *e, uint32_
     }
 }
 
+/* Does it certainly hold its packet id? */
+static bool holds_id(const struct sim *s, const struct row *r)
+{
+    const struct fact *f = &s->facts.rows[r->uid];
+
+    return f->order && !f->hazy && !(r->flags & ROW_EITHER) && !row_over(&s->facts, r);
+}
+
 static void check_id_free(struct sim *s, const struct session *to, const struct row *r, uint16_t id)
 {
     for (uint32_t i = 0; i < to->n; i++) {
         const struct row *o = &to->rows[i];
-        const struct fact *f = &s->facts.rows[o->uid];
-        if (o != r && f->id == id && f->order && !f->hazy && !row_over(&s->facts, o))
+        if (o != r && s->facts.rows[o->uid].id == id && holds_id(s, o))
             sim_fail(s, "packet id %u is used for message %u while message %u has it", id,
                      r->letter, o->letter);
     }
@@ -165,10 +172,8 @@ static void check_window(struct sim *s, const struct session *to)
 {
     uint32_t open = 0;
 
-    for (uint32_t i = 0; i < to->n; i++) {
-        const struct fact *f = &s->facts.rows[to->rows[i].uid];
-        open += f->order && !f->hazy && !row_over(&s->facts, &to->rows[i]);
-    }
+    for (uint32_t i = 0; i < to->n; i++)
+        open += holds_id(s, &to->rows[i]);
     if (s->knobs.max_inflight && open > s->knobs.max_inflight)
         sim_fail(s, "%u messages in flight, the limit is %u", open, s->knobs.max_inflight);
 }
@@ -230,16 +235,18 @@ static bool row_fits(const struct sim *s, const struct cable *k, const struct ro
            s->facts.rows[r->uid].cable != k->serial && !!(r->flags & ROW_RETAINED) == p->retain;
 }
 
-/* It may have been added, and was added later again: one copy is owed, and this is one. */
+#define ROW_WEAK (ROW_MAY | ROW_DROP_OK)
+
+/* It may be there, and one that looks alike must be: one copy is owed, and this is one. */
 static void settle_debt(const struct sim *s, const struct session *to, struct row *came)
 {
-    if (!(came->flags & ROW_MAY))
-        return;
-    for (struct row *r = came + 1; r < to->rows + to->n; r++) {
+    uint8_t weak = came->flags & ROW_WEAK;
+
+    for (struct row *r = came + 1; weak && r < to->rows + to->n; r++) {
         if (look_alike(s, r->letter, came->letter) && r->pick == came->pick &&
-            !(r->flags & ROW_MAY) && (r->mask & came->mask) && r->state == ROW_WAITING) {
-            r->flags |= ROW_MAY;
-            came->flags &= (uint8_t)~ROW_MAY;
+            !(r->flags & ROW_WEAK) && (r->mask & came->mask) && r->state == ROW_WAITING) {
+            r->flags |= weak;
+            came->flags &= (uint8_t)~ROW_WEAK;
             return;
         }
     }
@@ -255,6 +262,11 @@ static struct row *find_row(struct sim *s, struct cable *k, const struct wanted 
         struct row *r = &to->rows[i];
         if (row_fits(s, k, r, w, p) && (!found || (!r->pick && r->letter == found->letter)))
             found = r;
+    }
+    for (uint32_t i = 0; i < to->n && p->dup; i++) { /* the very one that had this id */
+        const struct fact *f = &s->facts.rows[to->rows[i].uid];
+        if (row_fits(s, k, &to->rows[i], w, p) && f->order && f->id == p->id)
+            found = &to->rows[i];
     }
     for (struct row *r = to->rows; found && r < found && !p->retain; r++)
         check_earlier(s, k, r, found->letter, (uint8_t)p->qos);
@@ -287,13 +299,15 @@ struct topic_bit {
     uint64_t bit;
 };
 
-static bool could_bring(const struct sim *s, const struct cursor *u, uint32_t number, uint8_t qos)
+/* With DUP it cannot come of a subscription that was made on this connection. */
+static bool could_bring(const struct sim *s, const struct client *c, const struct cursor *u,
+                        uint32_t number, const struct packet_publish *p)
 {
     const struct letter *l = &s->letters.all[number];
     uint8_t at = u->qos < l->qos ? u->qos : l->qos;
 
-    return s->names.match[u->filter][l->topic] && at == qos && l->retained_from &&
-           l->retained_to > u->since;
+    return s->names.match[u->filter][l->topic] && at == p->qos && l->retained_from &&
+           l->retained_to > u->since && !(p->dup && u->cable == c->cable->serial);
 }
 
 static void cursor_got(struct cursor *u, struct topic_bit t)
@@ -304,22 +318,22 @@ static void cursor_got(struct cursor *u, struct topic_bit t)
 
 /* Whose was it? The first that owes it is the best guess; if others could have brought it, remember
  * that. */
-static struct cursor *cursor_guess(struct sim *s, struct client *c, uint32_t number, uint8_t qos,
-                                   struct topic_bit t)
+static struct cursor *cursor_guess(struct sim *s, struct client *c, uint32_t number,
+                                   const struct packet_publish *p, struct topic_bit t)
 {
     struct cursor *best = NULL;
     unsigned candidates = 0;
 
     for (uint32_t i = 0; i < c->cursor_n; i++) {
         struct cursor *u = &c->cursors[i];
-        if (!could_bring(s, u, number, qos) || (u->got[t.word] & t.bit))
+        if (!could_bring(s, c, u, number, p) || (u->got[t.word] & t.bit))
             continue;
         candidates++;
         if (!best || (!(best->owed[t.word] & t.bit) && (u->owed[t.word] & t.bit)))
             best = u;
     }
     for (uint32_t i = 0; i < c->cursor_n && candidates > 1; i++) {
-        if (could_bring(s, &c->cursors[i], number, qos))
+        if (could_bring(s, c, &c->cursors[i], number, p))
             c->cursors[i].either[t.word] |= t.bit;
     }
     if (best)
@@ -328,8 +342,8 @@ static struct cursor *cursor_guess(struct sim *s, struct client *c, uint32_t num
 }
 
 /* An earlier guess was wrong: what came then was another one's, and this is it. */
-static struct cursor *cursor_correct(struct sim *s, struct client *c, uint32_t number, uint8_t qos,
-                                     struct topic_bit t)
+static struct cursor *cursor_correct(struct sim *s, struct client *c, uint32_t number,
+                                     const struct packet_publish *p, struct topic_bit t)
 {
     struct cursor *found = NULL;
     struct cursor *other = NULL;
@@ -338,7 +352,7 @@ static struct cursor *cursor_correct(struct sim *s, struct client *c, uint32_t n
         struct cursor *u = &c->cursors[i];
         if (!(u->either[t.word] & t.bit))
             continue;
-        if ((u->got[t.word] & t.bit) && could_bring(s, u, number, qos))
+        if ((u->got[t.word] & t.bit) && could_bring(s, c, u, number, p))
             found = u;
         else if (!(u->got[t.word] & t.bit))
             other = u;
@@ -349,13 +363,14 @@ static struct cursor *cursor_correct(struct sim *s, struct client *c, uint32_t n
     return found;
 }
 
-static struct cursor *cursor_for(struct sim *s, struct client *c, uint32_t number, uint8_t qos)
+static struct cursor *cursor_for(struct sim *s, struct client *c, uint32_t number,
+                                 const struct packet_publish *p)
 {
     unsigned topic = s->letters.all[number].topic;
     struct topic_bit t = {.word = topic / 64, .bit = 1ull << (topic % 64)};
-    struct cursor *u = cursor_guess(s, c, number, qos, t);
+    struct cursor *u = cursor_guess(s, c, number, p, t);
 
-    return u ? u : cursor_correct(s, c, number, qos, t);
+    return u ? u : cursor_correct(s, c, number, p, t);
 }
 
 static void tell_cursors(struct sim *s, const struct client *c, uint32_t number)
@@ -378,9 +393,7 @@ static uint32_t take_retained(struct sim *s, struct cable *k, uint32_t number,
 {
     struct client *c = &s->clients[k->client];
     struct session *to = &s->model.sessions[k->client];
-    /* With DUP it cannot come of a subscription that was made on this connection. */
-    const struct cursor *u =
-        p->dup && c->amnesty ? NULL : cursor_for(s, c, number, (uint8_t)p->qos);
+    const struct cursor *u = cursor_for(s, c, number, p);
 
     if (!u && !(c->amnesty && s->letters.all[number].retained_from)) {
         tell_cursors(s, c, number);

@@ -1,0 +1,22 @@
+/*
+ * Memory goes back to the system after a storm: a drained queue, ten thousand clients that left.
+ *
+ * The allocator gives back only what is free at the end of its heap, and something small usually
+ * lives there. So when much has been freed, it is asked to give back the pages in between too; not
+ * often, since it looks through all that is free.
+ */
+#ifndef SERVER_TRIM_H
+#define SERVER_TRIM_H
+
+#include <stdint.h>
+
+struct trim {
+    uint64_t high;    /* bytes in use at most since the last time */
+    uint64_t next_ms; /* not before then, monotonic */
+};
+
+/* To be called once per turn. Returns when it wants to be called again, UINT64_MAX = no matter
+ * when. */
+uint64_t trim_turn(struct trim *t, uint64_t now_ms);
+
+#endif
