@@ -40,6 +40,7 @@ enum err loop_init(struct loop *l, struct broker *broker, const struct conf *con
                    const struct log *log, struct logsink *sink)
 {
     *l = (struct loop){.broker = broker, .sink = sink, .end_ms = UINT64_MAX, .at_once = true};
+    trim_init(&l->trim);
     l->signals.fd = -1;
     l->listeners.reserve_fd = -1;
     l->watch.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);

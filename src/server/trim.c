@@ -12,6 +12,14 @@
 #define TRIM_PART 4
 #define TRIM_PAUSE_MS 500
 
+#define LARGE_BLOCK (256 * 1024)
+
+void trim_init(struct trim *t)
+{
+    *t = (struct trim){0};
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
+}
+
 uint64_t trim_turn(struct trim *t, uint64_t now_ms)
 {
     uint64_t used = mem_used();

@@ -15,6 +15,12 @@ struct trim {
     uint64_t next_ms; /* not before then, monotonic */
 };
 
+/*
+ * Once, at the start: large blocks come from the system, zeroed when touched, and go back to it
+ * whole. Left alone, the allocator would after a while serve them from its heap, and clearing 16
+ * MiB for a table that grows takes 5 ms at once.
+ */
+void trim_init(struct trim *t);
 /* To be called once per turn. Returns when it wants to be called again, UINT64_MAX = no matter
  * when. */
 uint64_t trim_turn(struct trim *t, uint64_t now_ms);

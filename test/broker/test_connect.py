@@ -17,10 +17,11 @@ def refused(broker, raw, code):
 
 
 def closed(broker, raw):
-    """No answer at all, only the end."""
+    """No answer at all, only the end; someone else is welcome."""
     client = broker.client()
     client.send_if_open(raw)
     client.expect_closed()
+    broker.answers()
 
 
 @pytest.mark.statements("MQTT-3.1.4-4", "MQTT-3.2.0-1", "MQTT-7.1.1-1")

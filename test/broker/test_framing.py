@@ -169,6 +169,7 @@ def test_the_first_packet_must_be_connect(broker, raw):
     client = broker.client()
     client.send(raw)
     client.expect_closed()
+    broker.answers()
 
 
 # --- lengths that do not fit ------------------------------------------------------------------

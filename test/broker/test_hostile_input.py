@@ -38,6 +38,7 @@ def test_a_first_packet_that_is_not_connect_is_not_read(broker, first, length):
     client = broker.client()
     client.send(bytes([first]) + remaining_length(length) + b"\0")
     client.expect_closed()
+    broker.answers()
 
 
 @pytest.mark.ours
@@ -46,6 +47,7 @@ def test_a_connect_that_promises_too_much_is_not_read(broker, length):
     client = broker.client()
     client.send(b"\x10" + remaining_length(length) + connect("id")[2:12])
     client.expect_closed()
+    broker.answers()
 
 
 def test_promised_bytes_cost_nothing_before_connect(quiet_broker):

@@ -78,6 +78,7 @@ PLACES = [
 def test_ill_formed_strings_close(broker, place):
     for bad in ILL_FORMED:
         place(broker, bad).expect_closed()
+    broker.answers()
 
 
 @pytest.mark.statements("MQTT-1.5.3-2", "MQTT-4.7.3-2")
@@ -85,6 +86,7 @@ def test_ill_formed_strings_close(broker, place):
 def test_nul_closes(broker, place):
     for bad in NUL:
         place(broker, bad).expect_closed()
+    broker.answers()
 
 
 @pytest.mark.ours
@@ -92,6 +94,7 @@ def test_nul_closes(broker, place):
 def test_control_characters_and_non_characters_close(broker, place):
     for bad in UNWANTED:
         place(broker, bad).expect_closed()
+    broker.answers()
 
 
 @pytest.mark.statements("MQTT-1.5.3-1", "MQTT-4.7.3-4")

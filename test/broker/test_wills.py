@@ -168,6 +168,7 @@ def test_its_topic_must_be_a_topic_name(broker, topic):
     client = broker.client()
     client.send(connect("id", will={"topic": topic, "payload": "x"}))
     client.expect_closed()
+    broker.answers()
 
 
 @pytest.mark.parametrize("size", [0, 1, 65535])

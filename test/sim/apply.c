@@ -33,7 +33,7 @@ static void quicks_end(struct sim *s, struct cable *k)
         s->facts.picks[q->pick].excused = true;
         if (s->conf[0].global.queue_qos0_messages && !to->clean) {
             struct row *r = session_add(to, &s->facts, q->letter, 1);
-            r->flags |= ROW_MAY;
+            r->flags |= ROW_MAY | ROW_LATE;
             r->turn = q->turn;
             r->pick = q->pick;
         }

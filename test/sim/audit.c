@@ -38,12 +38,13 @@ static bool is_wanted(const struct sim *s, const struct wanted *w, uint32_t lett
     return w->number ? letter == w->number : l->size == 0 && l->topic == w->topic;
 }
 
+/* Must one come before the other? Of empty ones nobody can tell which is which. */
 static bool same_stream(const struct sim *s, uint32_t a, uint32_t b)
 {
     const struct letter *x = &s->letters.all[a];
     const struct letter *y = &s->letters.all[b];
 
-    return x->topic == y->topic && x->publisher == y->publisher;
+    return x->topic == y->topic && x->publisher == y->publisher && x->size && y->size;
 }
 
 /* Could one be taken for the other? Empty ones of a topic look alike. */
@@ -88,21 +89,41 @@ static void quicks_skip(struct sim *s, struct cable *k, uint32_t at, uint32_t le
     }
 }
 
-/* One's own copy is the better guess than one of a group. */
+/*
+ * Which one came? Rather one that is surely owed than one that may be lost or another's (of a
+ * group), unless something else that is owed should have come before it.
+ */
 static int find_quick(const struct sim *s, const struct cable *k, const struct wanted *w)
 {
-    int group = -1;
+    int weak = -1;
+    bool blocked = false;
 
     for (uint32_t i = 0; i < k->quick_n; i++) {
         const struct quick *q = &k->quicks[i];
-        if (!is_wanted(s, w, q->letter) || quick_over(s, q))
+        bool strict = !q->may && !q->pick;
+        if (quick_over(s, q) || s->letters.all[q->letter].topic != w->topic)
             continue;
-        if (group < 0)
-            group = (int)i;
-        if (!q->pick && q->letter == k->quicks[group].letter)
-            return (int)i;
+        if (is_wanted(s, w, q->letter)) {
+            const struct quick *first = weak < 0 ? NULL : &k->quicks[weak];
+            if (strict && (!first || (!blocked && (first->pick || first->letter != q->letter))))
+                return (int)i;
+            weak = weak < 0 ? (int)i : weak;
+        }
+        blocked |= strict;
     }
-    return group;
+    return weak;
+}
+
+/* Of two that look alike one was owed, and one came. */
+static bool excuse_quick(const struct sim *s, struct cable *k, uint32_t came)
+{
+    for (uint32_t i = 0; i < k->quick_n; i++) {
+        if (look_alike(s, k->quicks[i].letter, came) && !k->quicks[i].may && !k->quicks[i].pick) {
+            k->quicks[i].may = true;
+            return true;
+        }
+    }
+    return false;
 }
 
 static uint32_t take_quick(struct sim *s, struct cable *k, const struct wanted *w)
@@ -116,12 +137,8 @@ static uint32_t take_quick(struct sim *s, struct cable *k, const struct wanted *
         check_durable(s, q.turn, "a QoS 0 copy of a QoS 2 message", q.letter);
     pick_won(&s->facts, q.pick, UID_QUICK);
     quick_remove(k, (uint32_t)at);
-    for (uint32_t i = (uint32_t)at; i < k->quick_n && q.may; i++) {
-        if (look_alike(s, k->quicks[i].letter, q.letter) && !k->quicks[i].may) {
-            k->quicks[i].may = true; /* one of the two was owed: this one came */
-            break;
-        }
-    }
+    if (q.may)
+        excuse_quick(s, k, q.letter);
     quicks_skip(s, k, (uint32_t)at, q.letter);
     return q.letter;
 }
@@ -132,9 +149,9 @@ static uint32_t take_quick(struct sim *s, struct cable *k, const struct wanted *
 static void check_earlier(struct sim *s, struct cable *k, struct row *e, uint32_t letter,
                           uint8_t qos)
 {
-    if (row_over(&s->facts, e) || e->state != ROW_WAITING || (e->flags & ROW_RETAINED) ||
-        !(e->mask & (1 << qos)) || s->facts.rows[e->uid].cable == k->serial ||
-        !same_stream(s, e->letter, letter))
+    if (row_over(&s->facts, e) || e->state != ROW_WAITING ||
+        (e->flags & (ROW_RETAINED | ROW_LATE)) || !(e->mask & (1 << qos)) ||
+        s->facts.rows[e->uid].cable == k->serial || !same_stream(s, e->letter, letter))
         return;
     if (e->flags & ROW_MAY) {
         e->mask &= (uint8_t) ~(1 << qos); /* at another QoS it may come still */
@@ -238,13 +255,17 @@ static bool row_fits(const struct sim *s, const struct cable *k, const struct ro
 #define ROW_WEAK (ROW_MAY | ROW_DROP_OK)
 
 /* It may be there, and one that looks alike must be: one copy is owed, and this is one. */
-static void settle_debt(const struct sim *s, const struct session *to, struct row *came)
+static void settle_debt(const struct sim *s, struct cable *k, const struct session *to,
+                        struct row *came, uint8_t qos)
 {
     uint8_t weak = came->flags & ROW_WEAK;
 
-    for (struct row *r = came + 1; weak && r < to->rows + to->n; r++) {
-        if (look_alike(s, r->letter, came->letter) && r->pick == came->pick &&
-            !(r->flags & ROW_WEAK) && (r->mask & came->mask) && r->state == ROW_WAITING) {
+    if (!weak || (qos == 0 && excuse_quick(s, k, came->letter)))
+        return;
+    for (struct row *r = to->rows; r < to->rows + to->n; r++) {
+        if (r != came && look_alike(s, r->letter, came->letter) && r->pick == came->pick &&
+            !(r->flags & ROW_WEAK) && (r->mask & (1 << qos)) && r->state == ROW_WAITING &&
+            s->facts.rows[r->uid].cable != k->serial) {
             r->flags |= weak;
             came->flags &= (uint8_t)~ROW_WEAK;
             return;
@@ -252,26 +273,46 @@ static void settle_debt(const struct sim *s, const struct session *to, struct ro
     }
 }
 
+/* As find_quick(): of two copies of one message the first. With DUP it is the one that had this id.
+ */
+static struct row *choose_row(const struct sim *s, const struct cable *k, const struct wanted *w,
+                              const struct packet_publish *p)
+{
+    const struct session *to = &s->model.sessions[k->client];
+    struct row *weak = NULL;
+    bool blocked = false;
+
+    for (struct row *r = to->rows; r < to->rows + to->n && p->dup; r++) {
+        const struct fact *f = &s->facts.rows[r->uid];
+        if (row_fits(s, k, r, w, p) && f->order && f->id == p->id)
+            return r;
+    }
+    for (struct row *r = to->rows; r < to->rows + to->n; r++) {
+        bool strict = !(r->flags & ROW_WEAK) && !r->pick;
+        if (s->letters.all[r->letter].topic != w->topic)
+            continue;
+        if (row_fits(s, k, r, w, p)) {
+            if (strict && (!weak || (!blocked && (weak->pick || weak->letter != r->letter))))
+                return r;
+            weak = weak ? weak : r;
+        }
+        blocked |= strict && r->state == ROW_WAITING && s->facts.rows[r->uid].cable != k->serial &&
+                   (r->mask & (1 << p->qos));
+    }
+    return weak;
+}
+
 static struct row *find_row(struct sim *s, struct cable *k, const struct wanted *w,
                             const struct packet_publish *p)
 {
     struct session *to = &s->model.sessions[k->client];
-    struct row *found = NULL;
+    struct row *found = choose_row(s, k, w, p);
 
-    for (uint32_t i = 0; i < to->n && !(found && !found->pick); i++) {
-        struct row *r = &to->rows[i];
-        if (row_fits(s, k, r, w, p) && (!found || (!r->pick && r->letter == found->letter)))
-            found = r;
-    }
-    for (uint32_t i = 0; i < to->n && p->dup; i++) { /* the very one that had this id */
-        const struct fact *f = &s->facts.rows[to->rows[i].uid];
-        if (row_fits(s, k, &to->rows[i], w, p) && f->order && f->id == p->id)
-            found = &to->rows[i];
-    }
-    for (struct row *r = to->rows; found && r < found && !p->retain; r++)
+    bool ordered = found && !(found->flags & (ROW_RETAINED | ROW_LATE));
+    for (struct row *r = to->rows; ordered && r < found; r++)
         check_earlier(s, k, r, found->letter, (uint8_t)p->qos);
     if (found)
-        settle_debt(s, to, found);
+        settle_debt(s, k, to, found, (uint8_t)p->qos);
     return found;
 }
 
@@ -580,6 +621,8 @@ void audit_arrival(struct sim *s, struct client *c, uint32_t letter, uint8_t qos
 {
     const struct letter *l = &s->letters.all[letter];
 
+    if (l->size == 0) /* which of the empty ones it was is only a guess */
+        return;
     if (l->qos == 0 && qos == 0) {
         check_sequence(s, c, l, 0);
     } else if (l->qos == 2 && qos == 2) {

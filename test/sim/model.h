@@ -23,7 +23,9 @@ enum row_flag {
     ROW_MAY = 1,      /* may have been lost: nothing promises it */
     ROW_DROP_OK = 2,  /* a queue limit may have dropped it; counted then */
     ROW_RETAINED = 4, /* from the retained messages, seen with RETAIN set */
-    ROW_EITHER = 8    /* it is not known whether the last acknowledgement was handled */
+    ROW_LATE =
+        16, /* was on its way at QoS 0 when the connection was lost: its place is not known */
+    ROW_EITHER = 8 /* it is not known whether the last acknowledgement was handled */
 };
 
 /* One message owed to one session. */

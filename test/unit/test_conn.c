@@ -55,7 +55,7 @@ static void the_log_has_the_id_escaped_and_cut(void **state)
     (void)state;
     assert_string_equal(conn_name(&c, out), "<unknown>");
     c.session = session_named(STR("a\nb\x1b[2J"));
-    assert_string_equal(conn_name(&c, out), "a\\x0Ab\\x1B[2J");
+    assert_string_equal(conn_name(&c, out), "a\\x0ab\\x1b[2J");
     free(c.session);
     memset(long_id, 'x', sizeof(long_id));
     c.session = session_named(str_of(long_id, sizeof(long_id)));
