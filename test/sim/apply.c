@@ -314,8 +314,10 @@ static void maybe_connect(struct sim *s, struct cable *k)
 
     if (old && broker_wish(s->broker, old->conn) >= WISH_FLUSH_CLOSE)
         apply_end(s, old, true);
-    if (to->cable)
-        s->clients[k->client].amnesty = true;
+    for (uint32_t i = 0; i < s->clients[k->client].cursor_n; i++)
+        memset(s->clients[k->client].cursors[i].owed, 0,
+               sizeof s->clients[k->client].cursors[i].owed);
+    s->clients[k->client].amnesty = true;
     session_blur(to, &s->facts);
 }
 

@@ -47,15 +47,6 @@ static bool same_stream(const struct sim *s, uint32_t a, uint32_t b)
     return x->topic == y->topic && x->publisher == y->publisher && x->size && y->size;
 }
 
-/* Could one be taken for the other? Empty ones of a topic look alike. */
-static bool look_alike(const struct sim *s, uint32_t a, uint32_t b)
-{
-    const struct letter *x = &s->letters.all[a];
-    const struct letter *y = &s->letters.all[b];
-
-    return a == b || (x->size == 0 && y->size == 0 && x->topic == y->topic);
-}
-
 static void check_durable(struct sim *s, uint32_t turn, const char *what, uint32_t letter)
 {
     if (!simdisk_has(s, turn))
@@ -105,7 +96,7 @@ static int find_quick(const struct sim *s, const struct cable *k, const struct w
             continue;
         if (is_wanted(s, w, q->letter)) {
             const struct quick *first = weak < 0 ? NULL : &k->quicks[weak];
-            if (strict && (!first || (!blocked && (first->pick || first->letter != q->letter))))
+            if (strict && (!first || (!blocked && first->pick)))
                 return (int)i;
             weak = weak < 0 ? (int)i : weak;
         }
@@ -114,11 +105,11 @@ static int find_quick(const struct sim *s, const struct cable *k, const struct w
     return weak;
 }
 
-/* Of two that look alike one was owed, and one came. */
-static bool excuse_quick(const struct sim *s, struct cable *k, uint32_t came)
+/* Of two copies of a message one was owed, and one came. */
+static bool excuse_quick(struct cable *k, uint32_t came)
 {
     for (uint32_t i = 0; i < k->quick_n; i++) {
-        if (look_alike(s, k->quicks[i].letter, came) && !k->quicks[i].may && !k->quicks[i].pick) {
+        if (k->quicks[i].letter == came && !k->quicks[i].may && !k->quicks[i].pick) {
             k->quicks[i].may = true;
             return true;
         }
@@ -138,7 +129,7 @@ static uint32_t take_quick(struct sim *s, struct cable *k, const struct wanted *
     pick_won(&s->facts, q.pick, UID_QUICK);
     quick_remove(k, (uint32_t)at);
     if (q.may)
-        excuse_quick(s, k, q.letter);
+        excuse_quick(k, q.letter);
     quicks_skip(s, k, (uint32_t)at, q.letter);
     return q.letter;
 }
@@ -254,16 +245,16 @@ static bool row_fits(const struct sim *s, const struct cable *k, const struct ro
 
 #define ROW_WEAK (ROW_MAY | ROW_DROP_OK)
 
-/* It may be there, and one that looks alike must be: one copy is owed, and this is one. */
+/* It may be there, and another copy must be: one is owed, and this is one. */
 static void settle_debt(const struct sim *s, struct cable *k, const struct session *to,
                         struct row *came, uint8_t qos)
 {
     uint8_t weak = came->flags & ROW_WEAK;
 
-    if (!weak || (qos == 0 && excuse_quick(s, k, came->letter)))
+    if (!weak || (qos == 0 && excuse_quick(k, came->letter)))
         return;
     for (struct row *r = to->rows; r < to->rows + to->n; r++) {
-        if (r != came && look_alike(s, r->letter, came->letter) && r->pick == came->pick &&
+        if (r != came && r->letter == came->letter && r->pick == came->pick &&
             !(r->flags & ROW_WEAK) && (r->mask & (1 << qos)) && r->state == ROW_WAITING &&
             s->facts.rows[r->uid].cable != k->serial) {
             r->flags |= weak;
@@ -292,7 +283,7 @@ static struct row *choose_row(const struct sim *s, const struct cable *k, const 
         if (s->letters.all[r->letter].topic != w->topic)
             continue;
         if (row_fits(s, k, r, w, p)) {
-            if (strict && (!weak || (!blocked && (weak->pick || weak->letter != r->letter))))
+            if (strict && (!weak || (!blocked && weak->pick)))
                 return r;
             weak = weak ? weak : r;
         }

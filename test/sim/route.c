@@ -101,12 +101,16 @@ static void deliver_to(struct sim *s, unsigned client, uint32_t number, uint8_t 
                        uint32_t pick)
 {
     struct session *to = &s->model.sessions[client];
+    const struct letter *l = &s->letters.all[number];
     struct cable *k = cable_find(s, to->cable);
 
-    mask = mask_min(mask, s->letters.all[number].qos);
+    mask = mask_min(mask, l->qos);
     /* Its own will at QoS 0: still connected, or not any more? Either is right. */
-    if ((mask & SUB_ABSENT) || s->letters.all[number].topic == TOPIC_WILL(client))
-        may |= (mask & SUB_ABSENT) || (mask & 1);
+    if (l->topic == TOPIC_WILL(client) && (mask & 1))
+        may = true;
+    /* Empty ones look alike: which of them is missing could not be told. */
+    if ((mask & SUB_ABSENT) || l->size == 0)
+        may = true;
     mask &= 7;
     if (mask == 1 && k)
         add_quick(s, k, number, may, pick);

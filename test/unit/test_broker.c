@@ -663,9 +663,7 @@ static void a_client_may_go_while_its_packet_is_worked_off(void **state)
     rig_end(&r);
 }
 
-/*
- * So many publications were worked off in the busiest turn, when a client sends as many as it can
- * and each is looked at for `receivers` subscriptions.
+/* So many publications were worked off in the busiest turn, when a client sends as many as it can.
  */
 static unsigned busiest_turn(struct rig *r)
 {
@@ -673,9 +671,9 @@ static unsigned busiest_turn(struct rig *r)
     unsigned most = 0;
 
     rig_connect(r, &p, "flood", true);
-    for (unsigned i = 0; i < 20000; i++)
+    for (unsigned i = 0; i < 6000; i++)
         rig_publish(&p, "t", "", QOS_0, 0);
-    for (unsigned i = 0; i < 20; i++) {
+    for (unsigned i = 0; i < 10; i++) {
         uint64_t before = broker_stats(r->b)->publish_received;
         rig_turn(r);
         uint64_t n = broker_stats(r->b)->publish_received - before;
@@ -797,14 +795,18 @@ static unsigned take_retained(struct rig_client *c, uint8_t *seen, unsigned n)
 
     while (rig_next(c, &f)) {
         struct packet_publish p;
+        char topic[32];
         unsigned a;
         unsigned i;
         if (frame_type(&f) != PACKET_PUBLISH)
             continue;
         assert_int_equal(decode_publish(&f, &p), REASON_OK);
+        if (str_eq_c(p.topic, "pair"))
+            continue;
         assert_true(p.retain);
         assert_true(str_eq(p.topic, p.payload));
-        assert_int_equal(sscanf(p.topic.p, "r/%u/%u", &a, &i), 2);
+        (void)snprintf(topic, sizeof(topic), "%.*s", STR_ARG(p.topic));
+        assert_int_equal(sscanf(topic, "r/%u/%u", &a, &i), 2);
         assert_true(i < n);
         assert_int_equal(seen[i]++, 0);
         got++;
@@ -838,7 +840,6 @@ static void a_reader_is_given_every_retained_message(void **state)
         rig_send_subscribe(&c, 1, "#", levels[q]);
         for (unsigned turn = 0; got < n; turn++) {
             pair_turn(&r, &p);
-            (void)p;
             got += take_retained(&c, seen, n);
             assert_true(mem_used() < used + 512 * 1024);
             if (turn > 10000)
@@ -940,8 +941,8 @@ static void a_promise_costs_nothing(void **state)
         size_t n;
         bool connected;
     } promises[] = {
-        {"\x10\x9f\x8d\x06", 4, false},             /* a CONNECT of nearly 100,000 bytes */
-        {"\x10\x9f\x8d\x06\x00", 5, false},         /* … and its first byte */
+        {"\x10\x80\x8d\x06", 4, false},             /* a CONNECT of nearly 100,000 bytes */
+        {"\x10\x80\x8d\x06\x00", 5, false},         /* … and its first byte */
         {"\x30\xff\xff\xff\x7f", 5, true},          /* a PUBLISH of 256 MiB */
         {"\x30\xff\xff\xff\x7f\x00\x01t", 8, true}, /* … and its topic */
     };
@@ -1063,13 +1064,6 @@ static void a_broker_is_freed_whatever_is_in_it(void **state)
     struct rig_client half;
 
     (void)state;
-    rig_begin(&r, true);
-    r.hold = true;
-    retain_many(&r, 0, QOS_0);
-    rig_connect(&r, &a, "a", false);
-    (void)a;
-    rig_forget(&a);
-    rig_end(&r);
     rig_begin(&r, true);
     connect_with_keepalive(&r, &a, 10);
     rig_subscribe(&a, "t/#", QOS_2);
