@@ -22,12 +22,6 @@
 #define DIR_INLINE 2
 #define ID_MAX 65535u
 
-#define IN_INLINE 4
-#define IN_ARRAY_MAX 64  /* ids; more are a bitmap … */
-#define IN_ARRAY_BACK 32 /* … until this few are left */
-#define IN_WORDS (65536 / 64)
-#define IN_BITMAP_SIZE (IN_WORDS * sizeof(uint64_t))
-
 static_assert(sizeof(struct flow_row) == 16, "a row is 16 bytes");
 
 struct flow_chunk {
@@ -52,11 +46,7 @@ struct flow {
     uint64_t inflight_bytes;
     uint64_t queued_bytes;
 
-    uint64_t *in_bits; /* or NULL: then the array counts */
-    uint16_t *in_ids;
-    uint16_t in_inline[IN_INLINE];
-    uint32_t in_count;
-    uint16_t in_cap;
+    struct idset inbound;
 
     uint16_t last_id;
     bool reserved; /* a push has been promised room */
@@ -217,17 +207,8 @@ struct flow *flow_new(void)
     f->head = f->sent = f->begun = f->tail = 1;
     f->dir = f->dir_inline;
     f->dir_cap = DIR_INLINE;
-    f->in_ids = f->in_inline;
-    f->in_cap = IN_INLINE;
+    idset_init(&f->inbound);
     return f;
-}
-
-static void in_array_free(struct flow *f)
-{
-    if (f->in_ids != f->in_inline)
-        mem_free(f->in_ids, f->in_cap * sizeof(f->in_ids[0]));
-    f->in_ids = f->in_inline;
-    f->in_cap = IN_INLINE;
 }
 
 void flow_free(struct flow *f)
@@ -239,14 +220,13 @@ void flow_free(struct flow *f)
     f->reserved = false;
     release_all(f);
     dir_free(f);
-    in_array_free(f);
-    mem_free(f->in_bits, IN_BITMAP_SIZE);
+    idset_clear(&f->inbound);
     mem_free(f, sizeof(*f));
 }
 
 bool flow_is_empty(const struct flow *f)
 {
-    return f->head == f->tail && f->in_count == 0;
+    return f->head == f->tail && f->inbound.count == 0;
 }
 
 uint32_t flow_inflight(const struct flow *f)
@@ -552,167 +532,9 @@ void flow_set_done(struct flow *f, uint64_t seq)
     settle(f);
 }
 
-/* --- incoming QoS 2 (4.3.3, method B) --- */
-
-static bool in_bit(const struct flow *f, uint16_t id)
+struct idset *flow_inbound(struct flow *f)
 {
-    return f->in_bits[id / 64] >> (id % 64) & 1;
-}
-
-/* Where the id is, or would be. */
-static uint32_t in_search(const struct flow *f, uint32_t id)
-{
-    uint32_t low = 0;
-    uint32_t high = f->in_count;
-
-    while (low < high) {
-        uint32_t mid = (low + high) / 2;
-        if (f->in_ids[mid] < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
-static enum err in_to_bitmap(struct flow *f)
-{
-    uint64_t *bits = mem_zalloc(IN_BITMAP_SIZE);
-
-    if (!bits)
-        return ERR_NOMEM;
-    for (uint32_t i = 0; i < f->in_count; i++)
-        bits[f->in_ids[i] / 64] |= UINT64_C(1) << (f->in_ids[i] % 64);
-    in_array_free(f);
-    f->in_bits = bits;
-    return ERR_OK;
-}
-
-static enum err in_resize(struct flow *f, uint16_t cap)
-{
-    uint16_t *ids = f->in_inline;
-
-    if (cap > IN_INLINE) {
-        ids = mem_alloc(cap * sizeof(uint16_t));
-        if (!ids)
-            return ERR_NOMEM;
-    }
-    memcpy(ids, f->in_ids, f->in_count * sizeof(uint16_t));
-    in_array_free(f);
-    f->in_ids = ids;
-    f->in_cap = cap;
-    return ERR_OK;
-}
-
-/* A bitmap with few ids becomes an array; without memory it stays. */
-static void in_to_array(struct flow *f)
-{
-    uint32_t n = 0;
-    uint16_t cap = f->in_count >= IN_INLINE ? IN_ARRAY_MAX : IN_INLINE;
-    uint16_t *ids = f->in_inline;
-
-    if (cap > IN_INLINE)
-        ids = mem_alloc(cap * sizeof(uint16_t));
-    if (!ids)
-        return;
-    for (uint32_t id = flow_in_next(f, 1); id; id = flow_in_next(f, id + 1))
-        ids[n++] = (uint16_t)id;
-    mem_free(f->in_bits, IN_BITMAP_SIZE);
-    f->in_bits = NULL;
-    f->in_ids = ids;
-    f->in_cap = cap;
-}
-
-enum err flow_in_reserve(struct flow *f)
-{
-    if (f->in_bits || f->in_count < f->in_cap)
-        return ERR_OK;
-    return f->in_cap < IN_ARRAY_MAX ? in_resize(f, (uint16_t)(f->in_cap * 4)) : in_to_bitmap(f);
-}
-
-static void in_insert(struct flow *f, uint16_t id)
-{
-    uint32_t at = in_search(f, id);
-
-    assert(f->in_count < f->in_cap);
-    memmove(f->in_ids + at + 1, f->in_ids + at, (f->in_count - at) * sizeof(uint16_t));
-    f->in_ids[at] = id;
-}
-
-/* 4.3.3-2: receiver, "store packet identifier" */
-bool flow_in_add(struct flow *f, uint16_t id)
-{
-    assert(id);
-    if (flow_in_has(f, id))
-        return false;
-    if (f->in_bits)
-        f->in_bits[id / 64] |= UINT64_C(1) << (id % 64);
-    else
-        in_insert(f, id);
-    f->in_count++;
-    return true;
-}
-
-bool flow_in_has(const struct flow *f, uint16_t id)
-{
-    if (f->in_bits)
-        return in_bit(f, id);
-    uint32_t at = in_search(f, id);
-    return at < f->in_count && f->in_ids[at] == id;
-}
-
-/* Give memory back that so few ids do not need. One more always has room: it may have been
- * promised. */
-static void in_shrink(struct flow *f)
-{
-    if (f->in_bits && f->in_count <= IN_ARRAY_BACK)
-        in_to_array(f);
-    else if (!f->in_bits && f->in_count == 0)
-        in_array_free(f);
-}
-
-/* 4.3.3-2: receiver, "discard packet identifier" */
-bool flow_in_remove(struct flow *f, uint16_t id)
-{
-    if (!flow_in_has(f, id))
-        return false;
-    if (f->in_bits) {
-        f->in_bits[id / 64] &= ~(UINT64_C(1) << (id % 64));
-    } else {
-        uint32_t at = in_search(f, id);
-        memmove(f->in_ids + at, f->in_ids + at + 1, (f->in_count - at - 1) * sizeof(uint16_t));
-    }
-    f->in_count--;
-    in_shrink(f);
-    return true;
-}
-
-uint32_t flow_in_count(const struct flow *f)
-{
-    return f->in_count;
-}
-
-static uint16_t in_next_bit(const struct flow *f, uint32_t from)
-{
-    uint32_t word = from / 64;
-    uint64_t bits = f->in_bits[word] & (~UINT64_C(0) << (from % 64));
-
-    while (bits == 0) {
-        if (++word == IN_WORDS)
-            return 0;
-        bits = f->in_bits[word];
-    }
-    return (uint16_t)(word * 64 + (uint32_t)__builtin_ctzll(bits));
-}
-
-uint16_t flow_in_next(const struct flow *f, uint32_t from)
-{
-    if (from > ID_MAX)
-        return 0;
-    if (f->in_bits)
-        return in_next_bit(f, from);
-    uint32_t at = in_search(f, from);
-    return at < f->in_count ? f->in_ids[at] : 0;
+    return &f->inbound;
 }
 
 /* --- the invariant --- */
@@ -780,25 +602,11 @@ static bool check_chunks(const struct flow *f)
     return chunks || !f->spare || f->reserved;
 }
 
-static bool check_incoming(const struct flow *f)
-{
-    uint32_t n = 0;
-    uint32_t last = 0;
-
-    for (uint32_t id = flow_in_next(f, 0); id; id = flow_in_next(f, id + 1)) {
-        if (id <= last || !flow_in_has(f, (uint16_t)id))
-            return false;
-        last = id;
-        n++;
-    }
-    return n == f->in_count && (f->in_bits || n <= f->in_cap);
-}
-
 bool flow_check(const struct flow *f)
 {
     struct recount sum = {0};
 
-    if (!check_chunks(f) || !check_positions(f) || !check_incoming(f))
+    if (!check_chunks(f) || !check_positions(f) || !idset_check(&f->inbound))
         return false;
     for (uint64_t seq = f->head; seq < f->begun; seq++) {
         if (!check_begun(f, seq, &sum))

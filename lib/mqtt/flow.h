@@ -30,6 +30,7 @@
 #define MQTT_FLOW_H
 
 #include "base/err.h"
+#include "mqtt/idset.h"
 #include "mqtt/message.h"
 #include "mqtt/packet.h"
 
@@ -151,16 +152,8 @@ void flow_set_done(struct flow *f, uint64_t seq);
 
 /* --- incoming QoS 2 --- */
 
-/* Make sure that the next flow_in_add cannot fail. */
-MUST_CHECK enum err flow_in_reserve(struct flow *f);
-/* Remember an id; false if it was there already. After flow_in_reserve only. */
-bool flow_in_add(struct flow *f, uint16_t id);
-bool flow_in_has(const struct flow *f, uint16_t id);
-/* Forget it; false if it was not there. */
-bool flow_in_remove(struct flow *f, uint16_t id);
-uint32_t flow_in_count(const struct flow *f);
-/* The smallest remembered id >= from (from 1 up), 0 when there is none: for walks. */
-uint16_t flow_in_next(const struct flow *f, uint32_t from);
+/* The ids of messages that were accepted and not released yet. */
+struct idset *flow_inbound(struct flow *f);
 
 /* For tests and the simulator: does everything fit together, all counters recounted? Slow. */
 bool flow_check(const struct flow *f);

@@ -137,7 +137,8 @@ static enum err dump_flow(struct buf *out, const char *id, const struct session 
                           s->last_id);
     for (uint64_t seq = flow_head(s->flow); !e && seq < flow_tail(s->flow); seq++)
         e = dump_row(out, id, seq, flow_row_at(s->flow, seq));
-    for (uint32_t in = flow_in_next(s->flow, 1); !e && in; in = flow_in_next(s->flow, in + 1))
+    for (uint32_t in = idset_next(flow_inbound(s->flow), 1); !e && in;
+         in = idset_next(flow_inbound(s->flow), in + 1))
         e = buf_printf(out, "inbound %s %d\n", id, (int)in);
     return e ? e
              : buf_printf(out, "flow %s tail %" PRIu64 " id %d\n", id, flow_tail(s->flow),

@@ -487,7 +487,7 @@ enum reason session_acknowledge(struct session_env *env, struct session *s, enum
 
 bool session_in_has(const struct session *s, uint16_t id)
 {
-    return s->flow && flow_in_has(s->flow, id);
+    return s->flow && idset_has(flow_inbound(s->flow), id);
 }
 
 enum err session_in_reserve(struct session_env *env, struct session *s)
@@ -495,13 +495,13 @@ enum err session_in_reserve(struct session_env *env, struct session *s)
     enum err e = session_need_flow(s);
 
     if (!e)
-        e = flow_in_reserve(s->flow);
+        e = idset_reserve(flow_inbound(s->flow));
     return e ? e : record_reserve(env, s, 1, 0);
 }
 
 void session_in_add(struct session_env *env, struct session *s, uint16_t id)
 {
-    if (flow_in_add(s->flow, id))
+    if (idset_add(flow_inbound(s->flow), id))
         record(env, s, (struct record){.type = RECORD_IN_ADD, .id = id});
 }
 
@@ -511,7 +511,7 @@ enum err session_in_remove(struct session_env *env, struct session *s, uint16_t 
 
     if (e || !s->flow)
         return e;
-    if (flow_in_remove(s->flow, id))
+    if (idset_remove(flow_inbound(s->flow), id))
         record(env, s, (struct record){.type = RECORD_IN_REMOVE, .id = id});
     return ERR_OK;
 }

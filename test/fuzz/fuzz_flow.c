@@ -72,14 +72,14 @@ static void op_ack(struct fuzz *z, uint8_t arg, enum packet_type type)
 static void op_in(struct fuzz *z, uint8_t arg)
 {
     uint16_t id = (uint16_t)((arg & 0x7F) * 331u + 1);
-    bool had = flow_in_has(z->f, id);
+    bool had = idset_has(flow_inbound(z->f), id);
 
     if (arg & 0x80) {
-        must(flow_in_remove(z->f, id) == had);
+        must(idset_remove(flow_inbound(z->f), id) == had);
         return;
     }
-    if (flow_in_reserve(z->f) == ERR_OK)
-        must(flow_in_add(z->f, id) != had);
+    if (idset_reserve(flow_inbound(z->f)) == ERR_OK)
+        must(idset_add(flow_inbound(z->f), id) != had);
 }
 
 static void op_limits(struct fuzz *z, uint8_t arg)

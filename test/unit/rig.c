@@ -111,15 +111,8 @@ void rig_check(const struct rig *r)
 
 void rig_end(struct rig *r)
 {
-    struct rig_client *c;
-
     rig_check(r);
     broker_free(r->b);
-    while ((c = TAILQ_FIRST(&r->clients))) {
-        TAILQ_REMOVE(&r->clients, c, entry);
-        c->conn = NULL;
-        rig_forget(c);
-    }
     bytes_free(&r->journal);
     bytes_free(&r->log);
 }
@@ -130,6 +123,7 @@ static void lose(struct rig_client *c)
 {
     TAILQ_REMOVE(&c->rig->clients, c, entry);
     c->conn = NULL;
+    c->blocked = false;
     c->out.at = c->out.n;
 }
 
@@ -220,6 +214,12 @@ static void flush_all(struct rig *r)
     }
     while ((conn = broker_take_dirty(r->b)))
         flush(conn_link(conn));
+}
+
+static void lose_all(struct rig *r)
+{
+    while (!TAILQ_EMPTY(&r->clients))
+        lose(TAILQ_FIRST(&r->clients));
 }
 
 static void commit(struct rig *r)
@@ -334,6 +334,17 @@ void rig_check_replay(const struct rig *r)
     free(before);
     free(after);
     broker_free(again);
+}
+
+void rig_restart(struct rig *r)
+{
+    lose_all(r);
+    broker_free(r->b);
+    rig_start(r);
+    r->recorded = 0;
+    assert_ok(broker_apply(r->b, str_of((const char *)r->journal.p, r->journal.n)));
+    broker_apply_end(r->b, r->now.wall_s);
+    rig_check(r);
 }
 
 /* --- clients --- */

@@ -81,6 +81,8 @@ unsigned rig_logged(const struct rig *r, const char *text);
 char *rig_dump(const struct rig *r);
 /* A broker that was rebuilt from the journal says the same as this one. */
 void rig_check_replay(const struct rig *r);
+/* The process dies at once, and another one begins with the journal. */
+void rig_restart(struct rig *r);
 
 /* A connection without a CONNECT. False without memory. */
 bool rig_open(struct rig *r, struct rig_client *c);

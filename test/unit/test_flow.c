@@ -78,7 +78,7 @@ static void a_new_flow_is_empty(void **state)
     assert_false(flow_peek(f, &no_limits, &next));
     assert_null(flow_row_at(f, 1));
     assert_int_equal(ack(f, PACKET_PUBACK, 1), FLOW_UNKNOWN);
-    assert_int_equal(flow_in_next(f, 1), 0);
+    assert_int_equal(idset_next(flow_inbound(f), 1), 0);
     flow_set_done(f, 1);
     flow_set_received(f, 1);
     flow_set_begun(f, 1, 1);
@@ -585,13 +585,13 @@ static void a_reservation_outlives_an_empty_flow(void **state)
     for (uint64_t seq = 1; seq <= 40; seq++) {
         push_only(f, m);
         assert_ok(flow_reserve(f));
-        assert_ok(flow_in_reserve(f));
+        assert_ok(idset_reserve(flow_inbound(f)));
         flow_set_done(f, seq);
         mem_fail_after(0, 1);
         assert_int_equal(flow_push(f, m, QOS_1, false), ++seq);
-        assert_true(flow_in_add(f, 9));
+        assert_true(idset_add(flow_inbound(f), 9));
         mem_fail_never();
-        assert_true(flow_in_remove(f, 9));
+        assert_true(idset_remove(flow_inbound(f), 9));
         flow_set_done(f, seq);
         assert_true(flow_check(f));
     }
@@ -612,15 +612,15 @@ static bool failing_script(struct message *m)
             flow_push(f, m, QOS_1, false);
     }
     for (uint16_t id = 1; ok && id <= 100; id++) {
-        ok = flow_in_reserve(f) == ERR_OK;
+        ok = idset_reserve(flow_inbound(f)) == ERR_OK;
         assert_true(flow_check(f));
-        assert_int_equal(flow_in_count(f), id - 1);
+        assert_int_equal(flow_inbound(f)->count, id - 1);
         if (ok)
-            assert_true(flow_in_add(f, (uint16_t)(id * 3)));
+            assert_true(idset_add(flow_inbound(f), (uint16_t)(id * 3)));
     }
     /* shrinking never fails, with memory or without */
     for (uint16_t id = 1; ok && id <= 100; id++)
-        assert_true(flow_in_remove(f, (uint16_t)(id * 3)));
+        assert_true(idset_remove(flow_inbound(f), (uint16_t)(id * 3)));
     for (uint64_t seq = 1; ok && seq <= 100; seq++)
         flow_set_done(f, seq);
     assert_true(!f || flow_check(f));
@@ -659,28 +659,28 @@ static void incoming_ids_are_remembered(void **state)
     struct flow *f = flow_made();
     for (uint32_t i = 0; i < 65535; i++) {
         uint16_t id = (uint16_t)(i * 7919u % 65535 + 1);
-        assert_false(flow_in_has(f, id));
-        assert_ok(flow_in_reserve(f));
-        assert_true(flow_in_add(f, id));
-        assert_true(flow_in_has(f, id));
-        assert_ok(flow_in_reserve(f));
-        assert_false(flow_in_add(f, id));
+        assert_false(idset_has(flow_inbound(f), id));
+        assert_ok(idset_reserve(flow_inbound(f)));
+        assert_true(idset_add(flow_inbound(f), id));
+        assert_true(idset_has(flow_inbound(f), id));
+        assert_ok(idset_reserve(flow_inbound(f)));
+        assert_false(idset_add(flow_inbound(f), id));
         if (i < 200)
             assert_true(flow_check(f));
     }
     assert_true(flow_check(f));
-    assert_int_equal(flow_in_count(f), 65535);
-    assert_int_equal(flow_in_next(f, 1), 1);
-    assert_int_equal(flow_in_next(f, 65535), 65535);
-    assert_int_equal(flow_in_next(f, 65536), 0);
+    assert_int_equal(flow_inbound(f)->count, 65535);
+    assert_int_equal(idset_next(flow_inbound(f), 1), 1);
+    assert_int_equal(idset_next(flow_inbound(f), 65535), 65535);
+    assert_int_equal(idset_next(flow_inbound(f), 65536), 0);
     assert_false(flow_is_empty(f));
     for (uint32_t id = 1; id <= 65535; id++) {
-        assert_int_equal(flow_in_next(f, 1), id);
-        assert_true(flow_in_remove(f, (uint16_t)id));
-        assert_false(flow_in_remove(f, (uint16_t)id));
-        assert_int_equal(flow_in_count(f), 65535 - id);
+        assert_int_equal(idset_next(flow_inbound(f), 1), id);
+        assert_true(idset_remove(flow_inbound(f), (uint16_t)id));
+        assert_false(idset_remove(flow_inbound(f), (uint16_t)id));
+        assert_int_equal(flow_inbound(f)->count, 65535 - id);
     }
-    assert_int_equal(flow_in_next(f, 1), 0);
+    assert_int_equal(idset_next(flow_inbound(f), 1), 0);
     assert_true(flow_is_empty(f));
     flow_free(f);
 }
@@ -693,24 +693,24 @@ static void incoming_ids_cost_little(void **state)
     size_t empty = mem_used();
     uint64_t calls = mem_calls();
     for (uint16_t id = 1; id <= 1000; id++) { /* one at a time: no allocation at all */
-        assert_ok(flow_in_reserve(f));
-        assert_true(flow_in_add(f, id));
-        assert_true(flow_in_remove(f, id));
+        assert_ok(idset_reserve(flow_inbound(f)));
+        assert_true(idset_add(flow_inbound(f), id));
+        assert_true(idset_remove(flow_inbound(f), id));
     }
     assert_int_equal(mem_calls(), calls);
     for (uint16_t id = 1; id <= 64; id++) {
-        assert_ok(flow_in_reserve(f));
-        assert_true(flow_in_add(f, id));
+        assert_ok(idset_reserve(flow_inbound(f)));
+        assert_true(idset_add(flow_inbound(f), id));
     }
     assert_true(mem_used() - empty <= 128);
-    assert_ok(flow_in_reserve(f));
-    assert_true(flow_in_add(f, 65535));
+    assert_ok(idset_reserve(flow_inbound(f)));
+    assert_true(idset_add(flow_inbound(f), 65535));
     assert_true(mem_used() - empty <= 8192);
     for (uint16_t id = 1; id <= 64; id++)
-        assert_true(flow_in_remove(f, id));
-    assert_true(flow_in_has(f, 65535));
+        assert_true(idset_remove(flow_inbound(f), id));
+    assert_true(idset_has(flow_inbound(f), 65535));
     assert_true(mem_used() - empty <= 128);
-    assert_true(flow_in_remove(f, 65535));
+    assert_true(idset_remove(flow_inbound(f), 65535));
     assert_int_equal(mem_used(), empty);
     flow_free(f);
 }
@@ -724,17 +724,17 @@ static void incoming_ids_shrink_without_memory(void **state)
     for (uint16_t left = 0; left <= 40; left++) {
         struct flow *f = flow_made();
         for (uint16_t id = 1; id <= 100; id++) {
-            assert_ok(flow_in_reserve(f));
-            assert_true(flow_in_add(f, id));
+            assert_ok(idset_reserve(flow_inbound(f)));
+            assert_true(idset_add(flow_inbound(f), id));
         }
-        assert_ok(flow_in_reserve(f));
+        assert_ok(idset_reserve(flow_inbound(f)));
         mem_fail_after(0, 1);
         for (uint16_t id = 100; id > left; id--)
-            assert_true(flow_in_remove(f, id));
+            assert_true(idset_remove(flow_inbound(f), id));
         assert_true(flow_check(f));
-        assert_true(flow_in_add(f, 65535));
+        assert_true(idset_add(flow_inbound(f), 65535));
         mem_fail_never();
-        assert_int_equal(flow_in_count(f), left + 1);
+        assert_int_equal(flow_inbound(f)->count, left + 1);
         assert_true(flow_check(f));
         flow_free(f);
     }
@@ -911,7 +911,7 @@ static void compare(struct model *m)
                      !s.again && !s.fresh && model_window(m, &s, 1));
     assert_int_equal(flow_has_room(m->f, &m->lim, connected, qos, bytes),
                      model_room(m, &s, connected, qos, bytes));
-    assert_int_equal(flow_in_count(m->f), m->in_count);
+    assert_int_equal(flow_inbound(m->f)->count, m->in_count);
     compare_peek(m, &s);
     compare_rows(m);
 }
@@ -1098,21 +1098,21 @@ static void step_in(struct model *m)
     bool narrow = rng_below(&m->rng, 2);
     uint16_t id = (uint16_t)(1 + rng_below(&m->rng, narrow ? 150 : 65535));
 
-    assert_int_equal(flow_in_has(m->f, id), m->in[id]);
+    assert_int_equal(idset_has(flow_inbound(m->f), id), m->in[id]);
     if (rng_below(&m->rng, 5) < 3) {
         if (rng_below(&m->rng, 4) == 0)
             mem_fail_after(0, 1);
-        enum err e = flow_in_reserve(m->f);
+        enum err e = idset_reserve(flow_inbound(m->f));
         mem_fail_never();
         if (e != ERR_OK)
             return;
-        assert_int_equal(flow_in_add(m->f, id), !m->in[id]);
+        assert_int_equal(idset_add(flow_inbound(m->f), id), !m->in[id]);
         m->in_count += !m->in[id];
         m->in[id] = true;
     } else {
         if (rng_below(&m->rng, 4) == 0)
             mem_fail_after(0, 1);
-        assert_int_equal(flow_in_remove(m->f, id), m->in[id]);
+        assert_int_equal(idset_remove(flow_inbound(m->f), id), m->in[id]);
         mem_fail_never();
         m->in_count -= m->in[id];
         m->in[id] = false;
@@ -1120,7 +1120,7 @@ static void step_in(struct model *m)
     uint32_t next = id;
     while (next < 65536 && !m->in[next])
         next++;
-    assert_int_equal(flow_in_next(m->f, id), next & 0xFFFF);
+    assert_int_equal(idset_next(flow_inbound(m->f), id), next & 0xFFFF);
 }
 
 static void new_limits(struct model *m)
