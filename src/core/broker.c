@@ -153,18 +153,24 @@ void broker_closed(struct broker *b, struct conn *c, enum reason why, int error)
 
 /* --- input --- */
 
-/* A packet larger than the shared buffer grows in its own: with the bytes that came, not with those
- * that were promised. */
+/*
+ * A packet larger than the shared buffer grows in its own, once much of it is there: with the bytes
+ * that came, not with those that were promised.
+ */
+static bool lands_aside(const struct conn *c)
+{
+    return c->need > SHARED_INPUT && c->in.len >= SHARED_INPUT / 2;
+}
+
 static struct span room_aside(struct broker *b, struct conn *c)
 {
-    size_t want = c->need > c->in.len ? c->need - c->in.len : 1;
-    size_t step = c->in.len > SHARED_INPUT ? c->in.len : SHARED_INPUT;
+    size_t want = c->need - c->in.len;
+    size_t step = c->in.len; /* twice what there is */
 
     if (buf_room(&c->in) == 0 && buf_reserve_exact(&c->in, want < step ? want : step)) {
         conn_end(b, c, REASON_NOMEM, NULL);
         return (struct span){0};
     }
-    c->input_aside = true;
     want = want < buf_room(&c->in) ? want : buf_room(&c->in);
     return (struct span){.p = buf_end(&c->in), .n = want};
 }
@@ -174,9 +180,8 @@ struct span broker_room(struct broker *b, struct conn *c)
     if (c->state == CONN_CLOSING || c->pause || work_is_spent(&b->work))
         return (struct span){0};
     work_charge(&b->work, WORK_READ);
-    if (c->need > SHARED_INPUT)
+    if (lands_aside(c))
         return room_aside(b, c);
-    c->input_aside = false;
     if (c->in.len > 0)
         memcpy(b->input, buf_begin(&c->in), c->in.len);
     return (struct span){.p = b->input + c->in.len, .n = SHARED_INPUT - c->in.len};
@@ -193,7 +198,7 @@ static void keep_input(struct broker *b, struct conn *c, struct str rest)
 }
 
 /* Work on what lies in its own buffer. */
-static void input_aside(struct broker *b, struct conn *c)
+static void work_aside(struct broker *b, struct conn *c)
 {
     size_t done = dispatch_input(b, c, buf_str(&c->in));
 
@@ -221,10 +226,10 @@ void broker_input(struct broker *b, struct conn *c, size_t n)
         c->last_in_ms = b->now.mono_ms;
     b->stats.bytes_received += n;
     work_charge(&b->work, (uint32_t)(n >> 10) * WORK_KILOBYTE);
-    if (c->input_aside) {
+    if (lands_aside(c)) {
         buf_added(&c->in, n);
         if (c->in.len >= c->need)
-            input_aside(b, c);
+            work_aside(b, c);
         return;
     }
     bytes = str_of((char *)b->input, c->in.len + n);
@@ -248,7 +253,7 @@ static void work_input(struct broker *b)
     while (c != last && !work_is_spent(&b->work) && (c = TAILQ_FIRST(&b->pending))) {
         TAILQ_REMOVE(&b->pending, c, pending);
         c->pause = PAUSE_NONE;
-        input_aside(b, c);
+        work_aside(b, c);
     }
 }
 
@@ -368,7 +373,7 @@ enum wish broker_wish(const struct broker *b, const struct conn *c)
 {
     (void)b;
     if (c->state == CONN_CLOSING)
-        return c->out.ready.bytes > 0 ? (enum wish)c->wish : WISH_CLOSE;
+        return c->out.ready.bytes > 0 ? WISH_FLUSH_CLOSE : WISH_CLOSE;
     return c->pause == PAUSE_STORAGE || c->pause == PAUSE_OUTPUT ? WISH_PAUSE : WISH_READ;
 }
 

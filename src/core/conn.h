@@ -45,13 +45,9 @@ struct conn {
     TAILQ_ENTRY(conn) pending; /* those that go on next turn */
     uint32_t need;             /* size of the packet that begins in `in`, 0 = not known yet */
     uint16_t keepalive_s;
-    uint8_t level;
-    uint8_t state; /* enum conn_state */
-    uint8_t pause; /* enum conn_pause */
-    uint8_t wish;  /* enum wish, of a closing one */
-    bool will_retain;
-    bool input_aside; /* the next bytes land in `in`, not in the shared buffer */
-    bool is_bridge;
+    uint8_t level : 3; /* of the protocol */
+    uint8_t state : 2; /* enum conn_state */
+    uint8_t pause : 2; /* enum conn_pause */
 };
 
 TAILQ_HEAD(conn_list, conn);

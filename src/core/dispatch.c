@@ -135,7 +135,7 @@ static void pause_input(struct broker *b, struct conn *c, enum conn_pause why)
         conn_want_input(b, c);
         return;
     }
-    c->pause = (uint8_t)why;
+    c->pause = why & 3U;
     outbox_mark(&b->hub, &c->out); /* its wish has changed */
 }
 

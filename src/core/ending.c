@@ -74,7 +74,6 @@ void conn_end_named(struct broker *b, struct conn *c, enum reason why, const cha
         will_publish(b, c);
     let_go_of_session(b, c);
     outbox_shut(&b->hub, &c->out, is_abrupt(why));
-    c->wish = c->out.ready.bytes > 0 ? WISH_FLUSH_CLOSE : WISH_CLOSE;
     outbox_mark(&b->hub, &c->out);
 }
 

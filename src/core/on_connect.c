@@ -180,8 +180,7 @@ static enum reason admit(struct broker *b, struct conn *c, const struct packet_c
         return REASON_NOMEM;
     c->session = s;
     c->state = CONN_OPEN;
-    c->level = p->level;
-    c->is_bridge = p->bridge;
+    c->level = p->level & 7U;
     c->keepalive_s = p->keepalive_s;
     s->bridge = p->bridge;
     if (present && s->number) {

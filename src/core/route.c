@@ -35,7 +35,7 @@ static void add_receiver(struct route *r, struct session *s, enum qos qos)
 
 /* Of a shared group: the next member that is connected and not behind, else the next that is there
  * at all. */
-static void add_member(struct route *r, uintptr_t group)
+static void add_member(struct route *r, struct work *work, uintptr_t group)
 {
     uint32_t seen = 0;
     uintptr_t second = 0;
@@ -50,6 +50,7 @@ static void add_member(struct route *r, uintptr_t group)
         if (!second || (s->out && !trie_word_session(second)->out))
             second = word;
     }
+    work_charge(work, seen);
     if (!word)
         word = second;
     if (word)
@@ -114,16 +115,17 @@ enum err route_find(struct route *r, struct session_env *env, struct str topic,
     return e;
 }
 
-static enum err collect(struct route *r)
+static enum err collect(struct route *r, struct work *work)
 {
     if (receivers_fit(r))
         return ERR_NOMEM;
     r->serial++;
     r->n = 0;
+    work_charge(work, (uint32_t)r->words.n);
     for (size_t i = 0; i < r->words.n; i++) {
         uintptr_t word = r->words.v[i];
         if (trie_word_is_group(word))
-            add_member(r, word);
+            add_member(r, work, word);
         else
             add_receiver(r, trie_word_session(word), trie_word_qos(word));
     }
@@ -190,7 +192,7 @@ enum err route_publish(struct route *r, struct session_env *env, struct publicat
                        const struct session *source)
 {
     struct retain_node *node = NULL;
-    enum err e = collect(r);
+    enum err e = collect(r, env->work);
 
     if (!e)
         e = reserve(r, env, pub);

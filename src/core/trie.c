@@ -227,16 +227,15 @@ static bool is_useless(const struct trie_node *n)
 
 static enum err list_fit(struct trie_list *l, size_t more);
 
-/*
- * While a walk is parked a useless node may stand on its stack: it goes later. Without memory to
- * remember it, it stays until its filter is used again.
- */
-static void bury(struct trie *t, struct trie_node *n)
+/* While a walk is parked a useless node may stand on its stack: it goes later. False without memory
+ * to remember it. */
+static bool bury(struct trie *t, struct trie_node *n)
 {
     if (list_fit(&t->graves, 1))
-        return;
+        return false;
     n->buried = true;
     t->graves.v[t->graves.n++] = (uintptr_t)n;
+    return true;
 }
 
 /* Remove a node that has become useless, and its parents likewise. */
@@ -244,10 +243,9 @@ static void prune(struct trie *t, struct trie_node *n)
 {
     while (is_useless(n)) {
         struct trie_node *parent = n->parent;
-        if (t->parked > 0) {
-            bury(t, n);
+        if (t->parked > 0 && bury(t, n))
             return;
-        }
+        t->generation += t->parked > 0;
         child_detach(t, n);
         node_free(t, n);
         n = parent;
@@ -693,6 +691,10 @@ enum err trie_walk_on(struct trie *t, struct trie_walk *w, struct str topic, uin
     struct levels l;
     enum err e = ERR_OK;
 
+    if (w->parked && w->generation != t->generation) {
+        trie_walk_begin(t, w);
+        w->generation = t->generation;
+    }
     levels_split(t, topic, &l);
     while (w->top > 0 && !e) {
         if (visits-- == 0)
@@ -711,6 +713,7 @@ struct trie_walk *trie_walk_park(struct trie *t, struct trie_walk *w)
         return NULL;
     *copy = *w;
     copy->parked = true;
+    copy->generation = t->generation;
     t->parked++;
     *w = (struct trie_walk){0};
     return copy;

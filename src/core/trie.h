@@ -61,6 +61,7 @@ struct trie_walk {
     struct trie_list found; /* nodes whose subscribers match */
     uint32_t top;           /* of the stack; 0 = finished, or not begun */
     bool parked;
+    uint32_t generation; /* when it was parked */
     struct trie_visit stack[TOPIC_LEVELS_MAX + 2];
 };
 
@@ -72,6 +73,7 @@ struct trie {
     uint64_t seed;
     uint64_t visits;         /* nodes that lookups have asked so far: what matching has cost */
     uint32_t parked;         /* walks that will go on: nodes must stay */
+    uint32_t generation;     /* of nodes that parked walks may know */
     struct trie_list graves; /* nodes that go when no walk is parked */
 };
 
@@ -105,7 +107,7 @@ MUST_CHECK enum err trie_walk_on(struct trie *t, struct trie_walk *w, struct str
                                  uint32_t visits);
 /*
  * A copy of an unfinished walk, which it empties, to be gone on with in a later turn; NULL without
- * memory. While walks are parked no node is freed.
+ * memory. While walks are parked no node is freed; where memory forbids that, they begin anew.
  */
 MUST_CHECK struct trie_walk *trie_walk_park(struct trie *t, struct trie_walk *w);
 void trie_walk_free(struct trie *t, struct trie_walk *parked);

@@ -3,13 +3,18 @@
  */
 #include "core/will.h"
 
+/* In the message's flags, which are ours. */
+#define WILL_RETAIN 1
+
 enum err will_set(struct conn *c, const struct packet_connect *p)
 {
     if (!p->has_will)
         return ERR_OK;
     c->will = message_new(p->will_topic, p->will_payload, p->will_qos);
-    c->will_retain = p->will_retain;
-    return c->will ? ERR_OK : ERR_NOMEM;
+    if (!c->will)
+        return ERR_NOMEM;
+    c->will->flags = p->will_retain ? WILL_RETAIN : 0;
+    return ERR_OK;
 }
 
 void will_drop(struct conn *c)
@@ -27,7 +32,7 @@ void will_publish(struct broker *b, struct conn *c)
     if (!c->will)
         return;
     publication_init_message(&pub, c->will, &b->scratch);
-    pub.retain = c->will_retain;
+    pub.retain = c->will->flags & WILL_RETAIN;
     will_drop(c);
     e = route_find(&b->route, &b->env, pub.topic, NULL);
     if (!e)

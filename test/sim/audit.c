@@ -96,8 +96,11 @@ static int find_quick(const struct sim *s, const struct cable *k, const struct w
             continue;
         if (is_wanted(s, w, q->letter)) {
             const struct quick *first = weak < 0 ? NULL : &k->quicks[weak];
-            if (strict && (!first || (!blocked && first->pick)))
+            if (strict && (!first || (!blocked && first->pick))) {
+                if (first) /* or was it that one? */
+                    s->facts.picks[first->pick].excused = true;
                 return (int)i;
+            }
             weak = weak < 0 ? (int)i : weak;
         }
         blocked |= strict;
@@ -163,7 +166,7 @@ static bool holds_id(const struct sim *s, const struct row *r)
 {
     const struct fact *f = &s->facts.rows[r->uid];
 
-    return f->order && !f->hazy && !(r->flags & ROW_EITHER) && !row_over(&s->facts, r);
+    return f->order && !f->hazy && !(r->flags & (ROW_EITHER | ROW_MAY)) && !row_over(&s->facts, r);
 }
 
 static void check_id_free(struct sim *s, const struct session *to, const struct row *r, uint16_t id)
@@ -288,8 +291,11 @@ static struct row *choose_row(const struct sim *s, const struct cable *k, const 
         if (s->letters.all[r->letter].topic != w->topic)
             continue;
         if (row_fits(s, k, r, w, p)) {
-            if (strict && (!weak || (!blocked && weak->pick)))
+            if (strict && (!weak || (!blocked && weak->pick))) {
+                if (weak) /* or was it that one? */
+                    s->facts.picks[weak->pick].excused = true;
                 return r;
+            }
             weak = weak ? weak : r;
         }
         blocked |= strict && r->state == ROW_WAITING && s->facts.rows[r->uid].cable != k->serial &&

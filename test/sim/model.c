@@ -148,6 +148,7 @@ void session_blur(struct session *s, struct facts *f)
     }
     for (uint32_t i = 0; i < s->n; i++) {
         s->rows[i].flags |= ROW_MAY;
+        f->rows[s->rows[i].uid].hazy = true;
         f->picks[s->rows[i].pick].excused = true;
     }
     s->unsure = true;

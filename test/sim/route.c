@@ -95,7 +95,7 @@ static void add_quick(struct sim *s, struct cable *k, uint32_t number, bool may,
         .letter = number,
         .turn = s->turn,
         .pick = pick,
-        .may = may || s->starved,
+        .may = may || s->faint,
     };
 }
 
@@ -117,7 +117,7 @@ static void deliver_to(struct sim *s, unsigned client, uint32_t number, uint8_t 
     if (mask == 1 && k)
         add_quick(s, k, number, may, pick);
     else if (mask == 1 && s->conf[0].global.queue_qos0_messages && !to->clean)
-        add_row(s, to, number, mask, may, pick);
+        add_row(s, to, number, mask, may || s->faint, pick);
     else if (mask == 1)
         s->facts.picks[pick].excused = true;
     else if (mask)
@@ -147,12 +147,14 @@ static void find_members(const struct sim *s, unsigned topic, struct members *m)
 }
 
 /*
- * One of each group. Who also has a subscription of its own, or is in two groups, may get one copy
- * for all or several: then nothing is promised by the group.
+ * One of each group. A session gets one copy, whatever the reasons: who also has a subscription of
+ * its own has that copy already, and then, or if somebody is in two groups, nothing is promised by
+ * the group.
  */
 static void deliver_shared(struct sim *s, uint32_t number, bool maybe, const struct members *m)
 {
     unsigned topic = s->letters.all[number].topic;
+    bool served[CLIENTS] = {false};
 
     for (unsigned f = 0; f < FILTERS; f++) {
         if (!is_group(s, f, topic))
@@ -162,12 +164,14 @@ static void deliver_shared(struct sim *s, uint32_t number, bool maybe, const str
             struct session *to = &s->model.sessions[i];
             if (!to->sub[f])
                 continue;
-            uint8_t own = session_match(to, &s->names, topic);
-            bool loose = own != SUB_ABSENT || m->groups[i] > 1;
+            bool own = session_match(to, &s->names, topic) != SUB_ABSENT;
+            bool loose = own || m->groups[i] > 1;
             s->facts.picks[pick].loose |= loose;
             if (maybe || loose || to->unsure || (to->sub[f] & SUB_ABSENT))
                 s->facts.picks[pick].excused = true;
-            deliver_to(s, i, number, to->sub[f], maybe, pick);
+            if (!own && !served[i])
+                deliver_to(s, i, number, m->mask[i], maybe, pick);
+            served[i] = true;
         }
     }
 }

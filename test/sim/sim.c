@@ -146,10 +146,6 @@ static void faint_end(struct sim *s)
     s->starved = mem_failed() > 0;
     s->totals->failures += mem_failed();
     mem_fail_never();
-    for (unsigned i = 0; i < CABLES && s->starved; i++) {
-        for (uint32_t j = 0; j < s->cables[i].quick_n; j++)
-            s->cables[i].quicks[j].may = true;
-    }
 }
 
 static void storage_trouble(struct sim *s)
