@@ -136,6 +136,13 @@ static enum outbox_lane lane_of(enum qos published, enum qos qos)
     return published == QOS_2 || qos == QOS_2 ? OUTBOX_STORED : OUTBOX_NEXT;
 }
 
+/* A queued QoS 0 message is finished by being sent: that too must be stored, or it comes again
+ * after a crash. */
+static enum outbox_lane lane_of_row(const struct message *m, enum qos qos)
+{
+    return qos == QOS_0 ? OUTBOX_STORED : lane_of((enum qos)m->qos, qos);
+}
+
 static enum err send_row(struct session_env *env, struct session *s, const struct flow_next *next,
                          struct publication *fresh)
 {
@@ -150,7 +157,7 @@ static enum err send_row(struct session_env *env, struct session *s, const struc
                                        .id = next->id,
                                        .retain = next->row->retain,
                                        .dup = next->dup,
-                                       .lane = lane_of((enum qos)m->qos, qos)};
+                                       .lane = lane_of_row(m, qos)};
     if (fresh && fresh->message == m)
         return send_publish(env, s, fresh, &how);
     publication_init_message(&again, m, env->scratch);

@@ -13,18 +13,17 @@
 #include <stdint.h>
 
 enum work_cost {
-    WORK_TURN = 30000, /* the budget: nominally 3 ms */
-    WORK_READ = 15,    /* a read call */
-    WORK_WRITE = 40,   /* a connection becomes dirty: a write call that may wake somebody */
-    WORK_PACKET = 2,   /* decode and dispatch */
-    WORK_CONNECT = 60, /* a session found or made, a log line */
-    WORK_DELIVERY = 2, /* one message into one output queue or row */
-    WORK_ROUTE = 3,    /* one publication, beside its deliveries */
-    WORK_SUBSCRIBE =
-        50,           /* one filter added or removed: cold memory, new pages of tables that grow */
-    WORK_STEP = 2,    /* a node of the retained tree; four nodes of the subscription trie */
-    WORK_FREE = 3,    /* a row or subscription of an ended session */
-    WORK_KILOBYTE = 4 /* 1 KiB of payload copied or handed to the kernel */
+    WORK_TURN = 30000,   /* the budget: nominally 3 ms */
+    WORK_READ = 15,      /* a read call */
+    WORK_WRITE = 40,     /* a connection becomes dirty: a write call that may wake somebody */
+    WORK_PACKET = 2,     /* decode and dispatch */
+    WORK_CONNECT = 60,   /* a session found or made, a log line */
+    WORK_DELIVERY = 2,   /* one message into one output queue or row */
+    WORK_ROUTE = 3,      /* one publication, beside its deliveries */
+    WORK_SUBSCRIBE = 50, /* a filter added or removed: cold memory, tables that grow */
+    WORK_STEP = 2,       /* a node of the retained tree; four nodes of the subscription trie */
+    WORK_FREE = 3,       /* a row or subscription of an ended session */
+    WORK_KILOBYTE = 4    /* 1 KiB of payload copied or handed to the kernel */
 };
 
 struct work {

@@ -73,7 +73,8 @@ struct fact {
     uint32_t order;  /* at which place it was seen first; 0 = never */
     uint32_t frames; /* emitted until then */
     uint16_t id;
-    bool hazy; /* a crash may have undone what was seen */
+    bool claimed; /* that a limit has dropped it */
+    bool hazy;    /* a crash may have undone what was seen */
 };
 
 /* A message to one of a group. */
