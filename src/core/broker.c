@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "core/dispatch.h"
 #include "core/ending.h"
+#include "core/feed.h"
 #include "core/replay.h"
 #include "core/state.h"
 #include "core/will.h"
@@ -265,6 +266,8 @@ static void work_sessions(struct broker *b)
     while (s != last && !work_is_spent(&b->work) && (s = TAILQ_FIRST(&b->env.todo))) {
         session_leave_work(&b->env, s);
         session_pump(&b->env, s);
+        if (!s->has_work)
+            feed_pump(&b->env, s);
     }
     b->starved = !TAILQ_EMPTY(&b->env.todo) && !work_is_spent(&b->work);
 }

@@ -4,6 +4,7 @@
  */
 #include "core/handlers.h"
 #include "core/job.h"
+#include "core/subscription.h"
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"
 
@@ -48,7 +49,7 @@ static enum err subscribe_one(struct broker *b, struct conn *c, struct str filte
     enum qos max = (enum qos)c->peer.listener->max_qos;
     uint8_t code = (uint8_t)(qos < max ? qos : max);
     bool feed = retain_may_match(&b->retain, filter);
-    enum err e = session_subscribe(&b->env, c->session, filter, (enum qos)code, feed);
+    enum err e = subscription_add(&b->env, c->session, filter, (enum qos)code, feed);
 
     if (e)
         return e;
@@ -115,7 +116,7 @@ enum reason on_unsubscribe(struct broker *b, struct conn *c, const struct frame 
             job_end(b, c);
             return send_ack(b, c, PACKET_UNSUBACK, p.id);
         }
-        if (session_unsubscribe(&b->env, c->session, filter))
+        if (subscription_remove(&b->env, c->session, filter))
             return REASON_NOMEM;
         log_filter(b, c, filter, NULL);
         work_charge(&b->work, WORK_SUBSCRIBE);

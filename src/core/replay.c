@@ -5,6 +5,8 @@
 #include "core/replay.h"
 
 #include "base/mem.h"
+#include "core/feed.h"
+#include "core/subscription.h"
 #include "mqtt/topic.h"
 #include "mqtt/utf8.h"
 
@@ -127,17 +129,17 @@ static enum err apply_subscribe(struct broker *b, const struct record *r, struct
 {
     if (!utf8_valid(r->text) || topic_check_subscription(r->text) != REASON_OK)
         return ERR_MALFORMED;
-    return session_subscribe(&b->env, s, r->text, (enum qos)r->qos, r->flags & RECORD_FLAG_FEED);
+    return subscription_add(&b->env, s, r->text, (enum qos)r->qos, r->flags & RECORD_FLAG_FEED);
 }
 
 static enum err apply_unsubscribe(struct broker *b, const struct record *r, struct session *s)
 {
-    return session_unsubscribe(&b->env, s, r->text);
+    return subscription_remove(&b->env, s, r->text);
 }
 
 static enum err apply_fed(struct broker *b, const struct record *r, struct session *s)
 {
-    session_fed(&b->env, s, r->text);
+    feed_end(&b->env, s, r->text);
     return ERR_OK;
 }
 

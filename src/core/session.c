@@ -4,10 +4,8 @@
  */
 #include "core/session.h"
 
-#include "base/mem.h"
 #include "mqtt/encode.h"
 
-#include <assert.h>
 
 void session_want_work(struct session_env *env, struct session *s)
 {
@@ -29,7 +27,7 @@ static bool is_recorded(const struct session *s)
     return s->number != 0;
 }
 
-static void record(struct session_env *env, const struct session *s, struct record r)
+void session_record(struct session_env *env, const struct session *s, struct record r)
 {
     if (!is_recorded(s))
         return;
@@ -37,8 +35,8 @@ static void record(struct session_env *env, const struct session *s, struct reco
     persist_write(env->persist, &r);
 }
 
-static enum err record_reserve(struct session_env *env, const struct session *s, size_t count,
-                               size_t strings)
+enum err session_record_reserve(struct session_env *env, const struct session *s, size_t count,
+                                size_t strings)
 {
     return is_recorded(s) ? persist_reserve(env->persist, count, strings) : ERR_OK;
 }
@@ -182,11 +180,11 @@ static bool pump_rows(struct session_env *env, struct session *s, struct publica
             return true; /* goes on when it has drained: see broker_sent */
         if (work_is_spent(env->work) && !fresh)
             return false;
-        if (record_reserve(env, s, 1, 0) || send_row(env, s, &next, fresh))
+        if (session_record_reserve(env, s, 1, 0) || send_row(env, s, &next, fresh))
             return false;
         flow_advance(s->flow);
         if (begins)
-            record(env, s, r);
+            session_record(env, s, r);
     }
     return true;
 }
@@ -199,11 +197,11 @@ enum err session_reserve(struct session *s)
 }
 
 /* The same for a delivery by itself: its records too. */
-static enum err reserve_alone(struct session_env *env, struct session *s, size_t bytes)
+enum err session_reserve_alone(struct session_env *env, struct session *s, size_t bytes)
 {
     enum err e = session_reserve(s);
 
-    return e ? e : record_reserve(env, s, SESSION_DELIVERY_RECORDS, bytes);
+    return e ? e : session_record_reserve(env, s, SESSION_DELIVERY_RECORDS, bytes);
 }
 
 static void push_row(struct session_env *env, struct session *s, struct message *m, enum qos qos,
@@ -214,12 +212,12 @@ static void push_row(struct session_env *env, struct session *s, struct message 
     if (is_recorded(s))
         persist_message(env->persist, m);
     seq = flow_push(s->flow, m, qos, retain);
-    record(env, s,
-           (struct record){.type = RECORD_QUEUE,
-                           .number = m->number,
-                           .seq = seq,
-                           .qos = (uint8_t)qos,
-                           .flags = retain ? RECORD_FLAG_RETAIN : 0});
+    session_record(env, s,
+                   (struct record){.type = RECORD_QUEUE,
+                                   .number = m->number,
+                                   .seq = seq,
+                                   .qos = (uint8_t)qos,
+                                   .flags = retain ? RECORD_FLAG_RETAIN : 0});
     work_charge(env->work, WORK_DELIVERY);
 }
 
@@ -245,7 +243,7 @@ static void queue_qos0(struct session_env *env, struct session *s, struct public
 
     if (!env->queue_qos0 || !is_recorded(s))
         return;
-    if (publication_keep(pub) || reserve_alone(env, s, bytes))
+    if (publication_keep(pub) || session_reserve_alone(env, s, bytes))
         dropped(env, s, REASON_NOMEM);
     else if (!flow_has_room(s->flow, &env->limits, false, QOS_0, bytes))
         dropped(env, s, REASON_QUEUE_FULL);
@@ -283,90 +281,14 @@ void session_deliver(struct session_env *env, struct session *s, struct publicat
         session_want_work(env, s);
 }
 
-/* --- retained messages for new subscriptions --- */
-
-struct feed_key {
-    const struct session *session;
-    struct str filter;
-};
-
-static uint64_t hash_feed(const struct session_env *env, const struct session *s, struct str filter)
+void session_pump(struct session_env *env, struct session *s)
 {
-    return table_mix(table_hash(env->seed, filter.p, filter.n), (uintptr_t)s);
+    if (s->out && !s->out->shut && !pump_rows(env, s, NULL))
+        session_want_work(env, s);
 }
 
-static uint64_t feed_hash(const void *entry, const void *ctx)
-{
-    const struct retain_cursor *c = entry;
-
-    return hash_feed(ctx, c->owner, retain_cursor_filter(c));
-}
-
-static bool feed_equal(const void *entry, const void *key, const void *ctx)
-{
-    const struct retain_cursor *c = entry;
-    const struct feed_key *k = key;
-
-    (void)ctx;
-    return c->owner == k->session && str_eq(retain_cursor_filter(c), k->filter);
-}
-
-static const struct table_ops feed_ops = {.hash = feed_hash, .equal = feed_equal};
-
-/* End this session's feed for a filter, if there is one. */
-static void feed_end(struct session_env *env, struct session *s, struct str filter)
-{
-    struct feed_key key = {.session = s, .filter = filter};
-    struct retain_cursor *c = NULL;
-
-    if (!TAILQ_EMPTY(&s->cursors))
-        c = table_remove(&env->feeds, &feed_ops, env, hash_feed(env, s, filter), &key);
-    if (!c)
-        return;
-    TAILQ_REMOVE(&s->cursors, c, entry);
-    retain_cursor_free(env->retain, c);
-}
-
-/* A prepared cursor becomes this session's feed, in the place of a former one for the same filter.
- * A slot was reserved. */
-static void feed_begin(struct session_env *env, struct session *s, struct retain_cursor *c)
-{
-    struct str filter = retain_cursor_filter(c);
-    struct feed_key key = {.session = s, .filter = filter};
-    uint64_t hash = hash_feed(env, s, filter);
-    struct retain_cursor *former;
-    enum err e = ERR_OK;
-
-    c->owner = s;
-    former = table_replace(&env->feeds, &feed_ops, env, hash, &key, c);
-    if (former) {
-        TAILQ_REMOVE(&s->cursors, former, entry);
-        retain_cursor_free(env->retain, former);
-    } else {
-        e = table_insert(&env->feeds, &feed_ops, env, hash, c);
-    }
-    assert(!e);
-    TAILQ_INSERT_TAIL(&s->cursors, c, entry);
-    session_want_work(env, s);
-}
-
-void session_fed(struct session_env *env, struct session *s, struct str filter)
-{
-    feed_end(env, s, filter);
-}
-
-static void feed_finished(struct session_env *env, struct session *s, struct retain_cursor *c)
-{
-    struct str filter = retain_cursor_filter(c);
-
-    /* Without memory for the record the feed would begin again after a crash: allowed. */
-    if (!record_reserve(env, s, 1, filter.n))
-        record(env, s, (struct record){.type = RECORD_FED, .text = filter});
-    feed_end(env, s, filter);
-}
-
-static bool feed_message(struct session_env *env, struct session *s, struct message *m,
-                         enum qos granted)
+bool session_give_retained(struct session_env *env, struct session *s, struct message *m,
+                           enum qos granted)
 {
     enum qos qos = m->qos < granted ? (enum qos)m->qos : granted;
     struct publication pub;
@@ -384,60 +306,6 @@ static bool feed_message(struct session_env *env, struct session *s, struct mess
     }
     publication_clear(&pub);
     return !stopped;
-}
-
-/*
- * One cursor goes on. ERR_OK: it may go on now; ERR_NOT_FOUND: it is finished; ERR_AGAIN: another
- * time, and broker_work should come back; ERR_FULL: when the outbox or the window has room again.
- */
-static enum err feed_step(struct session_env *env, struct session *s, struct retain_cursor *c)
-{
-    unsigned budget = 64;
-    struct message *m;
-    enum err e;
-
-    if (outbox_bytes(s->out) >= OUTBOX_PUMP)
-        return ERR_FULL;
-    if (work_is_spent(env->work))
-        return ERR_AGAIN;
-    if (c->qos > QOS_0 && reserve_alone(env, s, 0))
-        return ERR_AGAIN;
-    if (c->qos > QOS_0 && !flow_window_open(s->flow, &env->limits))
-        return ERR_FULL;
-    e = retain_cursor_next(env->retain, c, &budget, &m);
-    work_charge(env->work, (64 - budget) * WORK_STEP);
-    if (e == ERR_AGAIN)
-        return ERR_OK;
-    if (e)
-        return e;
-    return feed_message(env, s, m, c->qos) ? ERR_OK : ERR_AGAIN;
-}
-
-static void pump_feeds(struct session_env *env, struct session *s)
-{
-    struct retain_cursor *c;
-
-    while (s->out && !s->out->shut && (c = TAILQ_FIRST(&s->cursors))) {
-        enum err e = feed_step(env, s, c);
-        if (e == ERR_NOT_FOUND)
-            feed_finished(env, s, c);
-        else if (e == ERR_FULL)
-            return;
-        else if (e)
-            break;
-    }
-    if (s->out && !s->out->shut && !TAILQ_EMPTY(&s->cursors))
-        session_want_work(env, s);
-}
-
-void session_pump(struct session_env *env, struct session *s)
-{
-    if (!s->out || s->out->shut)
-        return;
-    if (!pump_rows(env, s, NULL))
-        session_want_work(env, s);
-    else
-        pump_feeds(env, s);
 }
 
 /* --- acknowledgements --- */
@@ -461,9 +329,12 @@ static void acknowledged(struct session_env *env, struct session *s, enum packet
 {
     bool half = type == PACKET_PUBREC;
 
-    record(env, s, (struct record){.type = half ? RECORD_RECEIVED : RECORD_DONE, .seq = seq});
-    if (flow_queued(s->flow) > 0 || !TAILQ_EMPTY(&s->cursors))
+    session_record(env, s,
+                   (struct record){.type = half ? RECORD_RECEIVED : RECORD_DONE, .seq = seq});
+    if (flow_queued(s->flow) > 0)
         session_pump(env, s);
+    if (!TAILQ_EMPTY(&s->cursors))
+        session_want_work(env, s);
 }
 
 enum reason session_acknowledge(struct session_env *env, struct session *s, enum packet_type type,
@@ -472,7 +343,7 @@ enum reason session_acknowledge(struct session_env *env, struct session *s, enum
     uint64_t seq = 0;
     enum flow_answer answer;
 
-    if (record_reserve(env, s, 1, 0))
+    if (session_record_reserve(env, s, 1, 0))
         return REASON_NOMEM;
     answer = s->flow ? flow_acknowledge(s->flow, type, id, &seq) : FLOW_UNKNOWN;
     if (answer == FLOW_WRONG_TYPE)
@@ -503,121 +374,23 @@ enum err session_in_reserve(struct session_env *env, struct session *s)
 
     if (!e)
         e = idset_reserve(flow_inbound(s->flow));
-    return e ? e : record_reserve(env, s, 1, 0);
+    return e ? e : session_record_reserve(env, s, 1, 0);
 }
 
 void session_in_add(struct session_env *env, struct session *s, uint16_t id)
 {
     if (idset_add(flow_inbound(s->flow), id))
-        record(env, s, (struct record){.type = RECORD_IN_ADD, .id = id});
+        session_record(env, s, (struct record){.type = RECORD_IN_ADD, .id = id});
 }
 
 enum err session_in_remove(struct session_env *env, struct session *s, uint16_t id)
 {
-    enum err e = record_reserve(env, s, 1, 0);
+    enum err e = session_record_reserve(env, s, 1, 0);
 
     if (e || !s->flow)
         return e;
     if (idset_remove(flow_inbound(s->flow), id))
-        record(env, s, (struct record){.type = RECORD_IN_REMOVE, .id = id});
-    return ERR_OK;
-}
-
-/* --- subscriptions --- */
-
-static uint64_t hash_place(trie_place place)
-{
-    return table_mix(0, place);
-}
-
-static uint64_t place_hash(const void *entry, const void *ctx)
-{
-    (void)ctx;
-    return hash_place((trie_place)entry);
-}
-
-static bool place_equal(const void *entry, const void *key, const void *ctx)
-{
-    (void)ctx;
-    return entry == key;
-}
-
-static const struct table_ops place_ops = {.hash = place_hash, .equal = place_equal};
-
-static bool is_shared(struct str filter)
-{
-    return str_has_prefix(filter, STR("$share/"));
-}
-
-static void count_subscription(struct session_env *env, struct str filter, int n)
-{
-    uint64_t *counter =
-        is_shared(filter) ? &env->stats->shared_subscriptions : &env->stats->subscriptions;
-
-    *counter += (uint64_t)n;
-}
-
-/* Memory for everything that session_subscribe will do after the trie has taken the subscription.
- */
-static enum err subscribe_reserve(struct session_env *env, struct session *s, struct str filter)
-{
-    enum err e = record_reserve(env, s, 1, filter.n);
-
-    if (!e)
-        e = table_reserve(&s->subs, &place_ops, NULL);
-    return e ? e : table_reserve(&env->feeds, &feed_ops, env);
-}
-
-enum err session_subscribe(struct session_env *env, struct session *s, struct str filter,
-                           enum qos qos, bool feed)
-{
-    struct retain_cursor *c = NULL;
-    trie_place place;
-    bool is_new;
-    enum err e = subscribe_reserve(env, s, filter);
-
-    if (e)
-        return e;
-    if (feed && !is_shared(filter)) {
-        c = retain_cursor_new(env->retain, filter, qos);
-        if (!c)
-            return ERR_NOMEM;
-    }
-    e = trie_subscribe(env->trie, filter, s, qos, &place, &is_new);
-    if (!e && is_new)
-        e = table_insert(&s->subs, &place_ops, NULL, hash_place(place), (void *)place);
-    if (e) {
-        if (c)
-            retain_cursor_free(env->retain, c);
-        return e;
-    }
-    if (is_new)
-        count_subscription(env, filter, 1);
-    record(env, s,
-           (struct record){.type = RECORD_SUBSCRIBE,
-                           .qos = (uint8_t)qos,
-                           .flags = c ? RECORD_FLAG_FEED : 0,
-                           .text = filter});
-    if (c)
-        feed_begin(env, s, c);
-    else
-        feed_end(env, s, filter);
-    return ERR_OK;
-}
-
-enum err session_unsubscribe(struct session_env *env, struct session *s, struct str filter)
-{
-    trie_place place = trie_find(env->trie, filter, s);
-
-    if (!place)
-        return ERR_OK;
-    if (record_reserve(env, s, 1, filter.n))
-        return ERR_NOMEM;
-    feed_end(env, s, filter);
-    (void)table_remove(&s->subs, &place_ops, NULL, hash_place(place), (void *)place);
-    trie_leave(env->trie, place, s);
-    count_subscription(env, filter, -1);
-    record(env, s, (struct record){.type = RECORD_UNSUBSCRIBE, .text = filter});
+        session_record(env, s, (struct record){.type = RECORD_IN_REMOVE, .id = id});
     return ERR_OK;
 }
 
@@ -652,7 +425,7 @@ void session_settle(struct session *s)
         drop_flow(s);
 }
 
-static bool drop_rows(struct session_env *env, struct session *s)
+bool session_drop_rows(struct session_env *env, struct session *s)
 {
     while (s->flow && flow_head(s->flow) != flow_tail(s->flow)) {
         if (work_is_spent(env->work))
@@ -663,42 +436,4 @@ static bool drop_rows(struct session_env *env, struct session *s)
     flow_free(s->flow);
     s->flow = NULL;
     return true;
-}
-
-/* `serial` is where the walk over the places stands: nothing is inserted or removed while it goes
- * on. */
-static bool drop_subscriptions(struct session_env *env, struct session *s)
-{
-    while (!work_is_spent(env->work)) {
-        trie_place place = (trie_place)table_next(&s->subs, &s->serial);
-        if (!place) {
-            table_clear(&s->subs);
-            return true;
-        }
-        if (trie_place_is_shared(place))
-            env->stats->shared_subscriptions--;
-        else
-            env->stats->subscriptions--;
-        trie_leave(env->trie, place, s);
-        work_charge(env->work, WORK_SUBSCRIBE);
-    }
-    return false;
-}
-
-static bool drop_feeds(struct session_env *env, struct session *s)
-{
-    struct retain_cursor *c;
-
-    while ((c = TAILQ_FIRST(&s->cursors))) {
-        if (work_is_spent(env->work))
-            return false;
-        feed_end(env, s, retain_cursor_filter(c));
-        work_charge(env->work, WORK_FREE);
-    }
-    return true;
-}
-
-bool session_dismantle(struct session_env *env, struct session *s)
-{
-    return drop_feeds(env, s) && drop_rows(env, s) && drop_subscriptions(env, s);
 }

@@ -69,6 +69,12 @@ static inline struct str session_id(const struct session *s)
 void session_want_work(struct session_env *env, struct session *s);
 void session_leave_work(struct session_env *env, struct session *s);
 
+/* Record a change of this session, if it is a persistent one; after session_record_reserve.
+ * r.session is set. */
+void session_record(struct session_env *env, const struct session *s, struct record r);
+MUST_CHECK enum err session_record_reserve(struct session_env *env, const struct session *s,
+                                           size_t count, size_t strings);
+
 /* At most so many records are written for one delivery, the message itself included. */
 #define SESSION_DELIVERY_RECORDS 3
 /*
@@ -76,6 +82,8 @@ void session_leave_work(struct session_env *env, struct session *s);
  * caller to promise (persist_promise). ERR_NOMEM changes nothing that matters.
  */
 MUST_CHECK enum err session_reserve(struct session *s);
+/* The same with the records of one delivery of `bytes` topic and payload. */
+MUST_CHECK enum err session_reserve_alone(struct session_env *env, struct session *s, size_t bytes);
 /*
  * Send a publication to this session with this QoS, the lower of published and granted.
  *
@@ -87,8 +95,14 @@ MUST_CHECK enum err session_reserve(struct session *s);
 void session_deliver(struct session_env *env, struct session *s, struct publication *pub,
                      enum qos qos, bool retain);
 
-/* Send on: queued rows, then retained feeds, while outbox, window and budget allow. */
+/* Send queued rows while outbox, window and budget allow. */
 void session_pump(struct session_env *env, struct session *s);
+/*
+ * Give it a retained message for a subscription (3.3.1-8), past the queue limits; at QoS 1 and 2
+ * after session_reserve_alone only. False: stopped, and broker_work should come back.
+ */
+bool session_give_retained(struct session_env *env, struct session *s, struct message *m,
+                           enum qos granted);
 
 /*
  * PUBACK, PUBREC or PUBCOMP from the client. REASON_OK also for what is tolerated; REASON_ACK_TYPE;
@@ -105,27 +119,15 @@ void session_in_add(struct session_env *env, struct session *s,
 /* PUBREL: forget it. ERR_NOMEM changes nothing. */
 MUST_CHECK enum err session_in_remove(struct session_env *env, struct session *s, uint16_t id);
 
-/*
- * Subscribe to a valid filter (3.8.4): granted as asked. The retained messages that match will be
- * fed as the session drains. ERR_NOMEM changes nothing.
- */
-MUST_CHECK enum err session_subscribe(struct session_env *env, struct session *s, struct str filter,
-                                      enum qos qos, bool feed);
-/* No error when there was no such subscription (3.10.4). ERR_NOMEM changes nothing. */
-MUST_CHECK enum err session_unsubscribe(struct session_env *env, struct session *s,
-                                        struct str filter);
-
 /* Connected to an outbox: everything unfinished is to be sent again. */
 void session_attach(struct session_env *env, struct session *s, struct outbox *out);
 void session_detach(struct session_env *env, struct session *s, int64_t now_s);
 /* An absent session: what was sent counts as unsent, and an empty flow goes. */
 void session_settle(struct session *s);
 
-/* Take an ended session apart within the budget; true when nothing is left of it but itself. */
-bool session_dismantle(struct session_env *env, struct session *s);
+/* Drop the rows of an ended session within the budget; true when there are none left. */
+bool session_drop_rows(struct session_env *env, struct session *s);
 
-/* Replay: a cursor of a recorded subscription has finished. */
-void session_fed(struct session_env *env, struct session *s, struct str filter);
 /* Replay needs a flow that is where the records are. */
 MUST_CHECK enum err session_need_flow(struct session *s);
 

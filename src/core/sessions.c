@@ -5,6 +5,8 @@
 #include "core/sessions.h"
 
 #include "base/mem.h"
+#include "core/feed.h"
+#include "core/subscription.h"
 
 #include <string.h>
 
@@ -103,7 +105,8 @@ bool sessions_work(struct sessions *all)
     struct session *s;
 
     while ((s = TAILQ_FIRST(&all->ended))) {
-        if (!session_dismantle(all->env, s))
+        if (!feed_drop_all(all->env, s) || !session_drop_rows(all->env, s) ||
+            !subscription_drop_all(all->env, s))
             return true;
         TAILQ_REMOVE(&all->ended, s, work);
         mem_free(s, session_size(s));

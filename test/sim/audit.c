@@ -158,8 +158,7 @@ static void check_earlier(struct sim *s, struct cable *k, struct row *e, uint32_
         s->facts.rows[e->uid].cable == k->serial || !same_stream(s, e->letter, letter))
         return;
     if (e->flags & ROW_MAY) {
-        e->mask &= (uint8_t) ~(1 << qos); /* at another QoS it may come still */
-        if (!e->mask)
+        if (!(e->mask & (e->mask - 1))) /* else it may come still, at another QoS */
             e->state = ROW_DONE;
     } else if (e->flags & ROW_DROP_OK) {
         e->state = ROW_DONE;

@@ -69,9 +69,10 @@ void cable_cut(struct sim *s, struct cable *k)
     bool broken = chance(s, 300);
 
     trace_add(&s->trace, "connection %u of client %d is cut", k->serial, k->client);
-    apply_end(s, k, true);
     broker_closed(s->broker, k->conn, broken ? REASON_SOCKET : REASON_PEER_CLOSED,
                   broken ? ECONNRESET : 0);
+    s->starved = s->faint && mem_failed();
+    apply_end(s, k, true);
     cable_free(s, k);
 }
 

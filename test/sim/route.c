@@ -117,7 +117,7 @@ static void deliver_to(struct sim *s, unsigned client, uint32_t number, uint8_t 
     if (mask == 1 && k)
         add_quick(s, k, number, may, pick);
     else if (mask == 1 && s->conf[0].global.queue_qos0_messages && !to->clean)
-        add_row(s, to, number, mask, may || s->faint, pick);
+        add_row(s, to, number, mask, may || s->faint || s->clients[client].amnesty, pick);
     else if (mask == 1)
         s->facts.picks[pick].excused = true;
     else if (mask)

@@ -1,0 +1,143 @@
+/*
+ * Feeds are found by session and filter, so that subscribing again begins the same one anew instead
+ * of adding another.
+ */
+#include "core/feed.h"
+
+#include <assert.h>
+
+struct feed_key {
+    const struct session *session;
+    struct str filter;
+};
+
+static uint64_t hash_feed(const struct session_env *env, const struct session *s, struct str filter)
+{
+    return table_mix(table_hash(env->seed, filter.p, filter.n), (uintptr_t)s);
+}
+
+static uint64_t feed_hash(const void *entry, const void *ctx)
+{
+    const struct retain_cursor *c = entry;
+
+    return hash_feed(ctx, c->owner, retain_cursor_filter(c));
+}
+
+static bool feed_equal(const void *entry, const void *key, const void *ctx)
+{
+    const struct retain_cursor *c = entry;
+    const struct feed_key *k = key;
+
+    (void)ctx;
+    return c->owner == k->session && str_eq(retain_cursor_filter(c), k->filter);
+}
+
+static const struct table_ops feed_ops = {.hash = feed_hash, .equal = feed_equal};
+
+void feed_end(struct session_env *env, struct session *s, struct str filter)
+{
+    struct feed_key key = {.session = s, .filter = filter};
+    struct retain_cursor *c = NULL;
+
+    if (!TAILQ_EMPTY(&s->cursors))
+        c = table_remove(&env->feeds, &feed_ops, env, hash_feed(env, s, filter), &key);
+    if (!c)
+        return;
+    TAILQ_REMOVE(&s->cursors, c, entry);
+    retain_cursor_free(env->retain, c);
+}
+
+/* A prepared cursor becomes this session's feed, in the place of a former one for the same filter.
+ * A slot was reserved. */
+void feed_begin(struct session_env *env, struct session *s, struct retain_cursor *c)
+{
+    struct str filter = retain_cursor_filter(c);
+    struct feed_key key = {.session = s, .filter = filter};
+    uint64_t hash = hash_feed(env, s, filter);
+    struct retain_cursor *former;
+    enum err e = ERR_OK;
+
+    c->owner = s;
+    former = table_replace(&env->feeds, &feed_ops, env, hash, &key, c);
+    if (former) {
+        TAILQ_REMOVE(&s->cursors, former, entry);
+        retain_cursor_free(env->retain, former);
+    } else {
+        e = table_insert(&env->feeds, &feed_ops, env, hash, c);
+    }
+    assert(!e);
+    TAILQ_INSERT_TAIL(&s->cursors, c, entry);
+    session_want_work(env, s);
+}
+
+static void feed_finished(struct session_env *env, struct session *s, struct retain_cursor *c)
+{
+    struct str filter = retain_cursor_filter(c);
+
+    /* Without memory for the record the feed would begin again after a crash: allowed. */
+    if (!session_record_reserve(env, s, 1, filter.n))
+        session_record(env, s, (struct record){.type = RECORD_FED, .text = filter});
+    feed_end(env, s, filter);
+}
+
+/*
+ * One cursor goes on. ERR_OK: it may go on now; ERR_NOT_FOUND: it is finished; ERR_AGAIN: another
+ * time, and broker_work should come back; ERR_FULL: when the outbox or the window has room again.
+ */
+static enum err feed_step(struct session_env *env, struct session *s, struct retain_cursor *c)
+{
+    unsigned budget = 64;
+    struct message *m;
+    enum err e;
+
+    if (outbox_bytes(s->out) >= OUTBOX_PUMP)
+        return ERR_FULL;
+    if (work_is_spent(env->work))
+        return ERR_AGAIN;
+    if (c->qos > QOS_0 && session_reserve_alone(env, s, 0))
+        return ERR_AGAIN;
+    if (c->qos > QOS_0 && !flow_window_open(s->flow, &env->limits))
+        return ERR_FULL;
+    e = retain_cursor_next(env->retain, c, &budget, &m);
+    work_charge(env->work, (64 - budget) * WORK_STEP);
+    if (e == ERR_AGAIN)
+        return ERR_OK;
+    if (e)
+        return e;
+    return session_give_retained(env, s, m, c->qos) ? ERR_OK : ERR_AGAIN;
+}
+
+void feed_pump(struct session_env *env, struct session *s)
+{
+    struct retain_cursor *c;
+
+    while (s->out && !s->out->shut && (c = TAILQ_FIRST(&s->cursors))) {
+        enum err e = feed_step(env, s, c);
+        if (e == ERR_NOT_FOUND)
+            feed_finished(env, s, c);
+        else if (e == ERR_FULL)
+            return;
+        else if (e)
+            break;
+    }
+    if (s->out && !s->out->shut && !TAILQ_EMPTY(&s->cursors))
+        session_want_work(env, s);
+}
+
+enum err feed_reserve(struct session_env *env)
+{
+    return table_reserve(&env->feeds, &feed_ops, env);
+}
+
+bool feed_drop_all(struct session_env *env, struct session *s)
+{
+    struct retain_cursor *c;
+
+    while ((c = TAILQ_FIRST(&s->cursors))) {
+        if (work_is_spent(env->work))
+            return false;
+        feed_end(env, s, retain_cursor_filter(c));
+        work_charge(env->work, WORK_FREE);
+    }
+    return true;
+}

@@ -1,0 +1,25 @@
+/*
+ * Retained messages on their way to a new subscription (3.3.1.3).
+ *
+ * A feed is a cursor that belongs to a session. It goes on only while the session's outbox and
+ * window have room, so a million retained messages cost a reader nothing but time, and a session
+ * that does not read one cursor.
+ */
+#ifndef CORE_FEED_H
+#define CORE_FEED_H
+
+#include "core/session.h"
+
+/* Make sure that the next feed_begin has room in the table. */
+MUST_CHECK enum err feed_reserve(struct session_env *env);
+/* A prepared cursor becomes this session's feed, in the place of a former one for the same filter.
+ * After feed_reserve. */
+void feed_begin(struct session_env *env, struct session *s, struct retain_cursor *c);
+/* End this session's feed for a filter, if there is one. */
+void feed_end(struct session_env *env, struct session *s, struct str filter);
+/* Go on with this session's feeds while outbox, window and budget allow. */
+void feed_pump(struct session_env *env, struct session *s);
+/* Drop the feeds of an ended session within the budget; true when there are none left. */
+bool feed_drop_all(struct session_env *env, struct session *s);
+
+#endif

@@ -1,0 +1,123 @@
+/*
+ * A subscription stands in three places at once, and all of them have room before the first is
+ * touched: the trie, the session's table of places, and, if there is something retained, its feed.
+ */
+#include "core/subscription.h"
+
+#include "core/feed.h"
+
+static uint64_t hash_place(trie_place place)
+{
+    return table_mix(0, place);
+}
+
+static uint64_t place_hash(const void *entry, const void *ctx)
+{
+    (void)ctx;
+    return hash_place((trie_place)entry);
+}
+
+static bool place_equal(const void *entry, const void *key, const void *ctx)
+{
+    (void)ctx;
+    return entry == key;
+}
+
+static const struct table_ops place_ops = {.hash = place_hash, .equal = place_equal};
+
+static bool is_shared(struct str filter)
+{
+    return str_has_prefix(filter, STR("$share/"));
+}
+
+static void count_subscription(struct session_env *env, struct str filter, int n)
+{
+    uint64_t *counter =
+        is_shared(filter) ? &env->stats->shared_subscriptions : &env->stats->subscriptions;
+
+    *counter += (uint64_t)n;
+}
+
+/* Memory for everything that subscription_add will do after the trie has taken the subscription.
+ */
+static enum err subscribe_reserve(struct session_env *env, struct session *s, struct str filter)
+{
+    enum err e = session_record_reserve(env, s, 1, filter.n);
+
+    if (!e)
+        e = table_reserve(&s->subs, &place_ops, NULL);
+    return e ? e : feed_reserve(env);
+}
+
+enum err subscription_add(struct session_env *env, struct session *s, struct str filter,
+                          enum qos qos, bool feed)
+{
+    struct retain_cursor *c = NULL;
+    trie_place place;
+    bool is_new;
+    enum err e = subscribe_reserve(env, s, filter);
+
+    if (e)
+        return e;
+    if (feed && !is_shared(filter)) {
+        c = retain_cursor_new(env->retain, filter, qos);
+        if (!c)
+            return ERR_NOMEM;
+    }
+    e = trie_subscribe(env->trie, filter, s, qos, &place, &is_new);
+    if (!e && is_new)
+        e = table_insert(&s->subs, &place_ops, NULL, hash_place(place), (void *)place);
+    if (e) {
+        if (c)
+            retain_cursor_free(env->retain, c);
+        return e;
+    }
+    if (is_new)
+        count_subscription(env, filter, 1);
+    session_record(env, s,
+                   (struct record){.type = RECORD_SUBSCRIBE,
+                                   .qos = (uint8_t)qos,
+                                   .flags = c ? RECORD_FLAG_FEED : 0,
+                                   .text = filter});
+    if (c)
+        feed_begin(env, s, c);
+    else
+        feed_end(env, s, filter);
+    return ERR_OK;
+}
+
+enum err subscription_remove(struct session_env *env, struct session *s, struct str filter)
+{
+    trie_place place = trie_find(env->trie, filter, s);
+
+    if (!place)
+        return ERR_OK;
+    if (session_record_reserve(env, s, 1, filter.n))
+        return ERR_NOMEM;
+    feed_end(env, s, filter);
+    (void)table_remove(&s->subs, &place_ops, NULL, hash_place(place), (void *)place);
+    trie_leave(env->trie, place, s);
+    count_subscription(env, filter, -1);
+    session_record(env, s, (struct record){.type = RECORD_UNSUBSCRIBE, .text = filter});
+    return ERR_OK;
+}
+
+/* `serial` is where the walk over the places stands: nothing is inserted or removed while it goes
+ * on. */
+bool subscription_drop_all(struct session_env *env, struct session *s)
+{
+    while (!work_is_spent(env->work)) {
+        trie_place place = (trie_place)table_next(&s->subs, &s->serial);
+        if (!place) {
+            table_clear(&s->subs);
+            return true;
+        }
+        if (trie_place_is_shared(place))
+            env->stats->shared_subscriptions--;
+        else
+            env->stats->subscriptions--;
+        trie_leave(env->trie, place, s);
+        work_charge(env->work, WORK_SUBSCRIBE);
+    }
+    return false;
+}
