@@ -6,7 +6,6 @@
 
 #include "mqtt/encode.h"
 
-
 void session_want_work(struct session_env *env, struct session *s)
 {
     if (s->has_work)

@@ -501,6 +501,18 @@ static struct wanted identify(struct sim *s, struct cable *k, const struct packe
     return (struct wanted){.number = number, .topic = (unsigned)topic};
 }
 
+/* Is there a copy that stands for a subscription and a group at once? */
+static bool is_merged(const struct sim *s, const struct cable *k, const struct wanted *w)
+{
+    const struct session *to = &s->model.sessions[k->client];
+
+    for (uint32_t i = 0; i < to->n; i++) {
+        if (is_wanted(s, w, to->rows[i].letter) && (to->rows[i].mask & (to->rows[i].mask - 1)))
+            return true;
+    }
+    return false;
+}
+
 /*
  * Messages of which nobody knows: a will at QoS 0 to oneself at a takeover (whether one is still,
  * or already, connected then is nobody's promise), what was queued at QoS 0 before a crash, and
@@ -510,7 +522,7 @@ static struct wanted identify(struct sim *s, struct cable *k, const struct packe
 static bool is_unknown(const struct sim *s, const struct cable *k, const struct wanted *w,
                        const struct packet_publish *p)
 {
-    if (s->knobs.share && !w->number)
+    if (s->knobs.share && (!w->number || is_merged(s, k, w)))
         return true;
     if (p->qos != 0)
         return false;
