@@ -94,7 +94,7 @@ void broker_tick(struct broker *b, struct now now)
 {
     b->now = now;
     b->work = (struct work){0};
-    persist_turn(&b->persist);
+    persist_forget(&b->persist);
 }
 
 static void connection_due(struct broker *b, struct conn *c)
@@ -301,25 +301,16 @@ uint64_t broker_next(const struct broker *b)
 
 bool broker_take_records(struct broker *b, uint64_t *turn, struct str *records)
 {
-    if (b->persist.frame.len == 0) {
-        /* Nothing to store: this turn is as durable as the one before. */
-        if (b->persist.durable >= b->persist.recorded)
-            broker_durable(b, b->persist.turn);
-        return false;
-    }
-    *turn = b->persist.turn;
-    *records = buf_str(&b->persist.frame);
-    return true;
+    bool any = persist_end_turn(&b->persist, turn, records);
+
+    if (!any)
+        broker_durable(b, b->persist.durable);
+    return any;
 }
 
 void broker_durable(struct broker *b, uint64_t turn)
 {
-    if (turn > b->persist.durable)
-        b->persist.durable = turn;
-    /* Behind the last turn that had records nothing is missing. */
-    if (b->persist.durable >= b->persist.recorded)
-        turn = b->persist.turn;
-    outbox_release(&b->hub, turn);
+    outbox_release(&b->hub, persist_durable(&b->persist, turn));
 }
 
 void broker_storage_pause(struct broker *b, bool pause)

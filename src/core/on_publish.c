@@ -66,7 +66,7 @@ static enum reason route(struct broker *b, struct conn *c, const struct packet_p
     struct publication pub;
     enum err e;
 
-    if (is_dropped(b, c, p))
+    if (!c->job && is_dropped(b, c, p))
         return REASON_OK;
     e = find_receivers(b, c, p);
     if (e == ERR_AGAIN)

@@ -1,6 +1,6 @@
 /*
- * The frame is one growing buffer, emptied each turn. It keeps its allocation up to FRAME_KEEP so
- * that steady traffic does not allocate.
+ * Two growing buffers take turns: one gathers, the other is being stored. They keep their
+ * allocations up to FRAME_KEEP so that steady traffic does not allocate.
  */
 #include "core/persist.h"
 
@@ -8,24 +8,48 @@
 
 void persist_init(struct persist *p, bool enabled)
 {
-    *p = (struct persist){.enabled = enabled, .next_message = 1, .next_session = 1};
+    *p = (struct persist){.enabled = enabled, .turn = 1, .next_message = 1, .next_session = 1};
 }
 
 void persist_clear(struct persist *p)
 {
     buf_clear(&p->frame);
+    buf_clear(&p->taken);
 }
 
-void persist_turn(struct persist *p)
+void persist_forget(struct persist *p)
 {
-    p->turn++;
-    if (p->frame.cap > FRAME_KEEP)
-        buf_clear(&p->frame);
+    if (p->taken.cap > FRAME_KEEP)
+        buf_clear(&p->taken);
     else
-        buf_drop(&p->frame, p->frame.len);
-    /* A turn without records is durable with its predecessor. */
+        buf_drop(&p->taken, p->taken.len);
+}
+
+bool persist_end_turn(struct persist *p, uint64_t *turn, struct str *records)
+{
+    struct buf empty;
+
+    *turn = p->turn++;
+    if (p->frame.len == 0) {
+        if (p->durable >= p->recorded)
+            p->durable = *turn;
+        return false;
+    }
+    persist_forget(p);
+    empty = p->taken;
+    p->taken = p->frame;
+    p->frame = empty;
+    *records = buf_str(&p->taken);
+    return true;
+}
+
+uint64_t persist_durable(struct persist *p, uint64_t turn)
+{
+    if (turn > p->durable)
+        p->durable = turn;
     if (p->durable >= p->recorded)
         p->durable = p->turn - 1;
+    return p->durable;
 }
 
 enum err persist_reserve(struct persist *p, size_t count, size_t strings)

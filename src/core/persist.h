@@ -19,20 +19,29 @@
 struct persist {
     bool enabled;
     bool replaying;        /* mutators run, nothing is recorded */
-    uint64_t turn;         /* the present one; the first is 1 */
+    uint64_t turn;         /* whose records are being gathered; the first is 1 */
     uint64_t durable;      /* all turns up to this one are stored */
     uint64_t recorded;     /* the last turn that had records */
     uint64_t next_message; /* numbers of messages and sessions are never used again */
     uint64_t next_session;
     struct buf frame; /* this turn's records */
+    struct buf taken; /* those of the turn that ended last: for the journal */
     size_t promised;  /* bytes of the frame that somebody counts on */
 };
 
 void persist_init(struct persist *p, bool enabled);
 void persist_clear(struct persist *p);
 
-/* A new turn: the former frame has been taken. */
-void persist_turn(struct persist *p);
+/*
+ * End the turn: what is done from now on is of the next one. True with its records, valid until
+ * persist_forget; false when it had none: it is as durable as its predecessor.
+ */
+bool persist_end_turn(struct persist *p, uint64_t *turn, struct str *records);
+/* The records of the turn that ended last are stored, or on their way. */
+void persist_forget(struct persist *p);
+/* Turns up to this one are durable. Returns up to which one nothing is missing: those behind it may
+ * have had no records. */
+uint64_t persist_durable(struct persist *p, uint64_t turn);
 
 static inline bool persist_on(const struct persist *p)
 {

@@ -52,15 +52,17 @@ void sessions_note(struct sessions *all, const struct session *s)
         persist_write(all->env->persist, &r);
 }
 
-static size_t session_size(const struct session *s)
+static size_t session_size(struct str id)
 {
-    return sizeof(*s) + s->id_len;
+    size_t n = offsetof(struct session, id) + id.n;
+
+    return n < sizeof(struct session) ? sizeof(struct session) : n;
 }
 
 struct session *sessions_make(struct sessions *all, struct str id, uint64_t number)
 {
     struct persist *p = all->env->persist;
-    struct session *s = mem_zalloc(sizeof(*s) + id.n);
+    struct session *s = mem_zalloc(session_size(id));
 
     if (!s)
         return NULL;
@@ -69,7 +71,7 @@ struct session *sessions_make(struct sessions *all, struct str id, uint64_t numb
         memcpy(s->id, id.p, id.n);
     TAILQ_INIT(&s->cursors);
     if (persist_reserve(p, 1, id.n) || table_insert(&all->by_id, &ops, all, hash_id(all, id), s)) {
-        mem_free(s, session_size(s));
+        mem_free(s, session_size(session_id(s)));
         return NULL;
     }
     s->number = number == SESSIONS_NEW ? p->next_session++ : number;
@@ -109,7 +111,7 @@ bool sessions_work(struct sessions *all)
             !subscription_drop_all(all->env, s))
             return true;
         TAILQ_REMOVE(&all->ended, s, work);
-        mem_free(s, session_size(s));
+        mem_free(s, session_size(session_id(s)));
     }
     return false;
 }

@@ -599,9 +599,10 @@ static enum err collect_set(const struct subscribers *set, struct trie_list *wor
 
 enum err trie_collect(const struct trie_walk *w, struct trie_list *words)
 {
-    enum err e = list_fit(words, w->found.n);
+    enum err e;
 
     words->n = 0;
+    e = list_fit(words, w->found.n);
     for (size_t i = 0; i < w->found.n && !e; i++) {
         const struct trie_node *n = (const struct trie_node *)w->found.v[i];
         if (n->subs & WORD_SINGLE) {

@@ -45,7 +45,7 @@ static void quicks_end(struct sim *s, struct cable *k)
     }
 }
 
-static void cursors_weaken(struct client *c)
+void cursors_weaken(struct client *c)
 {
     for (uint32_t i = 0; i < c->cursor_n; i++) {
         for (unsigned w = 0; w < TOPIC_WORDS; w++)

@@ -11,11 +11,28 @@ static const char *topic_text(const struct sim *s, unsigned topic)
     return s->names.topic[topic].p;
 }
 
+/*
+ * Is there a copy for this client that stands for a subscription and a group at once, at one QoS or
+ * another? If its publisher sent it twice, one copy may have been taken for another.
+ */
+static bool is_merged(const struct sim *s, int client, uint32_t letter)
+{
+    const struct session *to = &s->model.sessions[client];
+
+    for (uint32_t i = 0; i < to->n && s->knobs.share; i++) {
+        if (to->rows[i].letter == letter && (to->rows[i].mask & (to->rows[i].mask - 1)))
+            return true;
+    }
+    return false;
+}
+
 /* Something was left out that only a limit can explain; the broker must have counted it. */
 static void claim_drop(struct sim *s, int client, uint32_t letter)
 {
     uint64_t counted = s->admitted + broker_stats(s->broker)->publish_dropped;
 
+    if (is_merged(s, client, letter))
+        return;
     s->claimed++;
     if (s->claimed > counted)
         sim_fail(s,
@@ -62,6 +79,15 @@ static void check_durable(struct sim *s, uint32_t turn, const char *what, uint32
     if (!simdisk_has(s, turn))
         sim_fail(s, "%s (message %u) left before the records of its turn %u were durable", what,
                  letter, turn);
+}
+
+/* What QoS 2 touched waits for its records. (Of empty messages it is only a guess which came.) */
+static void check_held(struct sim *s, uint32_t turn, uint32_t letter, unsigned qos)
+{
+    const struct letter *l = &s->letters.all[letter];
+
+    if ((l->qos == 2 || qos == 2) && l->size)
+        check_durable(s, turn, "a message that QoS 2 touched", letter);
 }
 
 /* --- QoS 0 --- */
@@ -137,8 +163,7 @@ static uint32_t take_quick(struct sim *s, struct cable *k, const struct wanted *
     if (at < 0)
         return 0;
     struct quick q = k->quicks[at];
-    if (s->letters.all[q.letter].qos == 2)
-        check_durable(s, q.turn, "a QoS 0 copy of a QoS 2 message", q.letter);
+    check_held(s, q.turn, q.letter, 0);
     pick_won(&s->facts, q.pick, UID_QUICK);
     quick_remove(k, (uint32_t)at);
     if (q.may)
@@ -194,8 +219,15 @@ static void check_window(struct sim *s, const struct session *to)
 
     for (uint32_t i = 0; i < to->n; i++)
         open += holds_id(s, &to->rows[i]);
-    if (s->knobs.max_inflight && open > s->knobs.max_inflight)
-        sim_fail(s, "%u messages in flight, the limit is %u", open, s->knobs.max_inflight);
+    if (!s->knobs.max_inflight || open <= s->knobs.max_inflight)
+        return;
+    for (uint32_t i = 0; i < to->n; i++) {
+        const struct row *r = &to->rows[i];
+        if (holds_id(s, r))
+            trace_add(&s->trace, "in flight: row %u of message %u, id %u, state %d, flags %x",
+                      r->uid, r->letter, s->facts.rows[r->uid].id, r->state, r->flags);
+    }
+    sim_fail(s, "%u messages in flight, the limit is %u", open, s->knobs.max_inflight);
 }
 
 /* It is seen for the first time, or as if: after a crash that may have undone it. */
@@ -238,8 +270,7 @@ static void see_row(struct sim *s, struct cable *k, struct row *r, const struct 
 {
     struct fact *f = &s->facts.rows[r->uid];
 
-    if (p->qos == 2 || s->letters.all[r->letter].qos == 2)
-        check_durable(s, r->turn, "a message that must wait", r->letter);
+    check_held(s, r->turn, r->letter, (unsigned)p->qos);
     if (f->order && !f->hazy)
         seen_again(s, k, r, p);
     else
@@ -262,20 +293,32 @@ static bool row_fits(const struct sim *s, const struct cable *k, const struct ro
 
 #define ROW_WEAK (ROW_MAY | ROW_DROP_OK)
 
-/* It may be there, and another copy must be: one is owed, and this is one. */
+/* How surely is it there? */
+static unsigned row_rank(const struct row *r)
+{
+    if (r->flags & ROW_MAY)
+        return 0;
+    return r->flags & ROW_DROP_OK ? 1 : 2;
+}
+
+/* It may be there, and another copy is more surely: that one is owed, and this one came for it. */
 static void settle_debt(const struct sim *s, struct cable *k, const struct session *to,
                         struct row *came, uint8_t qos)
 {
     uint8_t weak = came->flags & ROW_WEAK;
 
+    for (struct row *r = to->rows; r < to->rows + to->n && weak; r++) {
+        if (r->letter == came->letter && r->pick && r->pick != came->pick)
+            s->facts.picks[r->pick].excused = true;
+    }
     if (!weak || (qos == 0 && excuse_quick(k, came->letter)))
         return;
     for (struct row *r = to->rows; r < to->rows + to->n; r++) {
         if (r != came && r->letter == came->letter && r->pick == came->pick &&
-            !(r->flags & ROW_WEAK) && (r->mask & (1 << qos)) && r->state == ROW_WAITING &&
+            row_rank(r) > row_rank(came) && (r->mask & (1 << qos)) && r->state == ROW_WAITING &&
             s->facts.rows[r->uid].cable != k->serial) {
-            r->flags |= weak;
-            came->flags &= (uint8_t)~ROW_WEAK;
+            came->flags = (uint8_t)((came->flags & ~ROW_WEAK) | (r->flags & ROW_WEAK));
+            r->flags = (uint8_t)((r->flags & ~ROW_WEAK) | weak);
             return;
         }
     }
@@ -337,8 +380,7 @@ static uint32_t take_row(struct sim *s, struct cable *k, struct row *r,
         see_row(s, k, r, p);
         return uid;
     }
-    if (s->letters.all[r->letter].qos == 2)
-        check_durable(s, r->turn, "a QoS 0 copy of a QoS 2 message", r->letter);
+    check_held(s, r->turn, r->letter, 0);
     pick_won(&s->facts, r->pick, uid);
     row_done(&s->model.sessions[k->client], r);
     return 0;
@@ -501,18 +543,6 @@ static struct wanted identify(struct sim *s, struct cable *k, const struct packe
     return (struct wanted){.number = number, .topic = (unsigned)topic};
 }
 
-/* Is there a copy that stands for a subscription and a group at once? */
-static bool is_merged(const struct sim *s, const struct cable *k, const struct wanted *w)
-{
-    const struct session *to = &s->model.sessions[k->client];
-
-    for (uint32_t i = 0; i < to->n; i++) {
-        if (is_wanted(s, w, to->rows[i].letter) && (to->rows[i].mask & (to->rows[i].mask - 1)))
-            return true;
-    }
-    return false;
-}
-
 /*
  * Messages of which nobody knows: a will at QoS 0 to oneself at a takeover (whether one is still,
  * or already, connected then is nobody's promise), what was queued at QoS 0 before a crash, and
@@ -522,7 +552,7 @@ static bool is_merged(const struct sim *s, const struct cable *k, const struct w
 static bool is_unknown(const struct sim *s, const struct cable *k, const struct wanted *w,
                        const struct packet_publish *p)
 {
-    if (s->knobs.share && (!w->number || is_merged(s, k, w)))
+    if (s->knobs.share && (!w->number || is_merged(s, k->client, w->number)))
         return true;
     if (p->qos != 0)
         return false;
@@ -538,14 +568,7 @@ uint32_t audit_publish(struct sim *s, struct cable *k, const struct packet_publi
     *letter = w.number;
     if (s->model.sessions[k->client].cable != k->serial)
         sim_fail(s, "PUBLISH to connection %u, which has no session", k->serial);
-    if (p->qos == 0 && !p->retain) {
-        uint32_t quick = take_quick(s, k, &w);
-        if (quick) {
-            s->totals->delivered++;
-            *letter = quick;
-            return 0;
-        }
-    }
+    /* What was queued, also at QoS 0, is older than what came since. */
     struct row *r = p->retain && !p->dup ? NULL : find_row(s, k, &w, p);
     if (r) {
         *letter = r->letter;
@@ -553,8 +576,12 @@ uint32_t audit_publish(struct sim *s, struct cable *k, const struct packet_publi
     }
     if (p->retain)
         return take_retained(s, k, w.number, p);
-    if (!is_unknown(s, k, &w, p))
+    uint32_t quick = p->qos == 0 ? take_quick(s, k, &w) : 0;
+    if (quick)
+        *letter = quick;
+    else if (!is_unknown(s, k, &w, p))
         unexpected(s, k, &w, p);
+    s->totals->delivered += quick != 0;
     return 0;
 }
 
@@ -572,17 +599,30 @@ static void expect_remove(struct cable *k, uint32_t at)
     k->expect_n--;
 }
 
-uint32_t audit_pubrel(struct sim *s, struct cable *k, uint16_t id)
+/* The row that waits for this PUBREL; one that is sure to be there before one that may be. */
+static const struct row *released_row(const struct sim *s, const struct session *to, uint16_t id)
 {
-    struct session *to = &s->model.sessions[k->client];
+    const struct row *maybe = NULL;
 
     for (uint32_t i = 0; i < to->n; i++) {
         const struct row *r = &to->rows[i];
-        if (r->mask & 4 && s->facts.rows[r->uid].id == id && !row_over(&s->facts, r) &&
-            (r->state == ROW_RECEIVED || (r->flags & ROW_EITHER))) {
-            check_durable(s, r->received_turn, "PUBREL", r->letter);
-            return r->uid;
-        }
+        if (!(r->mask & 4) || s->facts.rows[r->uid].id != id || row_over(&s->facts, r) ||
+            (r->state != ROW_RECEIVED && !(r->flags & ROW_EITHER)))
+            continue;
+        if (!(r->flags & (ROW_MAY | ROW_EITHER)))
+            return r;
+        maybe = r;
+    }
+    return maybe;
+}
+
+uint32_t audit_pubrel(struct sim *s, struct cable *k, uint16_t id)
+{
+    const struct row *r = released_row(s, &s->model.sessions[k->client], id);
+
+    if (r) {
+        check_durable(s, r->received_turn, "PUBREL", r->letter);
+        return r->uid;
     }
     for (uint32_t i = 0; i < k->expect_n; i++) {
         if (k->expects[i].type == PACKET_PUBREL && k->expects[i].id == id) {
@@ -665,11 +705,11 @@ static void end_row(struct sim *s, unsigned client, const struct row *r)
     if (row_over(&s->facts, r) || (r->flags & ROW_MAY) ||
         (r->pick && (pick->excused || pick->winner)))
         return;
-    if (!(r->flags & ROW_DROP_OK))
-        sim_fail(s, "message %u ('%s') never %s client %u at QoS mask %x", r->letter,
+    if (!(r->flags & ROW_DROP_OK) && !is_merged(s, (int)client, r->letter))
+        sim_fail(s, "message %u ('%s') never %s client %u at QoS mask %x%s", r->letter,
                  topic_text(s, s->letters.all[r->letter].topic),
                  s->facts.rows[r->uid].order ? "finished its handshake with" : "reached", client,
-                 r->mask);
+                 r->mask, r->pick ? ", nor another member of its group" : "");
     claim_row(s, (int)client, r);
     if (r->pick)
         pick->winner = UID_QUICK;

@@ -133,7 +133,7 @@ static enum err apply_frames(struct sim *s, struct broker *b, uint32_t last)
 struct broker *simdisk_rebuild(struct sim *s, uint32_t last)
 {
     s->totals->rebuilds++;
-    if (s->knobs.nomem && chance(s, 300)) {
+    if (chance(s, 100)) {
         mem_fail_after(rng_below(&s->rng, 50 + last), 1);
         struct broker *b = sim_broker(s);
         enum err e = b ? apply_frames(s, b, last) : ERR_NOMEM;
@@ -207,6 +207,7 @@ static void blur_rows(struct sim *s, struct session *to, uint32_t keep)
             f->hazy = true;
         if (r->mask & 1)
             r->flags |= ROW_MAY;
+        s->facts.picks[r->pick].excused = true;
     }
 }
 

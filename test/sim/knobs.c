@@ -21,7 +21,7 @@ static void draw_conf(const struct knobs *k, struct rng *r, struct conf *conf,
         .allow_zero_length_clientid = true,
         .connection_messages = true,
         .retain_available = true,
-        .queue_qos0_messages = rng_below(r, 5) == 0,
+        .queue_qos0_messages = !k->share && rng_below(r, 4) == 0,
         .log_type = LOG_LEVEL_ALL,
         .max_inflight_messages = k->max_inflight,
         .max_packet_size = ONE_OF(r, 0, 400000),
@@ -59,7 +59,8 @@ static void draw_trouble(struct knobs *k, struct rng *r)
     k->durable = ONE_OF(r, 1000, 700, 300, 50);
     k->crash = k->persistent ? ONE_OF(r, 0, 10, 40, 200) : 0;
     k->pause = k->persistent ? ONE_OF(r, 0, 0, 50) : 0;
-    k->nomem = ONE_OF(r, 0, 0, 0, 20, 100);
+    /* After both a crash and a failed allocation too little would be certain. */
+    k->nomem = k->crash || k->share ? 0 : ONE_OF(r, 0, 0, 20, 100);
     k->limits = rng_below(r, 3) == 0;
 }
 

@@ -226,6 +226,7 @@ void cable_resume(struct sim *s, uint64_t packets_before)
 
 void cables_poll(struct sim *s)
 {
+    s->polling = true;
     for (unsigned i = 0; i < CABLES; i++) {
         struct cable *k = &s->cables[i];
         if (!k->serial)
@@ -237,6 +238,7 @@ void cables_poll(struct sim *s)
             sim_fail(s, "connection %u of client %d has been silent for %llu ms and is open",
                      k->serial, k->client, (unsigned long long)(s->now.mono_ms - since));
     }
+    s->polling = false;
 }
 
 /* --- from the broker --- */

@@ -84,6 +84,8 @@ static void add_row(struct sim *s, struct session *to, uint32_t number, uint8_t 
     r->pick = pick;
     if (may)
         r->flags |= ROW_MAY;
+    if (may && (s->knobs.share || s->conf[0].global.queue_qos0_messages))
+        r->flags |= ROW_LATE; /* perhaps it is another copy that will come */
     if (drop)
         r->flags |= ROW_DROP_OK;
 }
@@ -95,7 +97,8 @@ static void add_quick(struct sim *s, struct cable *k, uint32_t number, bool may,
         .letter = number,
         .turn = s->turn,
         .pick = pick,
-        .may = may || s->faint,
+        .may = may || s->faint ||
+               (s->conf[0].global.queue_qos0_messages && s->clients[k->client].amnesty),
     };
 }
 
@@ -117,7 +120,8 @@ static void deliver_to(struct sim *s, unsigned client, uint32_t number, uint8_t 
     if (mask == 1 && k)
         add_quick(s, k, number, may, pick);
     else if (mask == 1 && s->conf[0].global.queue_qos0_messages && !to->clean)
-        add_row(s, to, number, mask, may || s->faint || s->clients[client].amnesty, pick);
+        add_row(s, to, number, mask, may || s->faint || s->polling || s->clients[client].amnesty,
+                pick);
     else if (mask == 1)
         s->facts.picks[pick].excused = true;
     else if (mask)
@@ -165,9 +169,9 @@ static void deliver_shared(struct sim *s, uint32_t number, bool maybe, const str
             if (!to->sub[f])
                 continue;
             bool own = session_match(to, &s->names, topic) != SUB_ABSENT;
-            bool loose = own || m->groups[i] > 1;
+            bool loose = own || maybe || m->groups[i] > 1;
             s->facts.picks[pick].loose |= loose;
-            if (maybe || loose || to->unsure || (to->sub[f] & SUB_ABSENT))
+            if (loose || to->unsure || (to->sub[f] & SUB_ABSENT))
                 s->facts.picks[pick].excused = true;
             if (!own && !served[i])
                 deliver_to(s, i, number, m->mask[i], maybe, pick);
@@ -176,9 +180,38 @@ static void deliver_shared(struct sim *s, uint32_t number, bool maybe, const str
     }
 }
 
+static void loosen(struct sim *s, uint32_t pick)
+{
+    s->facts.picks[pick] = (struct pick){.loose = true, .excused = true};
+}
+
+/*
+ * It is sent a second time: with groups or queued QoS 0 the copies of this time cannot be told from
+ * those of the first. True if so.
+ */
+static bool is_blurred(struct sim *s, uint32_t number)
+{
+    if (!s->letters.all[number].routed ||
+        !(s->knobs.share || s->conf[0].global.queue_qos0_messages))
+        return false;
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        const struct session *to = &s->model.sessions[i];
+        const struct cable *k = cable_find(s, to->cable);
+        for (uint32_t j = 0; j < to->n; j++) {
+            if (to->rows[j].letter == number && to->rows[j].pick)
+                loosen(s, to->rows[j].pick);
+        }
+        for (uint32_t j = 0; k && j < k->quick_n; j++) {
+            if (k->quicks[j].letter == number && k->quicks[j].pick)
+                loosen(s, k->quicks[j].pick);
+        }
+    }
+    return true;
+}
+
 void deliver(struct sim *s, uint32_t number, bool maybe)
 {
-    const struct letter *l = &s->letters.all[number];
+    struct letter *l = &s->letters.all[number];
     uint32_t limit = s->conf[0].global.message_size_limit;
     struct members members;
 
@@ -186,6 +219,8 @@ void deliver(struct sim *s, uint32_t number, bool maybe)
         return;
     if (l->retain)
         retain(s, number, maybe);
+    maybe = is_blurred(s, number) || maybe;
+    l->routed = true;
     find_members(s, l->topic, &members);
     for (unsigned i = 0; i < CLIENTS; i++) {
         const struct session *to = &s->model.sessions[i];

@@ -146,6 +146,8 @@ static void faint_end(struct sim *s)
     s->starved = mem_failed() > 0;
     s->totals->failures += mem_failed();
     mem_fail_never();
+    for (unsigned i = 0; i < CLIENTS && s->starved; i++)
+        cursors_weaken(&s->clients[i]);
 }
 
 static void storage_trouble(struct sim *s)

@@ -53,6 +53,7 @@ struct sim {
     bool faint;            /* an allocation may fail or has failed */
     bool starved;          /* … and did */
     struct cable *pending; /* its packets are not all handled yet */
+    bool polling;          /* several connections may have ended at once, in any order */
     bool more;             /* broker_work wants to be called at once */
     uint32_t held_turns;
     unsigned paused; /* turns of storage trouble left */
@@ -99,6 +100,8 @@ void apply_op(struct sim *s, struct cable *k, const struct op *op);
 void apply_maybe(struct sim *s, struct cable *k, const struct op *op);
 /* The connection ends; `will`: without DISCONNECT. */
 void apply_end(struct sim *s, struct cable *k, bool will);
+/* What retained messages were to be sent at QoS 0 may be lost. */
+void cursors_weaken(struct client *c);
 
 /* --- route.c --- */
 

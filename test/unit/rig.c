@@ -133,6 +133,10 @@ static void read_once(struct rig_client *c)
     size_t n = bytes_left(&c->out);
     struct span room;
 
+    if (c->hangs_up) {
+        rig_close(c);
+        return;
+    }
     if (n == 0)
         return;
     room = broker_room(r->b, c->conn);
@@ -374,6 +378,11 @@ void rig_close(struct rig_client *c)
     lose(c);
 }
 
+void rig_hang_up(struct rig_client *c)
+{
+    c->hangs_up = true;
+}
+
 void rig_forget(struct rig_client *c)
 {
     rig_close(c);
@@ -510,6 +519,15 @@ bool rig_next(struct rig_client *c, struct frame *f)
         return false;
     c->in.at += f->whole.n;
     return true;
+}
+
+uint16_t rig_id(const struct frame *f)
+{
+    const uint8_t *p = (const uint8_t *)f->body.p;
+
+    if (f->body.n < 2)
+        return 0;
+    return (uint16_t)(p[0] << 8 | p[1]);
 }
 
 static struct frame next_of_type(struct rig_client *c, enum packet_type type)

@@ -35,6 +35,7 @@ struct rig_client {
     unsigned writes;      /* write calls of the last turn */
     unsigned reads;       /* read calls of the last turn */
     bool blocked;         /* the last write was short */
+    bool hangs_up;        /* closes when the next turn reads */
     uint16_t last_id;     /* packet id given last by rig_subscribe and rig_unsubscribe */
     TAILQ_ENTRY(rig_client) entry;
 };
@@ -86,8 +87,10 @@ void rig_restart(struct rig *r);
 
 /* A connection without a CONNECT. False without memory. */
 bool rig_open(struct rig *r, struct rig_client *c);
-/* The client closes its connection. */
+/* The client closes its connection: the broker is told at once. */
 void rig_close(struct rig_client *c);
+/* The same, seen when the next turn reads. */
+void rig_hang_up(struct rig_client *c);
 /* Free what the rig holds for a client; closes too. */
 void rig_forget(struct rig_client *c);
 
@@ -113,6 +116,9 @@ void rig_unsubscribe(struct rig_client *c, const char *filter);
 
 /* The next packet that the client has received; false: there is none. Valid until the next turn. */
 bool rig_next(struct rig_client *c, struct frame *f);
+/* The two bytes that a packet without a fixed header begins with: the id of most; 0 if too short.
+ */
+uint16_t rig_id(const struct frame *f);
 /* Fails unless it is of this type; returns its packet id for those that are nothing but one. */
 uint16_t rig_expect(struct rig_client *c, enum packet_type type);
 /* Fails unless it is a PUBLISH to this topic with this payload and QoS. */

@@ -727,45 +727,83 @@ static void looking_at_shared_groups_is_work(void **state)
     rig_end(&r);
 }
 
-/* Filters through which a topic finds very many nodes and no subscriber. */
+/* Filters through which a topic finds very many nodes, and hardly a subscriber. */
+static void subscribe_exploding(struct rig *r, struct rig_client *c)
+{
+    char filter[64];
+
+    rig_connect(r, c, "exploding", true);
+    for (unsigned i = 0; i < 1u << 15; i++) {
+        for (unsigned k = 0; k < 15; k++)
+            memcpy(filter + 2 * k, i >> k & 1 ? "+/" : "a/", 2);
+        (void)snprintf(filter + 30, sizeof(filter) - 30, "end");
+        rig_send_subscribe(c, 1, filter, QOS_0);
+    }
+    rig_settle(r);
+    (void)rig_drain(c);
+}
+
+#define EXPLODING_MISS "a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/miss"
+#define EXPLODING_HIT "a/b/a/b/a/b/a/b/a/b/a/b/a/b/a/end"
+
 static void a_search_through_many_nodes_does_not_stop_the_others(void **state)
 {
     struct rig r;
     struct rig_client c;
     struct rig_client bad;
     struct pair p;
-    char filter[64];
 
     (void)state;
     rig_begin(&r, false);
     pair_begin(&r, &p);
-    rig_connect(&r, &c, "exploding", true);
-    for (unsigned i = 0; i < 1u << 15; i++) {
-        for (unsigned k = 0; k < 15; k++)
-            memcpy(filter + 2 * k, i >> k & 1 ? "+/" : "a/", 2);
-        (void)snprintf(filter + 30, sizeof(filter) - 30, "end");
-        rig_send_subscribe(&c, 1, filter, QOS_0);
-    }
-    rig_settle(&r);
-    assert_int_equal(broker_stats(r.b)->subscriptions, (1u << 15) + 1);
-    (void)rig_drain(&c);
+    subscribe_exploding(&r, &c);
     rig_connect(&r, &bad, "bad", true);
     for (unsigned i = 0; i < 50; i++)
-        rig_publish(&bad, "a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/miss", "x", QOS_2, (uint16_t)(i + 1));
-    rig_publish(&bad, "a/b/a/b/a/b/a/b/a/b/a/b/a/b/a/end", "hit", QOS_0, 0);
+        rig_publish(&bad, EXPLODING_MISS, "x", QOS_2, (uint16_t)(i + 1));
+    rig_publish(&bad, EXPLODING_HIT, "hit", QOS_0, 0);
     for (unsigned i = 0; i < 200; i++)
         pair_turn(&r, &p);
     rig_settle(&r);
     for (unsigned i = 0; i < 50; i++)
         assert_int_equal(rig_expect(&bad, PACKET_PUBREC), i + 1);
-    rig_expect_publish(&c, "a/b/a/b/a/b/a/b/a/b/a/b/a/b/a/end", "hit", QOS_0);
+    rig_expect_publish(&c, EXPLODING_HIT, "hit", QOS_0);
     rig_expect_nothing(&c);
     for (unsigned i = 0; i < 3; i++) /* and one whose search is never finished */
-        rig_publish(&bad, "a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/miss", "x", QOS_1, 9);
+        rig_publish(&bad, EXPLODING_MISS, "x", QOS_1, 9);
     rig_turn(&r);
     rig_forget(&bad);
     rig_forget(&c);
     pair_end(&r, &p);
+    rig_settle(&r);
+    rig_end(&r);
+}
+
+/* The rules change while a packet is being worked off: it is finished, once. */
+static void a_reload_does_not_confuse_a_search(void **state)
+{
+    struct rig r;
+    struct rig_client c;
+    struct rig_client p;
+    struct conf conf;
+
+    (void)state;
+    rig_begin(&r, false);
+    subscribe_exploding(&r, &c);
+    rig_connect(&r, &p, "publisher", true);
+    rig_publish(&p, EXPLODING_MISS, "above the new limit", QOS_1, 1);
+    rig_publish(&p, "other", "x", QOS_1, 2);
+    rig_turn(&r);
+    rig_expect_nothing(&p);
+    conf = r.conf;
+    conf.global.message_size_limit = 5;
+    assert_ok(broker_prepare(r.b, &conf));
+    broker_commit(r.b);
+    rig_settle(&r);
+    assert_int_equal(rig_expect(&p, PACKET_PUBACK), 1);
+    assert_int_equal(rig_expect(&p, PACKET_PUBACK), 2);
+    assert_int_equal(broker_stats(r.b)->publish_received, 2);
+    rig_forget(&p);
+    rig_forget(&c);
     rig_settle(&r);
     rig_end(&r);
 }
@@ -1145,8 +1183,7 @@ static void take(struct rig_client *c, struct promises *told)
     struct frame f;
 
     while (rig_next(c, &f)) {
-        uint16_t id =
-            f.body.n < 2 ? 0 : (uint16_t)((uint8_t)f.body.p[0] << 8 | (uint8_t)f.body.p[1]);
+        uint16_t id = rig_id(&f);
         switch (frame_type(&f)) {
         case PACKET_SUBACK:
             told->subscribed = true;
@@ -1337,6 +1374,7 @@ int main(void)
         UNIT_TEST(looking_at_absent_subscribers_is_work),
         UNIT_TEST(looking_at_shared_groups_is_work),
         UNIT_TEST(a_search_through_many_nodes_does_not_stop_the_others),
+        UNIT_TEST(a_reload_does_not_confuse_a_search),
         UNIT_TEST(a_reader_is_given_every_retained_message),
         UNIT_TEST(a_feed_waits_for_its_reader),
         UNIT_TEST(memory_grows_with_what_came),

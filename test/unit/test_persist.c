@@ -29,6 +29,16 @@ static size_t count_records(const struct persist *p)
     return n;
 }
 
+/* What the turn has recorded is taken, and stored. */
+static void next_turn(struct persist *p)
+{
+    uint64_t turn;
+    struct str records;
+
+    (void)persist_end_turn(p, &turn, &records);
+    persist_forget(p);
+}
+
 static void without_persistence_nothing_is_recorded(void **state)
 {
     struct persist p;
@@ -36,7 +46,6 @@ static void without_persistence_nothing_is_recorded(void **state)
 
     (void)state;
     persist_init(&p, false);
-    persist_turn(&p);
     assert_ok(persist_reserve(&p, 1000, SIZE_MAX / 2));
     assert_ok(persist_promise(&p, 1000, SIZE_MAX / 2));
     write_done(&p, 1);
@@ -56,7 +65,6 @@ static void while_replaying_nothing_is_recorded(void **state)
 
     (void)state;
     persist_init(&p, true);
-    persist_turn(&p);
     p.replaying = true;
     assert_ok(persist_reserve(&p, 1, 0));
     write_done(&p, 1);
@@ -77,7 +85,6 @@ static void a_message_is_recorded_once(void **state)
 
     (void)state;
     persist_init(&p, true);
-    persist_turn(&p);
     assert_ok(persist_reserve(&p, 3, 100));
     persist_message(&p, a);
     persist_message(&p, a);
@@ -100,16 +107,29 @@ static void a_message_is_recorded_once(void **state)
 static void a_new_turn_begins_with_an_empty_frame(void **state)
 {
     struct persist p;
+    uint64_t turn;
+    struct str records;
 
     (void)state;
     persist_init(&p, true);
-    persist_turn(&p);
-    assert_int_equal(p.turn, 1);
     assert_ok(persist_reserve(&p, 1, 0));
     write_done(&p, 1);
-    persist_turn(&p);
+    assert_true(persist_end_turn(&p, &turn, &records));
+    assert_int_equal(turn, 1);
+    assert_int_equal(p.turn, 2);
     assert_int_equal(p.frame.len, 0);
-    assert_true(p.frame.cap > 0);
+    /* what comes behind the taken frame does not touch it, and is of the next */
+    struct record r;
+    size_t n = records.n;
+    assert_ok(persist_reserve(&p, 1, 0));
+    write_done(&p, 2);
+    assert_ok(record_read(&records, &r));
+    assert_int_equal(r.seq, 1);
+    assert_true(persist_end_turn(&p, &turn, &records));
+    assert_int_equal(turn, 2);
+    assert_int_equal(records.n, n);
+    assert_ok(record_read(&records, &r));
+    assert_int_equal(r.seq, 2);
     persist_clear(&p);
 }
 
@@ -119,11 +139,11 @@ static void a_large_frame_gives_its_memory_back(void **state)
 
     (void)state;
     persist_init(&p, true);
-    persist_turn(&p);
     assert_ok(persist_reserve(&p, 1, 1024 * 1024));
     write_done(&p, 1);
-    persist_turn(&p);
+    next_turn(&p);
     assert_int_equal(p.frame.cap, 0);
+    assert_int_equal(p.taken.cap, 0);
     persist_clear(&p);
 }
 
@@ -133,16 +153,16 @@ static void turns_without_records_are_durable_with_their_predecessor(void **stat
 
     (void)state;
     persist_init(&p, true);
-    persist_turn(&p);
-    persist_turn(&p);
+    next_turn(&p);
     assert_int_equal(p.durable, 1);
     assert_ok(persist_reserve(&p, 1, 0));
     write_done(&p, 1);
-    persist_turn(&p);
-    persist_turn(&p);
+    next_turn(&p);
+    next_turn(&p);
     assert_int_equal(p.durable, 1); /* turn 2 is not stored yet, so nothing behind it is */
-    p.durable = 2;
-    persist_turn(&p);
+    assert_int_equal(persist_durable(&p, 1), 1);
+    assert_int_equal(persist_durable(&p, 2), 3); /* and turn 3 had nothing */
+    next_turn(&p);
     assert_int_equal(p.durable, 4);
     persist_clear(&p);
 }
@@ -155,7 +175,6 @@ static void what_was_promised_stays_free(void **state)
     (void)state;
     unit_needs_tracking();
     persist_init(&p, true);
-    persist_turn(&p);
     assert_ok(persist_promise(&p, 100, 1000));
     for (uint64_t i = 0; i < 1000; i++) {
         assert_ok(persist_reserve(&p, 1, 0));
@@ -176,7 +195,6 @@ static void failing_memory_changes_nothing(void **state)
     (void)state;
     unit_needs_tracking();
     persist_init(&p, true);
-    persist_turn(&p);
     mem_fail_after(0, 1);
     assert_err(persist_reserve(&p, 1, 10), ERR_NOMEM);
     assert_err(persist_promise(&p, 1, 10), ERR_NOMEM);

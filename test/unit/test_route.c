@@ -323,8 +323,8 @@ static void a_bridge_gets_retain_as_published_and_no_echo(void **state)
     rig_settle(&r);
     assert_true(rig_expect_publish(&bridge, "t", "from client", QOS_1).retain);
     assert_false(rig_expect_publish(&bridge, "t", "not retained", QOS_0).retain);
-    assert_int_equal(rig_expect(&c, PACKET_PUBACK), 1);
     assert_false(rig_expect_publish(&c, "t", "from client", QOS_1).retain);
+    assert_int_equal(rig_expect(&c, PACKET_PUBACK), 1);
     rig_retain(&bridge, "t", "from bridge", QOS_1, 1);
     rig_settle(&r);
     assert_int_equal(rig_expect(&bridge, PACKET_PUBACK), 1);
@@ -375,6 +375,7 @@ static void with_failing_memory_all_get_it_or_none(void **state)
                 assert_true(m <= 1);
                 got += m;
             }
+            rig_forget(&s[4]);
             (void)rig_connect(&r, &s[4], "s4", false);
             got += rig_drain(&s[4]);
             assert_true(got == 0 || got == 5);

@@ -186,6 +186,50 @@ static void qos0_for_the_absent_only_if_so_configured(void **state)
     }
 }
 
+/* Ten clients come back at once, each to a long queue: no turn sends more than its share. */
+static void long_queues_drain_within_the_budget(void **state)
+{
+    const unsigned n = 10000;
+    struct rig r;
+    struct rig_client p;
+    struct rig_client c[10];
+    char id[8];
+    uint64_t sent = 0;
+
+    (void)state;
+    rig_setup(&r);
+    r.conf.global.max_inflight_messages = 0;
+    r.conf.global.max_queued_messages = 0;
+    rig_start(&r);
+    for (unsigned i = 0; i < ARRAY_SIZE(c); i++) {
+        (void)snprintf(id, sizeof(id), "c%u", i);
+        rig_connect(&r, &c[i], id, false);
+        rig_subscribe(&c[i], "t", QOS_1);
+        rig_forget(&c[i]);
+    }
+    rig_connect(&r, &p, "publisher", true);
+    for (unsigned i = 0; i < n; i++)
+        rig_publish(&p, "t", "", QOS_1, 1);
+    rig_settle(&r);
+    for (unsigned i = 0; i < ARRAY_SIZE(c); i++) {
+        (void)snprintf(id, sizeof(id), "c%u", i);
+        assert_true(rig_open(&r, &c[i]));
+        rig_send_connect(&c[i],
+                         &(struct packet_connect){.client_id = str_c(id), .level = PROTOCOL_311});
+    }
+    do {
+        sent = broker_stats(r.b)->publish_sent;
+        rig_turn(&r);
+        assert_true(broker_stats(r.b)->publish_sent - sent <= WORK_TURN / WORK_DELIVERY + n);
+    } while (r.next == 0 || r.moved > 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(c); i++) {
+        assert_int_equal(rig_drain(&c[i]), n);
+        rig_forget(&c[i]);
+    }
+    rig_forget(&p);
+    rig_end(&r);
+}
+
 /* --- resending --- */
 
 static void what_is_unfinished_comes_again_in_order(void **state)
@@ -513,21 +557,22 @@ static void several_feeds_run_at_once(void **state)
 static void an_ended_session_leaves_nothing(void **state)
 {
     struct scene s;
+    struct rig_client other;
 
     (void)state;
     unit_needs_tracking();
     scene_begin(&s, QOS_1);
     retain_some(&s);
     size_t used = mem_used();
-    rig_connect(&s.r, &s.c, "other", false);
-    rig_subscribe(&s.c, "t", QOS_2);
-    rig_subscribe(&s.c, "$share/g/t", QOS_2);
-    rig_send_subscribe(&s.c, 7, "#", QOS_1);
+    rig_connect(&s.r, &other, "other", false);
+    rig_subscribe(&other, "t", QOS_2);
+    rig_subscribe(&other, "$share/g/t", QOS_2);
+    rig_send_subscribe(&other, 7, "#", QOS_1);
     for (unsigned i = 0; i < 3; i++)
         publish(&s, "queued", QOS_2);
-    rig_forget(&s.c);
-    assert_false(rig_connect(&s.r, &s.c, "other", true)); /* ends the former */
-    rig_forget(&s.c);
+    rig_forget(&other);
+    assert_false(rig_connect(&s.r, &other, "other", true)); /* ends the former */
+    rig_forget(&other);
     rig_settle(&s.r);
     assert_int_equal(broker_stats(s.r.b)->subscriptions, 1);
     assert_int_equal(broker_stats(s.r.b)->shared_subscriptions, 0);
@@ -543,6 +588,7 @@ int main(void)
         UNIT_TEST(a_full_queue_drops_and_says_so_once),
         UNIT_TEST(the_queue_may_be_limited_in_bytes),
         UNIT_TEST(qos0_for_the_absent_only_if_so_configured),
+        UNIT_TEST(long_queues_drain_within_the_budget),
         UNIT_TEST(what_is_unfinished_comes_again_in_order),
         UNIT_TEST(ids_go_on_where_they_were),
         UNIT_TEST(acknowledgements_of_the_wrong_kind_end_the_connection),
