@@ -5,6 +5,7 @@
 #define CORE_ROUTE_H
 
 #include "core/session.h"
+#include "core/trie_walk.h"
 
 struct receiver {
     struct session *session;

@@ -254,10 +254,9 @@ static void seen_again(struct sim *s, struct cable *k, const struct row *r,
 
     if (f->cable == k->serial)
         sim_fail(s, "message %u is sent twice on one connection", r->letter);
-    if (f->id != p->id)
-        sim_fail(s, "message %u is sent again with packet id %u, was %u", r->letter, p->id, f->id);
-    if (!p->dup)
-        sim_fail(s, "message %u is sent again without DUP", r->letter);
+    if (!p->dup || f->id != p->id)
+        sim_fail(s, "message %u is sent again with packet id %u, DUP %d; its id was %u", r->letter,
+                 p->id, p->dup, f->id);
     s->totals->resent++;
     if ((r->flags & ROW_RETAINED) && s->clients[k->client].amnesty)
         return; /* its place before the crash is not known */
@@ -284,11 +283,12 @@ static bool row_fits(const struct sim *s, const struct cable *k, const struct ro
                      const struct wanted *w, const struct packet_publish *p)
 {
     const struct fact *f = &s->facts.rows[r->uid];
-    bool fresh = r->born == k->serial && !f->order; /* no reason for DUP */
+    bool fresh = r->born == k->serial && !f->order;      /* no reason for DUP */
+    bool other = f->order && !f->hazy && f->id != p->id; /* it would come with its own id */
 
     return is_wanted(s, w, r->letter) && !row_over(&s->facts, r) && (r->mask & (1 << p->qos)) &&
            (r->state == ROW_WAITING || (r->flags & ROW_EITHER)) && f->cable != k->serial &&
-           !!(r->flags & ROW_RETAINED) == p->retain && !(p->dup && fresh);
+           !!(r->flags & ROW_RETAINED) == p->retain && !(p->dup && (fresh || other));
 }
 
 #define ROW_WEAK (ROW_MAY | ROW_DROP_OK)

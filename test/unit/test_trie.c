@@ -3,6 +3,7 @@
  * failing memory.
  */
 #include "core/trie.h"
+#include "core/trie_walk.h"
 
 #include "base/rng.h"
 #include "mqtt/topic.h"
