@@ -8,14 +8,6 @@
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"
 
-static void log_packet(struct broker *b, const struct conn *c, const char *what)
-{
-    char name[CONN_NAME_MAX];
-
-    if (log_wants(&b->log, LOG_LEVEL_DEBUG))
-        log_debug(&b->log, "%s %s", what, conn_name(c, name));
-}
-
 static enum reason on_pingreq(struct broker *b, struct conn *c, const struct frame *f)
 {
     uint8_t packet[ENCODE_EMPTY_SIZE];

@@ -20,4 +20,7 @@ enum reason on_unsubscribe(struct broker *b, struct conn *c, const struct frame 
 /* Queue an acknowledgement that may leave once this turn is stored, and say so at debug level. */
 enum reason send_ack(struct broker *b, struct conn *c, enum packet_type type, uint16_t id);
 
+/* At debug level: `what`, such as "Received PINGREQ from", and the client's id. */
+void log_packet(struct broker *b, const struct conn *c, const char *what);
+
 #endif

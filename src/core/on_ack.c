@@ -22,10 +22,18 @@ enum reason send_ack(struct broker *b, struct conn *c, enum packet_type type, ui
     if (!log_wants(&b->log, LOG_LEVEL_DEBUG))
         return REASON_OK;
     if (type == PACKET_UNSUBACK)
-        log_debug(&b->log, "Sending UNSUBACK to %s", conn_name(c, name));
+        log_packet(b, c, "Sending UNSUBACK to");
     else
         log_debug(&b->log, "Sending %s to %s (Mid: %d)", names[type], conn_name(c, name), id);
     return REASON_OK;
+}
+
+void log_packet(struct broker *b, const struct conn *c, const char *what)
+{
+    char name[CONN_NAME_MAX];
+
+    if (log_wants(&b->log, LOG_LEVEL_DEBUG))
+        log_debug(&b->log, "%s %s", what, conn_name(c, name));
 }
 
 static enum reason decode(struct broker *b, struct conn *c, const struct frame *f, uint16_t *id)

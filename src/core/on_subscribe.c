@@ -36,14 +36,6 @@ static void log_filter(struct broker *b, const struct conn *c, struct str filter
     }
 }
 
-static void log_packet(struct broker *b, const struct conn *c, const char *what)
-{
-    char name[CONN_NAME_MAX];
-
-    if (log_wants(&b->log, LOG_LEVEL_DEBUG))
-        log_debug(&b->log, "%s %s", what, conn_name(c, name));
-}
-
 static enum err subscribe_one(struct broker *b, struct conn *c, struct str filter, enum qos qos)
 {
     enum qos max = (enum qos)c->peer.listener->max_qos;

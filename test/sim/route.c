@@ -195,6 +195,7 @@ static bool is_blurred(struct sim *s, uint32_t number)
     if (!s->letters.all[number].routed ||
         !(s->knobs.share || s->conf[0].global.queue_qos0_messages))
         return false;
+    s->letters.all[number].again = true;
     for (unsigned i = 0; i < CLIENTS; i++) {
         const struct session *to = &s->model.sessions[i];
         const struct cable *k = cable_find(s, to->cable);
