@@ -533,8 +533,10 @@ void client_finish(struct sim *s, struct client *c)
     }
     c->silent = false;
     c->cable->stuck = false;
-    if (!is_done_for(c->cable) && c->connected)
-        send_reactions(c, UINT32_MAX);
+    if (is_done_for(c->cable) || !c->connected)
+        return;
+    send_reactions(c, UINT32_MAX);
+    stay_alive(s, c);
 }
 
 void client_join(struct sim *s, struct client *c, const struct op *op)

@@ -20,7 +20,8 @@ struct letter {
     uint8_t qos;
     uint8_t publisher;
     bool retain;
-    bool routed;            /* once already: its publisher sent it again */
+    bool routed;            /* once at least */
+    bool again;             /* its publisher sent it a second time, and that was routed too */
     uint64_t retained_from; /* events at which it became and ceased to be the retained message; 0 =
                                never was */
     uint64_t retained_to;
