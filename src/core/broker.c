@@ -395,6 +395,7 @@ void broker_commit(struct broker *b)
     struct conn *c;
 
     b->conf = b->prepared;
+    b->log.mask = b->conf->global.log_type;
     TAILQ_FOREACH(c, &b->all, entry)
     {
         point_to_new_rules(c, b->conf);

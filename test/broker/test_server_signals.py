@@ -150,6 +150,16 @@ def test_reload_takes_a_new_log_destination(brokers, tmp_path):
     assert not broker.log.find("visible")
 
 
+def test_reload_takes_new_log_types(brokers):
+    broker = brokers.start("log_type notice", "log_type information", verbose=False)
+    client = broker.connect("early")
+    client.quiet()
+    since = rewrite(broker, "log_type debug")
+    client.ping()
+    broker.log.wait("Received PINGREQ from early", since)
+    assert not [line for line in broker.log.lines[:since] if "PINGREQ" in line]
+
+
 def await_text(path, pattern, seconds=10):
     begin = time.monotonic()
     while True:
