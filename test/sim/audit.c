@@ -258,8 +258,9 @@ static void seen_again(struct sim *s, struct cable *k, const struct row *r,
         sim_fail(s, "message %u is sent again with packet id %u, DUP %d; its id was %u", r->letter,
                  p->id, p->dup, f->id);
     s->totals->resent++;
-    if ((r->flags & ROW_RETAINED) && s->clients[k->client].amnesty)
-        return; /* its place before the crash is not known */
+    if (((r->flags & ROW_RETAINED) && s->clients[k->client].amnesty) ||
+        s->letters.all[r->letter].again)
+        return; /* its place before the crash is not known, or not which copy it is */
     if (f->order < k->resend)
         sim_fail(s, "message %u is sent again behind a later one", r->letter);
     k->resend = f->order;

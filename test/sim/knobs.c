@@ -43,7 +43,7 @@ static void draw_traffic(struct knobs *k, struct rng *r)
     k->many = k->retain ? ONE_OF(r, 0, 0, 100, 500) : 0;
     k->big = ONE_OF(r, 0, 0, 20, 200);
     k->burst = ONE_OF(r, 0, 0, 3);
-    k->share = rng_below(r, 3) == 0;
+    k->share = rng_below(r, 5) == 0;
     k->max_inflight = ONE_OF(r, 1, 2, 5, 20, 20, 0);
 }
 
@@ -59,9 +59,12 @@ static void draw_trouble(struct knobs *k, struct rng *r)
     k->durable = ONE_OF(r, 1000, 700, 300, 50);
     k->crash = k->persistent ? ONE_OF(r, 0, 10, 40, 200) : 0;
     k->pause = k->persistent ? ONE_OF(r, 0, 0, 50) : 0;
-    /* After both a crash and a failed allocation too little would be certain. */
+    /* After both a crash and a failed allocation too little would be certain; and of a group nobody
+     * knows beforehand who is chosen. */
+    if (k->share)
+        k->crash = 0;
     k->nomem = k->crash || k->share ? 0 : ONE_OF(r, 0, 0, 20, 100);
-    k->limits = rng_below(r, 3) == 0;
+    k->limits = !k->share && rng_below(r, 3) == 0;
 }
 
 void knobs_draw(struct knobs *k, struct rng *r, struct conf *conf, struct conf_listener *listener)
