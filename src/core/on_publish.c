@@ -45,6 +45,9 @@ static enum err find_receivers(struct broker *b, struct conn *c, const struct pa
     struct trie_walk *walk = c->job ? c->job->walk : NULL;
     enum err e;
 
+    /* Others are being searched for already: wait without beginning. */
+    if (c->job && !walk && trie_walk_is_full(&b->trie))
+        return ERR_AGAIN;
     if (c->job)
         c->job->walk = NULL;
     e = route_find(&b->route, &b->env, p->topic, &walk);
@@ -53,7 +56,8 @@ static enum err find_receivers(struct broker *b, struct conn *c, const struct pa
     } else if (c->job || !job_begin(c, 0)) {
         c->job->walk = walk;
     } else {
-        trie_walk_free(&b->trie, walk);
+        if (walk)
+            trie_walk_free(&b->trie, walk);
         e = ERR_NOMEM;
     }
     return e;

@@ -2,6 +2,7 @@
  * SUBSCRIBE and UNSUBSCRIBE (3.8, 3.10). A packet may hold half a million filters: it is checked as
  * a whole, then worked off within each turn's budget; the connection's input waits meanwhile.
  */
+#include "core/feed.h"
 #include "core/handlers.h"
 #include "core/job.h"
 #include "core/subscription.h"
@@ -36,17 +37,40 @@ static void log_filter(struct broker *b, const struct conn *c, struct str filter
     }
 }
 
+/* One filter costs a bounded sum, and so much for each level and each node made or freed. */
+static void charge(struct broker *b, struct str filter, uint64_t visits_before)
+{
+    work_charge(&b->work, WORK_SUBSCRIBE + (uint32_t)(filter.n >> 2) +
+                              (uint32_t)((b->trie.visits - visits_before) / 2));
+}
+
+static void log_refused(struct broker *b, const struct conn *c, struct str filter)
+{
+    char name[CONN_NAME_MAX];
+    char text[512];
+
+    log_notice(&b->log,
+               "Client %s may not subscribe to '%s': this filter has %d shared groups already.",
+               conn_name(c, name), str_escape(filter, text, sizeof(text)), TRIE_GROUPS_MAX);
+}
+
 static enum err subscribe_one(struct broker *b, struct conn *c, struct str filter, enum qos qos)
 {
     enum qos max = (enum qos)c->peer.listener->max_qos;
     uint8_t code = (uint8_t)(qos < max ? qos : max);
     bool feed = retain_may_match(&b->retain, filter);
+    uint64_t visits = b->trie.visits;
     enum err e = subscription_add(&b->env, c->session, filter, (enum qos)code, feed);
 
-    if (e)
+    charge(b, filter, visits);
+    if (e == ERR_FULL) {
+        log_refused(b, c, filter);
+        code = SUBACK_FAILURE;
+    } else if (e) {
         return e;
-    log_filter(b, c, filter, &qos);
-    work_charge(&b->work, WORK_SUBSCRIBE);
+    } else {
+        log_filter(b, c, filter, &qos);
+    }
     return buf_add(&c->job->codes, &code, 1); /* reserved */
 }
 
@@ -61,7 +85,8 @@ static enum reason send_suback(struct broker *b, struct conn *c, uint16_t id)
     if (e)
         return REASON_NOMEM;
     log_packet(b, c, "Sending SUBACK to");
-    session_want_work(&b->env, c->session); /* retained messages follow */
+    /* Retained messages follow, the first of them before anything newer can. */
+    feed_pump(&b->env, c->session);
     return REASON_OK;
 }
 
@@ -93,6 +118,7 @@ enum reason on_unsubscribe(struct broker *b, struct conn *c, const struct frame 
 {
     struct packet_filters p;
     struct str filter;
+    uint64_t visits;
 
     if (!c->job) {
         enum reason r = decode_unsubscribe(f, c->level, &p);
@@ -108,10 +134,11 @@ enum reason on_unsubscribe(struct broker *b, struct conn *c, const struct frame 
             job_end(b, c);
             return send_ack(b, c, PACKET_UNSUBACK, p.id);
         }
+        visits = b->trie.visits;
         if (subscription_remove(&b->env, c->session, filter))
             return REASON_NOMEM;
         log_filter(b, c, filter, NULL);
-        work_charge(&b->work, WORK_SUBSCRIBE);
+        charge(b, filter, visits);
     }
     return REASON_OK;
 }

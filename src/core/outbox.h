@@ -18,7 +18,8 @@
 
 #include <sys/queue.h>
 
-/* QoS 0 messages are dropped for a connection that has so many bytes waiting already. */
+/* QoS 0 messages are dropped for a connection that has so many bytes waiting already; the chunks
+ * that hold them take up to twice as much. */
 #define OUTBOX_MAX (2 * 1024 * 1024)
 /* Its own requests are left unread while so many bytes wait: answers cannot be dropped. */
 #define OUTBOX_PAUSE (OUTBOX_MAX + 256 * 1024)

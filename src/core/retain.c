@@ -92,6 +92,7 @@ static struct retain_node *child_make(struct retain *r, struct retain_node *pare
 {
     struct retain_node *n = node_new(parent, text);
 
+    r->visits += 8;
     if (!n)
         return NULL;
     if (table_insert(&r->edges, &edge_ops, r, hash_edge(r, parent, text), n)) {
@@ -109,6 +110,7 @@ static void child_remove(struct retain *r, struct retain_node *n)
 {
     struct edge_key key = {.parent = n->parent, .text = node_text(n)};
 
+    r->visits += 8;
     (void)table_remove(&r->edges, &edge_ops, r, hash_edge(r, n->parent, key.text), &key);
     if (n->prev)
         n->prev->next = n->next;
@@ -188,6 +190,7 @@ enum err retain_reserve(struct retain *r, struct str topic, struct retain_node *
     size_t at = 0;
 
     while (topic_level(topic, &at, &level)) {
+        r->visits++;
         struct retain_node *child = child_find(r, n, level);
         if (!child)
             child = child_make(r, n, level);

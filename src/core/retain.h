@@ -29,8 +29,9 @@ struct retain {
     struct retain_node
         *roots[2]; /* of plain topics; of those that begin with '$', which no wildcard enters */
     uint64_t seed;
-    uint64_t count; /* retained messages */
-    uint64_t bytes; /* of their topics and payloads */
+    uint64_t visits; /* what changes have cost: a level looked up, eight for a node made or freed */
+    uint64_t count;  /* retained messages */
+    uint64_t bytes;  /* of their topics and payloads */
 };
 
 struct retain_cursor {

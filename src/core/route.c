@@ -82,7 +82,8 @@ static enum err walk_on(struct session_env *env, struct trie_walk *w, struct str
     uint64_t before = env->trie->visits;
     enum err e = trie_walk_on(env->trie, w, topic, whole ? UINT32_MAX : VISITS_PER_TURN);
 
-    work_charge(env->work, WORK_ROUTE + (uint32_t)(env->trie->visits - before) / 4 * WORK_STEP);
+    work_charge(env->work, WORK_ROUTE + (uint32_t)(topic.n >> 3) +
+                               (uint32_t)((env->trie->visits - before) / 2));
     return e;
 }
 
@@ -92,7 +93,7 @@ static enum err park(struct trie *t, struct trie_walk *w, struct trie_walk **par
     assert(parked); /* otherwise it was not to be cut */
     if (!*parked)
         *parked = trie_walk_park(t, w);
-    return *parked ? ERR_AGAIN : ERR_NOMEM;
+    return *parked || trie_walk_is_full(t) ? ERR_AGAIN : ERR_NOMEM;
 }
 
 enum err route_find(struct route *r, struct session_env *env, struct str topic,
@@ -161,6 +162,12 @@ static enum err reserve(const struct route *r, struct session_env *env, struct p
 
 /* --- retained --- */
 
+/* Charge what has been done to the tree since `before`. */
+static void charge_retain(struct session_env *env, uint64_t before)
+{
+    work_charge(env->work, (uint32_t)((env->retain->visits - before) / 2));
+}
+
 static void retain_publication(struct session_env *env, struct publication *pub,
                                struct retain_node *node)
 {
@@ -191,6 +198,7 @@ static void deliver(const struct route *r, struct session_env *env, struct publi
 enum err route_publish(struct route *r, struct session_env *env, struct publication *pub,
                        const struct session *source)
 {
+    uint64_t before = env->retain->visits;
     struct retain_node *node = NULL;
     enum err e = collect(r, env->work);
 
@@ -204,5 +212,6 @@ enum err route_publish(struct route *r, struct session_env *env, struct publicat
             retain_publication(env, pub, node);
     }
     persist_fulfil(env->persist);
+    charge_retain(env, before);
     return e;
 }

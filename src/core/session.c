@@ -177,7 +177,7 @@ static bool pump_rows(struct session_env *env, struct session *s, struct publica
 
         if (outbox_bytes(s->out) >= OUTBOX_PUMP)
             return true; /* goes on when it has drained: see broker_sent */
-        if (work_is_spent(env->work) && !fresh)
+        if (work_is_spent(env->work) && !(fresh && fresh->message == next.row->message))
             return false;
         if (session_record_reserve(env, s, 1, 0) || send_row(env, s, &next, fresh))
             return false;

@@ -47,7 +47,8 @@ struct broker {
     void (*make_id)(void *ctx, char out[BROKER_ID_MAX]);
     void *make_id_ctx;
     bool storage_paused;
-    bool starved; /* sessions stopped for want of memory, not of budget */
+    bool sweeping; /* the trie has nodes to free */
+    bool starved;  /* sessions stopped for want of memory, not of budget */
     uint8_t input[SHARED_INPUT];
 };
 

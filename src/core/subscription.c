@@ -107,6 +107,7 @@ enum err subscription_remove(struct session_env *env, struct session *s, struct 
 bool subscription_drop_all(struct session_env *env, struct session *s)
 {
     while (!work_is_spent(env->work)) {
+        uint64_t visits = env->trie->visits;
         trie_place place = (trie_place)table_next(&s->subs, &s->serial);
         if (!place) {
             table_clear(&s->subs);
@@ -117,7 +118,7 @@ bool subscription_drop_all(struct session_env *env, struct session *s)
         else
             env->stats->subscriptions--;
         trie_leave(env->trie, place, s);
-        work_charge(env->work, WORK_SUBSCRIBE);
+        work_charge(env->work, WORK_SUBSCRIBE + (uint32_t)((env->trie->visits - visits) / 2));
     }
     return false;
 }

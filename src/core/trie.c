@@ -163,6 +163,7 @@ static struct group *group_make(struct trie *t, struct trie_node *n, struct str 
     if (g->next)
         g->next->link = &g->next;
     set->groups = g;
+    set->group_count++;
     return g;
 }
 
@@ -176,6 +177,7 @@ static void group_drop_if_empty(struct trie *t, struct group *g)
     *g->link = g->next;
     if (g->next)
         g->next->link = g->link;
+    trie_node_set(g->node)->group_count--;
     table_clear(&g->members);
     mem_free(g, group_size(g));
 }
@@ -186,6 +188,8 @@ static enum err group_join(struct trie *t, struct trie_node *n, struct str name,
     struct group *g = group_find(t, n, name);
     enum err e;
 
+    if (!g && trie_node_set(n) && trie_node_set(n)->group_count >= TRIE_GROUPS_MAX)
+        return ERR_FULL;
     if (!g)
         g = group_make(t, n, name);
     if (!g)
@@ -209,6 +213,7 @@ enum err trie_init(struct trie *t, uint64_t seed)
 
 void trie_clear(struct trie *t)
 {
+    (void)trie_sweep(t, UINT32_MAX);
     if (t->root)
         trie_node_free(t, t->root);
     table_clear(&t->edges);

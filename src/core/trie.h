@@ -36,7 +36,8 @@ void trie_clear(struct trie *t); /* no subscriptions may be left */
 
 /*
  * Subscribe a session to a valid filter, plain or $share/GROUP/FILTER. *is_new: false when it had
- * it and only the QoS changed. ERR_NOMEM leaves everything as it was.
+ * it and only the QoS changed. ERR_NOMEM, and ERR_FULL for too many groups of one filter, leave
+ * everything as it was.
  */
 MUST_CHECK enum err trie_subscribe(struct trie *t, struct str filter, struct session *s,
                                    enum qos qos, trie_place *place, bool *is_new);

@@ -69,6 +69,7 @@ struct trie_node *trie_node_new(struct trie *t, struct trie_node *parent, enum n
 {
     struct trie_node *n = slab_alloc(&t->nodes);
 
+    t->visits += 4;
     if (!n)
         return NULL;
     *n = (struct trie_node){.parent = parent, .kind = (uint8_t)kind, .text_len = (uint16_t)text.n};
@@ -88,6 +89,7 @@ struct trie_node *trie_node_new(struct trie *t, struct trie_node *parent, enum n
 
 void trie_node_free(struct trie *t, struct trie_node *n)
 {
+    t->visits += 4;
     if (n->text_len > TRIE_TEXT_INLINE)
         mem_free(n->text.elsewhere, n->text_len);
     slab_free(&t->nodes, n);
@@ -160,41 +162,70 @@ static struct trie_node *child_make(struct trie *t, struct trie_node *n, struct 
 
 static bool is_useless(const struct trie_node *n)
 {
-    return n->kind != NODE_ROOT && n->children == 0 && n->subs == 0 && !n->buried;
+    return n->kind != NODE_ROOT && n->children == 0 && n->subs == 0;
 }
 
-/* While a walk is parked a useless node may stand on its stack: it goes later. False without memory
- * to remember it. */
+/* Close the gap that swept graves have left at the front. */
+static void graves_close_up(struct trie *t)
+{
+    struct trie_list *g = &t->graves;
+
+    if (t->graves_first == 0 || t->graves_first < g->n / 2)
+        return;
+    memmove(g->v, g->v + t->graves_first, (g->n - t->graves_first) * sizeof(*g->v));
+    g->n -= t->graves_first;
+    t->graves_first = 0;
+}
+
 static bool bury(struct trie *t, struct trie_node *n)
 {
-    if (trie_list_fit(&t->graves, 1))
+    graves_close_up(t);
+    if (trie_list_fit(&t->graves, 2))
         return false;
-    n->buried = true;
     t->graves.v[t->graves.n++] = (uintptr_t)n;
+    t->graves.v[t->graves.n++] = (uintptr_t)t->serial;
     return true;
 }
 
-/* Remove a node that has become useless, and its parents likewise. */
+/* The parked walk that has waited longest; one more than the last when none is parked. */
+static uint64_t oldest_walk(const struct trie *t)
+{
+    uint64_t oldest = t->serial + 1;
+
+    for (size_t i = 0; i < TRIE_PARKED_MAX; i++) {
+        if (t->parked[i] && t->parked[i] < oldest)
+            oldest = t->parked[i];
+    }
+    return oldest;
+}
+
 void trie_prune(struct trie *t, struct trie_node *n)
 {
+    bool known = oldest_walk(t) <= t->serial;
+
     while (is_useless(n)) {
         struct trie_node *parent = n->parent;
-        if (t->parked > 0 && bury(t, n))
-            return;
-        t->generation += t->parked > 0;
         child_detach(t, n);
-        trie_node_free(t, n);
+        if (!known || !bury(t, n)) {
+            t->generation += known;
+            trie_node_free(t, n);
+        }
         n = parent;
     }
 }
 
-void trie_prune_graves(struct trie *t)
+bool trie_sweep(struct trie *t, uint32_t most)
 {
-    while (t->graves.n > 0) {
-        struct trie_node *n = (struct trie_node *)t->graves.v[--t->graves.n];
-        n->buried = false;
-        trie_prune(t, n);
+    uint64_t oldest = oldest_walk(t);
+
+    while (t->graves_first < t->graves.n && t->graves.v[t->graves_first + 1] < oldest) {
+        if (most-- == 0)
+            return true;
+        trie_node_free(t, (struct trie_node *)t->graves.v[t->graves_first]);
+        t->graves_first += 2;
     }
+    graves_close_up(t);
+    return false;
 }
 
 struct trie_node *trie_node_find(const struct trie *t, struct str filter)

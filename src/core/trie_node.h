@@ -24,16 +24,25 @@ struct trie_list {
     size_t cap;
 };
 
+/* At most so many searches wait for their next turn at a time; the others wait for one of these to
+ * end. */
+#define TRIE_PARKED_MAX 4
+/* Shared groups of one filter; more would make every publication that it matches a long one. */
+#define TRIE_GROUPS_MAX 1000
+
 struct trie {
     struct table edges;
     struct table groups;
     struct slab nodes;
     struct trie_node *root;
     uint64_t seed;
-    uint64_t visits;         /* nodes that lookups have asked so far: what matching has cost */
-    uint32_t parked;         /* walks that will go on: nodes must stay */
-    uint32_t generation;     /* of nodes that parked walks may know */
-    struct trie_list graves; /* nodes that go when no walk is parked */
+    uint64_t visits; /* what all this has cost: nodes looked at, and four for one made or freed */
+    uint64_t parked[TRIE_PARKED_MAX]; /* serial numbers of parked walks; 0 = free */
+    uint64_t serial;                  /* of the walk parked last */
+    uint64_t generation;              /* of nodes that parked walks may know */
+    struct trie_list
+        graves; /* pairs: a node that has left the tree, and the walk parked last then */
+    size_t graves_first;
 };
 
 #define TRIE_SESSION_ALIGN 16
@@ -53,8 +62,7 @@ struct trie_node {
     uintptr_t subs;         /* 0; a subscription's word with WORD_SINGLE; a struct subscribers */
     uint32_t children;      /* of all three kinds */
     uint16_t text_len;
-    uint8_t kind;
-    bool buried; /* useless, and listed in trie.graves */
+    uint8_t kind; /* enum node_kind */
     union {
         char here[TRIE_TEXT_INLINE];
         char *elsewhere;
@@ -64,6 +72,7 @@ struct trie_node {
 struct subscribers {
     struct table members; /* of words: session | qos */
     struct group *groups;
+    uint32_t group_count;
 };
 
 struct group { /* of $share */
@@ -100,11 +109,12 @@ struct trie_node *trie_node_find(const struct trie *t, struct str filter);
 /* The node of a filter, made if it is not there; NULL without memory. */
 MUST_CHECK struct trie_node *trie_node_make(struct trie *t, struct str filter);
 /*
- * Remove a node that has become useless, and its parents likewise. While walks are parked a node is
- * only listed, to go with trie_prune_graves; where memory forbids that it goes at once, and the
- * generation tells the walks.
+ * Remove a node that has become useless, and its parents likewise. A parked walk may still stand on
+ * it: then it leaves the tree, but its memory stays until that walk has ended; where memory to
+ * remember it is wanting, it goes at once and the generation tells the walks.
  */
 void trie_prune(struct trie *t, struct trie_node *n);
-void trie_prune_graves(struct trie *t);
+/* Free at most so many nodes that no parked walk can know; true when there are more. */
+bool trie_sweep(struct trie *t, uint32_t most);
 
 #endif

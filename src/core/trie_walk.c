@@ -109,7 +109,7 @@ enum err trie_walk_on(struct trie *t, struct trie_walk *w, struct str topic, uin
     struct levels l;
     enum err e = ERR_OK;
 
-    if (w->parked && w->generation != t->generation) {
+    if (w->serial && w->generation != t->generation) {
         trie_walk_begin(t, w);
         w->generation = t->generation;
     }
@@ -123,27 +123,46 @@ enum err trie_walk_on(struct trie *t, struct trie_walk *w, struct str topic, uin
     return e;
 }
 
+/* The place of a serial number among the parked ones, or of a free one for 0; TRIE_PARKED_MAX:
+ * none. */
+static size_t parked_at(const struct trie *t, uint64_t serial)
+{
+    size_t i = 0;
+
+    while (i < TRIE_PARKED_MAX && t->parked[i] != serial)
+        i++;
+    return i;
+}
+
+bool trie_walk_is_full(const struct trie *t)
+{
+    return parked_at(t, 0) == TRIE_PARKED_MAX;
+}
+
 struct trie_walk *trie_walk_park(struct trie *t, struct trie_walk *w)
 {
-    struct trie_walk *copy = mem_alloc(sizeof(*copy));
+    struct trie_walk *copy = trie_walk_is_full(t) ? NULL : mem_alloc(sizeof(*copy));
 
     if (!copy)
         return NULL;
     *copy = *w;
-    copy->parked = true;
+    copy->serial = ++t->serial;
     copy->generation = t->generation;
-    t->parked++;
+    t->parked[parked_at(t, 0)] = copy->serial;
     *w = (struct trie_walk){0};
     return copy;
 }
 
+/* So many nodes go with the end of a walk; more are left to trie_sweep. */
+#define SWEEP_AT_ONCE 1000
+
 void trie_walk_free(struct trie *t, struct trie_walk *parked)
 {
-    assert(parked->parked);
+    assert(parked->serial);
+    t->parked[parked_at(t, parked->serial)] = 0;
     trie_walk_clear(parked);
     mem_free(parked, sizeof(*parked));
-    if (--t->parked == 0)
-        trie_prune_graves(t);
+    (void)trie_sweep(t, SWEEP_AT_ONCE);
 }
 
 void trie_walk_clear(struct trie_walk *w)

@@ -20,8 +20,8 @@ struct trie_visit {
 struct trie_walk {
     struct trie_list found; /* nodes whose subscribers match */
     uint32_t top;           /* of the stack; 0 = finished, or not begun */
-    bool parked;
-    uint32_t generation; /* when it was parked */
+    uint64_t serial;        /* 0 = not parked */
+    uint64_t generation;    /* of the trie, when it was parked */
     struct trie_visit stack[TOPIC_LEVELS_MAX + 2];
 };
 
@@ -40,6 +40,8 @@ MUST_CHECK enum err trie_walk_on(struct trie *t, struct trie_walk *w, struct str
  * memory. While walks are parked no node is freed; where memory forbids that, they begin anew.
  */
 MUST_CHECK struct trie_walk *trie_walk_park(struct trie *t, struct trie_walk *w);
+/* No more walks can be parked now. */
+bool trie_walk_is_full(const struct trie *t);
 void trie_walk_free(struct trie *t, struct trie_walk *parked);
 void trie_walk_clear(struct trie_walk *w); /* one that was never parked */
 

@@ -27,7 +27,7 @@ enum work_cost {
 };
 
 struct work {
-    uint32_t spent;
+    uint64_t spent;
     bool crowded; /* an output queue has grown so much that it should be written before more is read
                    */
 };

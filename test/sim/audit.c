@@ -546,15 +546,16 @@ static struct wanted identify(struct sim *s, struct cable *k, const struct packe
 
 /*
  * Messages of which nobody knows: a will at QoS 0 to oneself at a takeover (whether one is still,
- * or already, connected then is nobody's promise), what was queued at QoS 0 before a crash, and
- * empty ones where groups are at work (they look alike, so the wrong one may have been crossed
- * out).
+ * or already, connected then is nobody's promise); what was queued at QoS 0 before a crash; empty
+ * ones, which look alike, where there are copies that may be lost, and where groups are at work
+ * also those that were sent again: the wrong one may have been crossed out.
  */
 static bool is_unknown(const struct sim *s, const struct cable *k, const struct wanted *w,
                        const struct packet_publish *p)
 {
-    if (s->knobs.share &&
-        (!w->number || s->letters.all[w->number].again || is_merged(s, k->client, w->number)))
+    if (!w->number && (s->knobs.share || s->knobs.nomem))
+        return true;
+    if (s->knobs.share && (s->letters.all[w->number].again || is_merged(s, k->client, w->number)))
         return true;
     if (p->qos != 0)
         return false;
