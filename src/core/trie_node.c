@@ -69,7 +69,7 @@ struct trie_node *trie_node_new(struct trie *t, struct trie_node *parent, enum n
 {
     struct trie_node *n = slab_alloc(&t->nodes);
 
-    t->visits += 4;
+    t->visits += 16;
     if (!n)
         return NULL;
     *n = (struct trie_node){.parent = parent, .kind = (uint8_t)kind, .text_len = (uint16_t)text.n};
@@ -89,7 +89,7 @@ struct trie_node *trie_node_new(struct trie *t, struct trie_node *parent, enum n
 
 void trie_node_free(struct trie *t, struct trie_node *n)
 {
-    t->visits += 4;
+    t->visits += 16;
     if (n->text_len > TRIE_TEXT_INLINE)
         mem_free(n->text.elsewhere, n->text_len);
     slab_free(&t->nodes, n);

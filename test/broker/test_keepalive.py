@@ -1,6 +1,7 @@
 """Time limits: one and a half keep alive times, and 30 seconds for a whole CONNECT."""
 
 import selectors
+import socket
 import time
 
 import pytest
@@ -122,3 +123,21 @@ def test_the_largest_keepalive_is_accepted(broker, name):
     client.subscribe(name)
     client.send(publish(name, "x"))
     client.expect(PUBLISH)
+
+
+def test_a_reader_of_a_large_message_stays_though_its_pings_wait(brokers, name):
+    """16 MB at 4 MB a second: longer than its keepalive allows, and its pings are behind the answers."""
+    broker = brokers.start("max_packet_size 30000000", verbose=False)
+    slow = broker.client(rcvbuf=65536)
+    slow.connect(name, keepalive=1)
+    slow.subscribe(name)
+    size = 16_000_000
+    broker.connect(keepalive=0).publish(name, b"x" * size)
+    got, begin = 0, time.monotonic()
+    while got < size:
+        slow.send_if_open(PING)
+        data = slow.sock.recv(200_000, socket.MSG_WAITALL)
+        assert data, f"closed after {got} bytes"
+        got += len(data)
+        time.sleep(0.05)
+    assert time.monotonic() - begin > 3

@@ -2,7 +2,7 @@
 
 import pytest
 from mqtt_wire import (
-    PUBCOMP, PUBLISH, PUBREC, SUBACK, puback, pubcomp, publish, pubrec, pubrel, subscribe,
+    PING, PINGRESP, PUBCOMP, PUBLISH, PUBREC, SUBACK, puback, pubcomp, publish, pubrec, pubrel, subscribe,
 )
 
 
@@ -259,3 +259,14 @@ def test_retaining_where_it_is_switched_off_closes(brokers, name, qos):
     broker.connect().publish(name, "plain", qos=qos)
     watcher.take(name, "plain")
     assert stored(broker, name) == {}
+
+
+def test_a_retained_message_does_not_come_after_a_newer_live_one(broker, name):
+    """One segment: subscribe, then publish without RETAIN to the same topic."""
+    broker.connect().publish(name, "old", retain=True)
+    client = broker.connect()
+    client.send(subscribe(1, (name, 0)), publish(name, "new"), PING)
+    client.expect(SUBACK)
+    client.expect(PUBLISH, payload="old", retain=True)
+    client.expect(PUBLISH, payload="new", retain=False)
+    client.expect(PINGRESP)
