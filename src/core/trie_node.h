@@ -36,7 +36,8 @@ struct trie {
     struct slab nodes;
     struct trie_node *root;
     uint64_t seed;
-    uint64_t visits; /* what all this has cost: nodes looked at, and sixteen for one made or freed */
+    uint64_t
+        visits; /* what all this has cost: nodes looked at, and sixteen for one made or freed */
     uint64_t parked[TRIE_PARKED_MAX]; /* serial numbers of parked walks; 0 = free */
     uint64_t serial;                  /* of the walk parked last */
     uint64_t generation;              /* of nodes that parked walks may know */
