@@ -159,6 +159,7 @@ def test_log_dest_file(brokers, name, tmp_path):
 def test_several_listeners(brokers, name):
     second = free_port()
     broker = brokers.start(f"listener {second} 127.0.0.1", "max_connections 1")
+    broker.log.wait("running$")
     here = broker.connect()
     here.subscribe(name)
     with Client(second).sock as sock:
@@ -180,6 +181,7 @@ def has_ipv6():
 def test_a_listener_on_ipv6(brokers, name):
     port = free_port(socket.AF_INET6, "::1")
     broker = brokers.start(f"listener {port} ::1")
+    broker.log.wait("running$")  # the first listener is open before the second
     client = Client(port, host="::1")
     client.connect(name)
     client.quiet()
