@@ -64,7 +64,8 @@ static void draw_trouble(struct knobs *k, struct rng *r)
     if (k->share)
         k->crash = 0;
     k->nomem = k->crash || k->share ? 0 : ONE_OF(r, 0, 0, 20, 100);
-    k->limits = !k->share && rng_below(r, 3) == 0;
+    /* What a limit drops after a failed allocation cannot be foreseen either. */
+    k->limits = !k->share && !k->nomem && rng_below(r, 3) == 0;
 }
 
 void knobs_draw(struct knobs *k, struct rng *r, struct conf *conf, struct conf_listener *listener)
