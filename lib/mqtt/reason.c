@@ -48,16 +48,12 @@ static const char *const reason_texts[REASON_COUNT] = {
     [REASON_KEEPALIVE] = "exceeded timeout",
     [REASON_TAKEN_OVER] = "session taken over",
     [REASON_NOMEM] = "out of memory",
-    [REASON_OUTPUT_LIMIT] = "does not read its control packets",
     [REASON_QUEUE_FULL] = "queue is full",
     [REASON_SLOW_READER] = "reads too slowly",
-    [REASON_PAYLOAD_LIMIT] = "payload above message_size_limit",
-    [REASON_MAX_CONNECTIONS] = "connection limit reached",
     [REASON_DISCONNECT] = "disconnected by the client",
     [REASON_PEER_CLOSED] = "connection closed by client",
     [REASON_SOCKET] = "connection lost",
     [REASON_SHUTDOWN] = "server shutting down",
-    [REASON_ADMIN] = "administrative action",
 };
 
 const char *reason_text(enum reason r)

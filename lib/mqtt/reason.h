@@ -46,16 +46,12 @@ enum reason {
     REASON_KEEPALIVE,          /* silent for 1.5 times its keepalive (3.1.2-24) */
     REASON_TAKEN_OVER,         /* the same client id connected again (3.1.4-2) */
     REASON_NOMEM,              /* no memory for what it sent, or memory_limit */
-    REASON_OUTPUT_LIMIT,       /* more control packets waiting than it reads */
     REASON_QUEUE_FULL,         /* message dropped: queue limit */
     REASON_SLOW_READER,        /* QoS 0 message dropped: output limit */
-    REASON_PAYLOAD_LIMIT,      /* message dropped: message_size_limit */
-    REASON_MAX_CONNECTIONS,    /* listener or global connection limit */
     REASON_DISCONNECT,         /* a proper DISCONNECT */
     REASON_PEER_CLOSED,        /* the peer closed its connection */
     REASON_SOCKET,             /* read or write failed */
     REASON_SHUTDOWN,           /* the broker stops */
-    REASON_ADMIN,              /* closed by the administrator or a reload */
     REASON_COUNT
 };
 

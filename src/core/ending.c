@@ -33,7 +33,7 @@ static void log_end(struct broker *b, const struct conn *c, enum reason why, con
 static bool is_abrupt(enum reason why)
 {
     return why == REASON_PEER_CLOSED || why == REASON_SOCKET || why == REASON_KEEPALIVE ||
-           why == REASON_TAKEN_OVER || why == REASON_CONNECT_TIMEOUT || why == REASON_OUTPUT_LIMIT;
+           why == REASON_TAKEN_OVER || why == REASON_CONNECT_TIMEOUT;
 }
 
 static void drop_input(struct broker *b, struct conn *c)
