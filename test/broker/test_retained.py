@@ -204,6 +204,7 @@ def test_live_messages_pass_while_5000_are_fed(many):
     """A reader in the middle of its retained messages misses nothing that is published now."""
     client, writer = many.connect(), many.connect()
     client.send(subscribe(1, ("many/#", 0)))
+    assert client.recv().kind == SUBACK
     for number in range(200):
         writer.send(publish("many/live", str(number)))
     writer.quiet()

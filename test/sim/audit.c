@@ -259,7 +259,7 @@ static void seen_again(struct sim *s, struct cable *k, const struct row *r,
                  p->id, p->dup, f->id);
     s->totals->resent++;
     if (((r->flags & ROW_RETAINED) && s->clients[k->client].amnesty) ||
-        s->letters.all[r->letter].again)
+        s->letters.all[r->letter].again || s->letters.all[r->letter].size == 0)
         return; /* its place before the crash is not known, or not which copy it is */
     if (f->order < k->resend)
         sim_fail(s, "message %u is sent again behind a later one", r->letter);
