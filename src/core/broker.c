@@ -114,15 +114,30 @@ static void connection_due(struct broker *b, struct conn *c)
         wheel_arm(&b->wheel, &c->timer, c->last_in_ms + limit);
 }
 
+/* So many timers are looked at in any turn: a flood of input does not keep silent peers connected.
+ */
+#define TIMERS_PER_TURN 64
+
 static void work_timers(struct broker *b)
 {
     struct wheel_timer *t;
 
     wheel_advance(&b->wheel, b->now.mono_ms);
-    while (!work_is_spent(&b->work) && (t = wheel_pop(&b->wheel))) {
+    for (int n = 0; n < TIMERS_PER_TURN || !work_is_spent(&b->work); n++) {
+        t = wheel_pop(&b->wheel);
+        if (!t)
+            return;
         connection_due(b, CONTAINER_OF(t, struct conn, timer));
         work_charge(&b->work, WORK_PACKET);
     }
+}
+
+/* Input came first in this turn; what was cut short in former ones has a share of it all the same.
+ */
+static void leave_a_share(struct work *w)
+{
+    if (w->spent > WORK_TURN - WORK_SHARE)
+        w->spent = WORK_TURN - WORK_SHARE;
 }
 
 /* --- connections --- */
@@ -278,6 +293,7 @@ static void work_sessions(struct broker *b)
 uint64_t broker_work(struct broker *b)
 {
     work_timers(b);
+    leave_a_share(&b->work);
     work_input(b);
     work_sessions(b);
     (void)sessions_work(&b->sessions);

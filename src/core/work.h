@@ -14,6 +14,7 @@
 
 enum work_cost {
     WORK_TURN = 30000,   /* the budget: nominally 3 ms */
+    WORK_SHARE = 7500,   /* of it for what was cut short, however much has come in */
     WORK_READ = 15,      /* a read call */
     WORK_WRITE = 40,     /* a connection becomes dirty: a write call that may wake somebody */
     WORK_PACKET = 2,     /* decode and dispatch */

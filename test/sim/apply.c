@@ -72,6 +72,8 @@ void apply_end(struct sim *s, struct cable *k, bool will)
         deliver(s, k->will, s->starved);
     }
     if (to->clean) {
+        for (unsigned f = 0; f < FILTERS; f++)
+            s->left[f] |= to->sub[f] != 0;
         session_forget(to, &s->facts);
         cursors_forget(&s->clients[k->client]);
     }

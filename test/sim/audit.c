@@ -603,12 +603,12 @@ static void expect_remove(struct cable *k, uint32_t at)
 }
 
 /* The row that waits for this PUBREL; one that is sure to be there before one that may be. */
-static const struct row *released_row(const struct sim *s, const struct session *to, uint16_t id)
+static struct row *released_row(const struct sim *s, const struct session *to, uint16_t id)
 {
-    const struct row *maybe = NULL;
+    struct row *maybe = NULL;
 
     for (uint32_t i = 0; i < to->n; i++) {
-        const struct row *r = &to->rows[i];
+        struct row *r = &to->rows[i];
         if (!(r->mask & 4) || s->facts.rows[r->uid].id != id || row_over(&s->facts, r) ||
             (r->state != ROW_RECEIVED && !(r->flags & ROW_EITHER)))
             continue;
@@ -621,10 +621,12 @@ static const struct row *released_row(const struct sim *s, const struct session 
 
 uint32_t audit_pubrel(struct sim *s, struct cable *k, uint16_t id)
 {
-    const struct row *r = released_row(s, &s->model.sessions[k->client], id);
+    struct row *r = released_row(s, &s->model.sessions[k->client], id);
 
     if (r) {
         check_durable(s, r->received_turn, "PUBREL", r->letter);
+        r->state = ROW_RECEIVED; /* now it is known */
+        r->flags = (uint8_t)(r->flags & ~ROW_EITHER);
         return r->uid;
     }
     for (uint32_t i = 0; i < k->expect_n; i++) {

@@ -227,6 +227,7 @@ void cable_resume(struct sim *s, uint64_t packets_before)
 void cables_poll(struct sim *s)
 {
     s->polling = true;
+    memset(s->left, 0, sizeof s->left);
     for (unsigned i = 0; i < CABLES; i++) {
         struct cable *k = &s->cables[i];
         if (!k->serial)

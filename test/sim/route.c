@@ -165,6 +165,8 @@ static void deliver_shared(struct sim *s, uint32_t number, bool maybe, const str
         if (!is_group(s, f, topic))
             continue;
         uint32_t pick = facts_pick(&s->facts);
+        /* Who has left just now may have been chosen before. */
+        s->facts.picks[pick].excused = s->polling && s->left[f];
         for (unsigned i = 0; i < CLIENTS; i++) {
             struct session *to = &s->model.sessions[i];
             if (!to->sub[f])

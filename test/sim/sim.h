@@ -54,6 +54,7 @@ struct sim {
     bool starved;          /* … and did */
     struct cable *pending; /* its packets are not all handled yet */
     bool polling;          /* several connections may have ended at once, in any order */
+    bool left[FILTERS];    /* … and with them clean sessions that had this filter */
     bool more;             /* broker_work wants to be called at once */
     uint32_t held_turns;
     unsigned paused; /* turns of storage trouble left */

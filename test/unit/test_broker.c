@@ -377,6 +377,104 @@ static void the_time_for_connect_begins_at_accept(void **state)
     rig_end(&r);
 }
 
+/* --- a flood --- */
+
+#define FLOODERS 2200
+
+/*
+ * Everybody's byte is a read call, and every other one a ping to be answered: there is always more
+ * to be read than one turn can afford, and nobody is ever cut short.
+ */
+static void flood_begin(struct rig *r, struct rig_client *flooders)
+{
+    for (size_t i = 0; i < FLOODERS; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof(id), "flood%zu", i);
+        rig_connect(r, &flooders[i], id, true);
+    }
+    r->max_read = 1;
+}
+
+static void flood_turn(struct rig *r, struct rig_client *flooders)
+{
+    bool somebody_waits = false;
+
+    for (size_t i = 0; i < FLOODERS; i++)
+        rig_send_empty(&flooders[i], PACKET_PINGREQ);
+    rig_turn(r);
+    for (size_t i = 0; i < FLOODERS; i++)
+        somebody_waits |= flooders[i].reads == 0;
+    assert_true(somebody_waits);
+}
+
+static void flood_end(struct rig_client *flooders)
+{
+    for (size_t i = 0; i < FLOODERS; i++)
+        rig_forget(&flooders[i]);
+}
+
+static void silence_is_noticed_under_a_flood(void **state)
+{
+    static struct rig_client flooders[FLOODERS];
+    struct rig r;
+    struct rig_client c;
+
+    (void)state;
+    rig_begin(&r, false);
+    connect_with_keepalive(&r, &c, 10);
+    flood_begin(&r, flooders);
+    for (unsigned i = 0; i < 10; i++)
+        flood_turn(&r, flooders);
+    assert_non_null(c.conn);
+    r.now.mono_ms += 15100;
+    for (unsigned i = 0; i < 3; i++)
+        flood_turn(&r, flooders);
+    assert_null(c.conn);
+    assert_int_equal(rig_logged(&r, "Client id [127.0.0.1:4000] disconnected: exceeded"), 1);
+    flood_end(flooders);
+    rig_forget(&c);
+    rig_end(&r);
+}
+
+static void a_queue_goes_on_under_a_flood(void **state)
+{
+    static struct rig_client flooders[FLOODERS];
+    static char payload[4096];
+    struct rig r;
+    struct rig_client c;
+    struct rig_client p;
+
+    (void)state;
+    memset(payload, 'x', sizeof(payload) - 1);
+    rig_setup(&r);
+    r.conf.global.max_inflight_messages = 0;
+    rig_start(&r);
+    rig_connect(&r, &c, "reader", false);
+    rig_subscribe(&c, "t", QOS_1);
+    rig_forget(&c);
+    rig_connect(&r, &p, "publisher", true);
+    for (uint16_t id = 1; id <= 200; id++)
+        rig_publish(&p, "t", payload, QOS_1, id);
+    rig_settle(&r);
+    flood_begin(&r, flooders);
+    rig_open(&r, &c);
+    rig_send_connect(&c,
+                     &(struct packet_connect){.client_id = STR("reader"), .level = PROTOCOL_311});
+    c.window = 0; /* until the flood is there, it has only what fits into its output */
+    for (unsigned i = 0; i < 40; i++)
+        rig_turn(&r);
+    assert_true(c.received == 0);
+    c.window = SIZE_MAX;
+    for (unsigned i = 0; i < 20; i++)
+        flood_turn(&r, flooders);
+    rig_expect_connack(&c, true, CONNACK_ACCEPTED);
+    assert_int_equal(rig_drain(&c), 200);
+    flood_end(flooders);
+    rig_forget(&c);
+    rig_forget(&p);
+    rig_end(&r);
+}
+
 /* --- who does not read --- */
 
 static void who_pings_and_never_reads_is_paused(void **state)
@@ -1375,6 +1473,8 @@ int main(void)
         UNIT_TEST(without_keepalive_silence_is_no_end),
         UNIT_TEST(a_connect_is_due_in_thirty_seconds_however_it_drips),
         UNIT_TEST(the_time_for_connect_begins_at_accept),
+        UNIT_TEST(silence_is_noticed_under_a_flood),
+        UNIT_TEST(a_queue_goes_on_under_a_flood),
         UNIT_TEST(who_pings_and_never_reads_is_paused),
         UNIT_TEST(who_is_paused_for_not_reading_is_not_spared),
         UNIT_TEST(qos0_to_who_does_not_read_is_bounded_and_logged_once),
