@@ -221,6 +221,8 @@ void cable_resume(struct sim *s, uint64_t packets_before)
         s->pending = NULL;
     if (done < due) /* the packet that ends its connection is not counted */
         due = (uint32_t)done + (is_closing(s, k) && ends_itself(&k->ops[done]));
+    else if (due < k->op_n && is_closing(s, k) && is_caught(k, &k->ops[due]))
+        due++; /* it had not come whole */
     handled(s, k, due);
 }
 
