@@ -81,6 +81,7 @@ FEATURE_DEFS := $(foreach s,$(FEATURES_ON),-DWITH_$(s))
 twin_file    = $(lastword $(subst :, ,$(1)))
 twin_on      = $(filter yes,$(WITH_$(firstword $(subst :, ,$(1)))))
 TWINS_OUT   := $(foreach t,$(TWINS),$(call twin_file,$(t))$(if $(call twin_on,$(t)),_none,).c)
+TWINS_OUT   += $(foreach t,$(FEATURE_FILES),$(if $(call twin_on,$(t)),,$(call twin_file,$(t)).c))
 TWINS_NONE  := $(foreach t,$(TWINS),$(call twin_file,$(t))_none.c)
 
 LIB_FOUND := $(sort $(wildcard lib/base/*.c lib/mqtt/*.c lib/net/*.c))
@@ -94,6 +95,8 @@ LIB_C   := $(filter-out $(TWINS_OUT),$(LIB_FOUND))
 SRC_C   := $(filter-out $(TWINS_OUT),$(SRC_FOUND))
 MAIN_C  := $(wildcard src/main.c)
 BENCH_C := $(wildcard src/tools/bench.c src/tools/bench_*.c)
+# Without a store there is nothing to look into.
+DUMP_C  := $(if $(filter yes,$(WITH_PERSISTENCE)),$(wildcard src/tools/db_dump.c src/tools/db_dump_*.c))
 
 UNIT_C    := $(sort $(wildcard test/unit/test_*.c))
 UNITLIB_C := $(filter-out $(UNIT_C),$(sort $(wildcard test/unit/*.c)))
@@ -102,7 +105,7 @@ FUZZ_C    := $(sort $(wildcard test/fuzz/fuzz_*.c))
 FUZZLIB_C := $(filter-out $(FUZZ_C),$(sort $(wildcard test/fuzz/*.c)))
 
 HEADERS   := $(sort $(wildcard lib/*/*.h src/*/*.h))
-PRODUCT_C := $(LIB_C) $(SRC_C) $(MAIN_C) $(BENCH_C)
+PRODUCT_C := $(LIB_C) $(SRC_C) $(MAIN_C) $(BENCH_C) $(DUMP_C)
 TEST_C    := $(UNIT_C) $(UNITLIB_C) $(SIM_C) $(FUZZ_C) $(FUZZLIB_C)
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -166,7 +169,8 @@ endef
 
 # ---- Programs -------------------------------------------------------------------------------
 
-PROGRAMS := $(if $(MAIN_C),$(BUILD)/mosquitto) $(if $(filter %/bench.c,$(BENCH_C)),$(BUILD)/mosquitto_bench)
+PROGRAMS := $(if $(MAIN_C),$(BUILD)/mosquitto) $(if $(filter %/bench.c,$(BENCH_C)),$(BUILD)/mosquitto_bench) \
+	$(if $(DUMP_C),$(BUILD)/mosquitto_db_dump)
 UNITS    := $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(UNIT_C))
 SIM      := $(if $(SIM_C),$(BUILD)/sim)
 FUZZERS  := $(patsubst test/fuzz/%.c,$(BUILD)/%,$(FUZZ_C))
@@ -181,7 +185,7 @@ help:
 	@printf '%s\n' \
 	  'make run [PORT=1883]   build, start a broker that this machine alone can reach' \
 	  'make test              all tests; the last line counts them (PARTS="unit lint": some)' \
-	  'make                   build/mosquitto and build/mosquitto_bench' \
+	  'make                   build/mosquitto, build/mosquitto_bench and build/mosquitto_db_dump' \
 	  'make unit sim fuzz pytest lint     one part of the tests' \
 	  '    SEED= STEPS= SECONDS=          which simulation to run; SEED replays one exactly' \
 	  '    FUZZ_SECONDS=10                how long to fuzz, over all fuzzers' \
@@ -224,6 +228,10 @@ $(BUILD)/mosquitto: $(call object,$(MAIN_C)) $(BODY_O) $(LINK_STAMP)
 
 $(BUILD)/mosquitto_bench: $(call object,$(BENCH_C) $(LIB_C)) $(LINK_STAMP)
 	$(call link,-lm)
+
+# It reads a store with the broker's own code, but has nothing of the server.
+$(BUILD)/mosquitto_db_dump: $(call object,$(DUMP_C) $(LIB_C) $(filter-out src/server/%,$(SRC_C))) $(LINK_STAMP)
+	$(call link,-lcjson)
 
 $(UNITS): $(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(call object,$(UNITLIB_C)) $(BODY_O) $(LINK_STAMP)
 	$(call link,-lcmocka)
@@ -320,11 +328,11 @@ bench: all
 
 # ---- Lint -----------------------------------------------------------------------------------
 
-TIDY_OK    := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(LIB_FOUND) $(SRC_FOUND) $(MAIN_C) $(BENCH_C))
+TIDY_OK    := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(LIB_FOUND) $(SRC_FOUND) $(MAIN_C) $(BENCH_C) $(DUMP_C))
 HEADERS_OK := $(patsubst %.h,$(BUILD)/headers/%.ok,$(HEADERS))
 TIDY_FLAGS  = $(STANDARD) $(INCLUDES) $(filter-out -Werror,$(WARNINGS))
 
-lint: $(BODY_O) $(call object,$(MAIN_C) $(BENCH_C))
+lint: $(BODY_O) $(call object,$(MAIN_C) $(BENCH_C) $(DUMP_C))
 	+@RESULT=$(RESULTS)/lint BUILD='$(BUILD)' MAKE='$(SUBMAKE)' JOBS='$(JOBS)' PYTHON=$(PYTHON) \
 	  CLANG_FORMAT='$(CLANG_FORMAT)' test/lint/run.sh $(BODY_O)
 
@@ -365,19 +373,20 @@ compile_commands.json: $(PRODUCT_C) $(TEST_C) Makefile config.mk
 
 INSTALL  ?= install
 EXAMPLES := $(wildcard mosquitto.conf.example pwfile.example aclfile.example)
-MANUALS  := $(if $(filter yes,$(WITH_DOCS)),$(wildcard man/*.[1-8]))
+TOOLS    := mosquitto_bench $(if $(DUMP_C),mosquitto_db_dump)
+MANUALS  := $(if $(filter yes,$(WITH_DOCS)),$(filter-out $(if $(DUMP_C),,man/mosquitto_db_dump.1),$(wildcard man/*.[1-8])))
 man_path  = $(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
 
 install: all
 	$(INSTALL) -d '$(DESTDIR)$(sbindir)' '$(DESTDIR)$(bindir)' '$(DESTDIR)$(sysconfdir)'
 	$(INSTALL) -m 755 $(BUILD)/mosquitto '$(DESTDIR)$(sbindir)/mosquitto'
-	$(INSTALL) -m 755 $(BUILD)/mosquitto_bench '$(DESTDIR)$(bindir)/mosquitto_bench'
-	$(if $(filter yes,$(WITH_STRIP)),$(STRIP) '$(DESTDIR)$(sbindir)/mosquitto' '$(DESTDIR)$(bindir)/mosquitto_bench')
+	$(foreach p,$(TOOLS),$(INSTALL) -m 755 $(BUILD)/$(p) '$(DESTDIR)$(bindir)/$(p)' &&) true
+	$(if $(filter yes,$(WITH_STRIP)),$(STRIP) '$(DESTDIR)$(sbindir)/mosquitto' $(TOOLS:%='$(DESTDIR)$(bindir)/%'))
 	$(foreach f,$(EXAMPLES),$(INSTALL) -m 644 $(f) '$(DESTDIR)$(sysconfdir)/$(f)' &&) true
 	$(foreach f,$(MANUALS),$(INSTALL) -D -m 644 $(f) '$(call man_path,$(f))' &&) true
 
 uninstall:
-	rm -f '$(DESTDIR)$(sbindir)/mosquitto' '$(DESTDIR)$(bindir)/mosquitto_bench'
+	rm -f '$(DESTDIR)$(sbindir)/mosquitto' '$(DESTDIR)$(bindir)/mosquitto_bench' '$(DESTDIR)$(bindir)/mosquitto_db_dump'
 	$(foreach f,$(EXAMPLES),rm -f '$(DESTDIR)$(sysconfdir)/$(f)' &&) true
 	$(foreach f,$(wildcard man/*.[1-8]),rm -f '$(call man_path,$(f))' &&) true
 	-rmdir '$(DESTDIR)$(sysconfdir)' 2>/dev/null || true

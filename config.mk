@@ -11,6 +11,9 @@ WITH_MEMORY_TRACKING := yes
 # Make up client ids with libuuid. Without it they come from the system's random numbers alone.
 WITH_UUID := yes
 
+# Store sessions and messages on disk: `persistence true` in the configuration.
+WITH_PERSISTENCE := yes
+
 # ---- The build itself -----------------------------------------------------------------------
 
 # Strip programs when they are installed.
@@ -42,7 +45,6 @@ WITH_FUZZING := no
 WITH_HTTP_API := no
 WITH_JEMALLOC := no
 WITH_OLD_KEEPALIVE := no
-WITH_PERSISTENCE := no
 WITH_SHARED_LIBRARIES := no
 WITH_SOCKS := no
 WITH_SQLITE := no
@@ -73,15 +75,25 @@ WITH_GMOCK := no
 
 TWINS := \
 	MEMORY_TRACKING:lib/base/mem_track \
+	PERSISTENCE:src/server/disk \
 	UUID:src/server/entropy
 
+# Files that only the file of a twin needs: without the feature they are not built.
+FEATURE_FILES := \
+	PERSISTENCE:src/server/disk_fetch \
+	PERSISTENCE:src/server/disk_import \
+	PERSISTENCE:src/server/disk_place \
+	PERSISTENCE:src/server/disk_thread \
+	PERSISTENCE:src/server/disk_trouble
+
 # Libraries that a feature brings along.
+LIBS_PERSISTENCE := -lpthread
 LIBS_UUID := -luuid
 
-SWITCHES_FEATURE := MEMORY_TRACKING UUID
+SWITCHES_FEATURE := MEMORY_TRACKING PERSISTENCE UUID
 SWITCHES_BUILD   := STRIP LTO COVERAGE ASAN DOCS
 SWITCHES_LATER   := ADNS ARGON2 BRIDGE CJSON CONTROL EC EDITLINE FUZZING HTTP_API JEMALLOC \
-	OLD_KEEPALIVE PERSISTENCE SHARED_LIBRARIES SOCKS SQLITE SRV STATIC_LIBRARIES \
+	OLD_KEEPALIVE SHARED_LIBRARIES SOCKS SQLITE SRV STATIC_LIBRARIES \
 	STRICT_PROTOCOL SYSTEMD SYS_TREE THREADING TLS TLS_PSK UNIX_SOCKETS WEBSOCKETS WRAP XTREPORT
 SWITCHES_NONE    := BUNDLED_DEPS DB_UPGRADE EPOLL GMOCK
 

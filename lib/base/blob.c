@@ -19,7 +19,14 @@ struct blob *blob_new(size_t size)
         return NULL;
     b->refs = 1;
     b->size = (uint32_t)size;
+    b->keeper = NULL;
     return b;
+}
+
+void blob_free(struct blob *b)
+{
+    assert(b->refs == 0);
+    mem_free(b, b->size);
 }
 
 void blob_unref(struct blob *b)
@@ -27,6 +34,10 @@ void blob_unref(struct blob *b)
     if (!b)
         return;
     assert(b->refs > 0);
-    if (--b->refs == 0)
-        mem_free(b, b->size);
+    if (--b->refs > 0)
+        return;
+    if (b->keeper)
+        b->keeper->gone(b->keeper, b);
+    else
+        blob_free(b);
 }

@@ -11,9 +11,17 @@
 
 #include <stdint.h>
 
+struct blob;
+
+/* Who wants to know that a blob's last reference is gone, and frees it. */
+struct blob_keeper {
+    void (*gone)(struct blob_keeper *keeper, struct blob *blob);
+};
+
 struct blob {
     uint32_t refs;
-    uint32_t size; /* of the whole allocation, in bytes */
+    uint32_t size;              /* of the whole allocation, in bytes */
+    struct blob_keeper *keeper; /* NULL: nobody; it is simply freed */
 };
 
 /*
@@ -27,6 +35,9 @@ static inline struct blob *blob_ref(struct blob *b)
     b->refs++;
     return b;
 }
+
+/* A blob without references: free it, as blob_unref would have done without a keeper. */
+void blob_free(struct blob *b);
 
 /* Give one reference back; frees with the last. NULL is allowed. */
 void blob_unref(struct blob *b);

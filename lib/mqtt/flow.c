@@ -137,8 +137,12 @@ static uint32_t id_distance(const struct flow *f, uint16_t id)
 
 static void row_drop_message(struct flow_row *row)
 {
-    message_unref(row->message);
+    if (row->away)
+        blob_unref(row->ticket);
+    else
+        message_unref(row->message);
     row->message = NULL;
+    row->away = 0;
 }
 
 static void row_uncount(struct flow *f, const struct flow_row *row)
@@ -347,29 +351,55 @@ static struct flow_row *row_add(struct flow *f)
     return row_at(f, f->tail++);
 }
 
-uint64_t flow_push(struct flow *f, struct message *m, enum qos qos, bool retain)
+static uint64_t push(struct flow *f, struct flow_row fresh)
 {
     uint64_t seq = f->tail;
-    struct flow_row *row = row_add(f);
 
-    *row = (struct flow_row){
-        .message = message_ref(m),
-        .bytes = m->topic_len + m->payload_len,
-        .qos = (uint8_t)qos,
-        .state = FLOW_QUEUED,
-        .retain = retain,
-    };
+    fresh.state = FLOW_QUEUED;
+    *row_add(f) = fresh;
     f->queued++;
-    f->queued_bytes += row->bytes;
+    f->queued_bytes += fresh.bytes;
     return seq;
 }
 
-void flow_push_hole(struct flow *f)
+uint64_t flow_push(struct flow *f, struct message *m, enum qos qos, bool retain)
 {
-    struct flow_row *row = row_add(f);
+    return push(f, (struct flow_row){.message = message_ref(m),
+                                     .bytes = m->topic_len + m->payload_len,
+                                     .qos = (uint8_t)qos,
+                                     .retain = retain});
+}
 
-    *row = (struct flow_row){.state = FLOW_DONE};
-    settle(f);
+uint64_t flow_push_away(struct flow *f, struct blob *ticket, uint32_t bytes, enum qos qos,
+                        bool retain)
+{
+    return push(f, (struct flow_row){.ticket = blob_ref(ticket),
+                                     .bytes = bytes,
+                                     .qos = (uint8_t)qos,
+                                     .retain = retain,
+                                     .away = 1});
+}
+
+void flow_arrived(struct flow *f, uint64_t seq, struct message *m)
+{
+    struct flow_row *row = row_at(f, seq);
+    struct blob *ticket = row->ticket;
+
+    assert(row->away && ticket);
+    row->message = message_ref(m);
+    row->away = 0;
+    blob_unref(ticket);
+}
+
+void flow_leave(struct flow *f, uint64_t seq, struct blob *ticket)
+{
+    struct flow_row *row = row_at(f, seq);
+    struct message *m = row->message;
+
+    assert(!row->away && m);
+    row->ticket = blob_ref(ticket);
+    row->away = 1;
+    message_unref(m);
 }
 
 /* 4.4.0-1: unfinished ones first, in their order */
@@ -483,53 +513,229 @@ enum flow_answer flow_acknowledge(struct flow *f, enum packet_type type, uint16_
     return *seq < f->sent ? acknowledge_row(f, row, type) : FLOW_UNKNOWN;
 }
 
-/* --- mutators by sequence number --- */
-
-/* May this id come next? Ids in flight must keep their order. */
-static bool id_follows(const struct flow *f, uint16_t id)
-{
-    if (id == 0)
-        return false;
-    return f->head == f->begun || id_distance(f, id) > id_distance(f, f->last_id);
-}
-
-/* 2.3.1-2 */
-void flow_set_begun(struct flow *f, uint64_t seq, uint16_t id)
-{
-    if (seq < f->begun || seq >= f->tail)
-        return;
-    struct flow_row *row = row_at(f, seq);
-    if (row->qos != QOS_0 && !id_follows(f, id))
-        return;
-    for (uint64_t s = f->begun; s < seq; s++)
-        row_finish(f, row_at(f, s));
-    if (row->qos == QOS_0)
-        row_finish(f, row);
-    settle(f);
-    if (f->begun != seq) /* finished already: it has been passed */
-        return;
-    row_begin(f, row, id);
-    f->begun++;
-    settle(f);
-}
-
-void flow_set_received(struct flow *f, uint64_t seq)
-{
-    if (seq < f->head || seq >= f->begun)
-        return;
-    struct flow_row *row = row_at(f, seq);
-    if (row->state != FLOW_WAIT_PUBREC)
-        return;
-    row->state = FLOW_WAIT_PUBCOMP;
-    row_drop_message(row);
-}
-
 void flow_set_done(struct flow *f, uint64_t seq)
 {
     if (seq < f->head || seq >= f->tail)
         return;
     row_finish(f, row_at(f, seq));
     settle(f);
+}
+
+/* --- loading --- */
+
+/* So far may a row be from the others: more than any queue of ours was ever long. */
+#define LOAD_SPAN_MAX (1u << 27)
+
+static enum err chunk_in_front(struct flow *f)
+{
+    struct flow_chunk *chunk;
+
+    if (f->dir_count == f->dir_cap && dir_resize(f, f->dir_cap * 2) != ERR_OK)
+        return ERR_NOMEM;
+    chunk = mem_alloc(sizeof(*chunk));
+    if (!chunk)
+        return ERR_NOMEM;
+    f->dir_first = (f->dir_first - 1) & (f->dir_cap - 1);
+    f->dir[f->dir_first] = chunk;
+    f->dir_count++;
+    return ERR_OK;
+}
+
+/* Make the ring reach so far, with holes. */
+static enum err load_reach(struct flow *f, uint64_t seq)
+{
+    static const struct flow_row hole = {.state = FLOW_HOLE};
+
+    if (f->head == f->tail)
+        f->head = f->tail = seq;
+    while (f->tail <= seq) {
+        if (flow_reserve(f) != ERR_OK)
+            return ERR_NOMEM;
+        *row_add(f) = hole;
+    }
+    while (f->head > seq) {
+        if ((f->head & (CHUNK_ROWS - 1)) == 0 && chunk_in_front(f) != ERR_OK)
+            return ERR_NOMEM;
+        f->head--;
+        *row_at(f, f->head) = hole;
+    }
+    return ERR_OK;
+}
+
+static bool is_too_far(const struct flow *f, uint64_t seq)
+{
+    return f->head != f->tail && ((seq > f->tail && seq - f->tail > LOAD_SPAN_MAX) ||
+                                  (seq < f->head && f->head - seq > LOAD_SPAN_MAX));
+}
+
+enum err flow_load_row(struct flow *f, uint64_t seq, struct blob *ticket, uint32_t bytes,
+                       enum qos qos, bool retain)
+{
+    struct flow_row *row;
+
+    if (seq == 0 || seq >= UINT64_MAX / 2 || is_too_far(f, seq))
+        return ERR_INVAL;
+    if (load_reach(f, seq) != ERR_OK)
+        return ERR_NOMEM;
+    row = row_at(f, seq);
+    if (row->state != FLOW_HOLE)
+        return ERR_OK;
+    *row = (struct flow_row){.ticket = ticket ? blob_ref(ticket) : NULL,
+                             .bytes = bytes,
+                             .qos = (uint8_t)qos,
+                             .state = FLOW_QUEUED,
+                             .retain = retain,
+                             .away = ticket != NULL};
+    return ERR_OK;
+}
+
+/* Its row, if it is there and not finished. */
+static struct flow_row *load_find(const struct flow *f, uint64_t seq)
+{
+    struct flow_row *row = seq >= f->head && seq < f->tail ? row_at(f, seq) : NULL;
+
+    return row && row->state != FLOW_HOLE && row->state != FLOW_DONE ? row : NULL;
+}
+
+void flow_load_position(struct flow *f, uint64_t begun, uint16_t last_id)
+{
+    if (begun < f->begun || begun >= UINT64_MAX / 2)
+        return;
+    f->begun = begun;
+    if (last_id != 0)
+        f->last_id = last_id;
+}
+
+void flow_load_begun(struct flow *f, uint64_t seq, uint16_t id)
+{
+    struct flow_row *row = load_find(f, seq);
+
+    flow_load_position(f, seq + 1, id);
+    if (!row || row->state != FLOW_QUEUED)
+        return;
+    if (row->qos == QOS_0) {
+        flow_load_done(f, seq);
+        return;
+    }
+    row->state = row->qos == QOS_1 ? FLOW_WAIT_PUBACK : FLOW_WAIT_PUBREC;
+    row->id = id;
+}
+
+void flow_load_received(struct flow *f, uint64_t seq)
+{
+    struct flow_row *row = load_find(f, seq);
+
+    if (!row || row->state != FLOW_WAIT_PUBREC)
+        return;
+    row->state = FLOW_WAIT_PUBCOMP;
+    row_drop_message(row);
+}
+
+/* What is finished at the front goes at once: a long journal would make a long ring of it. */
+void flow_load_done(struct flow *f, uint64_t seq)
+{
+    struct flow_row *row = load_find(f, seq);
+
+    if (!row)
+        return;
+    row_drop_message(row);
+    row->state = FLOW_DONE;
+    while (f->head < f->tail && row_at(f, f->head)->state == FLOW_DONE)
+        head_forward(f);
+    if (f->head == f->tail)
+        release_all(f);
+}
+
+void flow_load_resolve(struct flow *f, uint64_t seq, struct message *m, uint32_t bytes)
+{
+    row_at(f, seq)->bytes = bytes;
+    if (m)
+        flow_arrived(f, seq, m);
+}
+
+static bool load_makes_sense(const struct flow *f, uint64_t seq, uint16_t before)
+{
+    const struct flow_row *row = row_at(f, seq);
+
+    if (row->state != FLOW_WAIT_PUBCOMP && !row->message)
+        return false;
+    if (seq >= f->begun)
+        return row->state == FLOW_QUEUED;
+    return row->state != FLOW_QUEUED && row->id != 0 &&
+           (before == 0 || id_distance(f, row->id) > id_distance(f, before));
+}
+
+static void load_count(struct flow *f, const struct flow_row *row)
+{
+    if (row->state == FLOW_QUEUED) {
+        f->queued++;
+        f->queued_bytes += row->bytes;
+    } else {
+        f->inflight++;
+        f->inflight_bytes += row->bytes;
+    }
+}
+
+/* One row after the other, from the first that is not finished; `before` is the id before it. */
+static void load_settle(struct flow *f, uint64_t seq, uint16_t *before, uint64_t *lost)
+{
+    struct flow_row *row = row_at(f, seq);
+
+    if (row->state == FLOW_HOLE) {
+        row->state = FLOW_DONE;
+    } else if (row->state != FLOW_DONE && !load_makes_sense(f, seq, *before)) {
+        row_drop_message(row);
+        row->state = FLOW_DONE;
+        ++*lost;
+    }
+    if (row->state != FLOW_DONE) {
+        load_count(f, row);
+        *before = row->id ? row->id : *before;
+    } else {
+        row->id = seq < f->begun ? *before : 0;
+    }
+}
+
+/*
+ * Ids never fall, up to the one that was given last: the last row that was begun has that one,
+ * finished or not. `before` is the id of the last that is not finished.
+ */
+static void load_last_id(struct flow *f, uint16_t before)
+{
+    struct flow_row *last = f->head < f->begun ? row_at(f, f->begun - 1) : NULL;
+
+    if (!last)
+        return;
+    if (last->state == FLOW_DONE && f->last_id != 0 &&
+        id_distance(f, f->last_id) >= id_distance(f, before))
+        last->id = f->last_id;
+    else
+        f->last_id = before;
+}
+
+enum err flow_load_end(struct flow *f, uint64_t *lost)
+{
+    uint64_t begun = f->begun;
+    uint16_t before = 0;
+
+    if (f->head != f->tail && f->tail < begun && begun - f->tail <= LOAD_SPAN_MAX &&
+        load_reach(f, begun - 1) != ERR_OK)
+        return ERR_NOMEM;
+    for (uint64_t seq = f->head; seq < f->tail; seq++) {
+        load_settle(f, seq, &before, lost);
+        if (before == 0 && seq < begun && seq == f->head)
+            head_forward(f); /* finished ones in front have no place, and no id */
+    }
+    if (f->head == f->tail) {
+        release_all(f);
+        flow_resume_at(f, begun > f->tail ? begun : f->tail, f->last_id);
+        return ERR_OK;
+    }
+    f->begun = begun < f->head ? f->head : begun < f->tail ? begun : f->tail;
+    f->sent = f->head;
+    load_last_id(f, before);
+    settle(f);
+    return ERR_OK;
 }
 
 struct idset *flow_inbound(struct flow *f)

@@ -23,8 +23,10 @@
  * has long been routed (method B of figure 4.3). A sorted array up to 64 ids, a bitmap above: all
  * 65,535 are legal.
  *
- * Nothing here records, logs or sends: the caller does, and replay calls the same mutators (those
- * that take a sequence number).
+ * A row may hold a ticket instead of its message: a counted thing of the owner's, which knows where
+ * the message is. What is away cannot be sent until it has arrived.
+ *
+ * Nothing here records, logs or sends: the caller does.
  */
 #ifndef MQTT_FLOW_H
 #define MQTT_FLOW_H
@@ -42,16 +44,21 @@ enum flow_state {
     FLOW_WAIT_PUBACK,
     FLOW_WAIT_PUBREC,
     FLOW_WAIT_PUBCOMP, /* PUBREC seen: PUBREL is what is sent again */
-    FLOW_DONE
+    FLOW_DONE,
+    FLOW_HOLE /* while loading: nothing is known of this row yet */
 };
 
-struct flow_row {            /* 16 bytes */
-    struct message *message; /* NULL from PUBREC on, and when done */
+struct flow_row { /* 16 bytes */
+    union {       /* one reference; NULL from PUBREC on, and when done */
+        struct message *message;
+        struct blob *ticket; /* if `away` */
+    };
     uint32_t bytes; /* topic and payload, for the byte limits (kept when the message is gone) */
     uint16_t id;    /* 0 while queued */
     uint8_t qos;    /* effective: 0, 1, 2 */
     uint8_t state : 4;
     uint8_t retain : 1; /* send with RETAIN set */
+    uint8_t away : 1;   /* the message is elsewhere: what is held is the owner's ticket for it */
 };
 
 struct flow_limits {             /* 0 = no limit */
@@ -100,11 +107,13 @@ MUST_CHECK enum err flow_reserve(struct flow *f);
 /* Add a row at the tail; takes a reference of its own to m. After flow_reserve only. Returns its
  * sequence number. */
 uint64_t flow_push(struct flow *f, struct message *m, enum qos qos, bool retain);
-/*
- * For replay, when the row of the next sequence number is known to be finished: a finished row
- * takes its place. After flow_reserve only.
- */
-void flow_push_hole(struct flow *f);
+/* The same for a message that is not in memory. */
+uint64_t flow_push_away(struct flow *f, struct blob *ticket, uint32_t bytes, enum qos qos,
+                        bool retain);
+/* The message of an away row, for its ticket; takes a reference of its own. */
+void flow_arrived(struct flow *f, uint64_t seq, struct message *m);
+/* The message of a row goes away, for a ticket; takes a reference of its own. */
+void flow_leave(struct flow *f, uint64_t seq, struct blob *ticket);
 
 /* What is to be sent next on this connection. */
 struct flow_next {
@@ -140,15 +149,32 @@ enum flow_answer {
 enum flow_answer flow_acknowledge(struct flow *f, enum packet_type type, uint16_t id,
                                   uint64_t *seq);
 
-/*
- * Mutators by sequence number, for replay and for dropping: harmless when the row is gone or
- * already there. A finished row keeps its 16 bytes until all before it are finished. After replay
- * call flow_rewind.
- */
-void flow_set_begun(struct flow *f, uint64_t seq,
-                    uint16_t id); /* rows before it that are queued are finished */
-void flow_set_received(struct flow *f, uint64_t seq); /* PUBREC seen */
+/* Drop a row, if it is there. Its 16 bytes stay until all before it are finished. */
 void flow_set_done(struct flow *f, uint64_t seq);
+
+/* --- loading: the outgoing side from records --- */
+
+/*
+ * Rows come in any order, each perhaps more than once, and what is said of unknown rows means
+ * nothing. A new row is as if just pushed, and away; `ticket` may be NULL: its message is not
+ * needed any more (flow_load_received follows). Takes a reference of its own. ERR_NOMEM; ERR_INVAL:
+ * too far from the others to be true. Between the first of these calls and flow_load_end nothing
+ * else may be done with the flow but looking at rows.
+ */
+MUST_CHECK enum err flow_load_row(struct flow *f, uint64_t seq, struct blob *ticket, uint32_t bytes,
+                                  enum qos qos, bool retain);
+void flow_load_begun(struct flow *f, uint64_t seq, uint16_t id); /* finishes a QoS 0 row */
+void flow_load_received(struct flow *f, uint64_t seq);
+void flow_load_done(struct flow *f, uint64_t seq);
+/* What has been found out of an away row: its message, if that is in memory, and its bytes. */
+void flow_load_resolve(struct flow *f, uint64_t seq, struct message *m, uint32_t bytes);
+/* Rows before this one have been begun; the packet id given last was this one. */
+void flow_load_position(struct flow *f, uint64_t begun, uint16_t last_id);
+/*
+ * Bring it in order. *lost counts rows that made no sense and were finished: none unless records
+ * are missing. ERR_NOMEM: try again, or free it.
+ */
+MUST_CHECK enum err flow_load_end(struct flow *f, uint64_t *lost);
 
 /* --- incoming QoS 2 --- */
 

@@ -21,7 +21,6 @@ struct message *message_new(struct str topic, struct str payload, enum qos qos)
     if (!blob)
         return NULL;
     struct message *m = CONTAINER_OF(blob, struct message, blob);
-    m->number = 0;
     m->payload_len = (uint32_t)payload.n;
     m->topic_len = (uint16_t)topic.n;
     m->qos = (uint8_t)qos;

@@ -14,7 +14,6 @@
 
 struct message {
     struct blob blob; /* first: a message may be sliced into output queues */
-    uint64_t number;  /* in the journal; 0 = not stored */
     uint32_t payload_len;
     uint16_t topic_len;
     uint8_t qos;   /* as published */

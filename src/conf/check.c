@@ -7,6 +7,7 @@
 #include "conf/options.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* `port` and `bind_address` ask for the default listener. */
 static enum err open_default(struct draft *d)
@@ -71,6 +72,16 @@ static enum err open_listeners(struct draft *d, const struct conf_args *args)
     return ERR_OK;
 }
 
+/* A store is one directory entry beside others; it must not be able to leave its directory. */
+static void check_store(struct draft *d)
+{
+    const char *name = d->conf->global.persistence_file;
+
+    if (strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        draft_error(d, draft_line(d, "persistence_file"), "persistence_file",
+                    "expected a name without '/'; persistence_location names the directory.");
+}
+
 enum err check_draft(struct draft *d, const struct conf_args *args)
 {
     struct conf_global *g = &d->conf->global;
@@ -82,6 +93,7 @@ enum err check_draft(struct draft *d, const struct conf_args *args)
         if (d->conf->listeners[i].max_connections == 0)
             d->conf->listeners[i].max_connections = -1;
     }
+    check_store(d);
     if (args->verbose)
         g->log_type = LOG_LEVEL_ALL;
     if (!g->allow_anonymous && d->problems == 0)

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "conf/check.h"
+#include "conf/options.h"
 #include "conf/parse.h"
 #include "conf/value.h"
 
@@ -60,6 +61,17 @@ enum err conf_load(const struct conf_args *args, const struct log *log, struct c
         e = conf_load_text(args, buf_str(&text), log, out);
     buf_clear(&text);
     return e;
+}
+
+void conf_keep_fixed(struct conf *fresh, struct conf *old, const struct log *log)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct conf_option *opt = &options[i];
+        bool fixed = opt->scope == SCOPE_GLOBAL && !(opt->flags & OPT_RELOAD);
+        if (fixed && value_swap_if_other(opt, &fresh->global, &old->global))
+            log_warning(log, "Warning: %s: a changed value needs a restart; the old one stays.",
+                        opt->name);
+    }
 }
 
 void conf_free(struct conf *c)

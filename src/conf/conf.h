@@ -45,6 +45,17 @@ struct conf_global {
     uint32_t message_size_limit;    /* of a payload; 0 = no limit */
     uint32_t max_keepalive;         /* seconds; 0 = no cap */
     uint64_t memory_limit;          /* bytes; 0 = no limit */
+    bool persistence;
+    bool persistence_fsync;                 /* persistence_sync fsync */
+    bool persistence_salvage;               /* persistence_recover salvage */
+    char *persistence_location;             /* a directory; NULL = the current one */
+    char *persistence_file;                 /* names the store in it; never NULL */
+    uint32_t persistence_sync_interval;     /* seconds */
+    uint64_t persistence_segment_size;      /* bytes */
+    uint64_t persistence_max_size;          /* bytes; 0 = no limit */
+    uint64_t persistence_max_unsynced;      /* bytes */
+    uint64_t persistence_memory_limit;      /* bytes; 0 = no limit */
+    int64_t persistent_client_expiration_s; /* 0 = never */
 };
 
 struct conf {
@@ -74,5 +85,10 @@ MUST_CHECK enum err conf_load(const struct conf_args *args, const struct log *lo
 MUST_CHECK enum err conf_load_text(const struct conf_args *args, struct str text,
                                    const struct log *log, struct conf **out);
 void conf_free(struct conf *c); /* NULL is allowed */
+/*
+ * A configuration that is to replace another while the broker runs: what only a restart could
+ * change is given its old value, with a warning for each.
+ */
+void conf_keep_fixed(struct conf *fresh, struct conf *old, const struct log *log);
 
 #endif

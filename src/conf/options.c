@@ -34,6 +34,9 @@
     INERT(option, SCOPE_SECURITY, OPT_STOPS, "not available in this release", value)
 #define BRIDGE_LATER(option) INERT(option, SCOPE_BRIDGE, 0, "bridges are not available", NULL)
 #define RETIRED(option) INERT(option, SCOPE_GLOBAL, 0, "has no meaning any more", NULL)
+#define AUTOSAVE(option)                                                                           \
+    INERT(option, SCOPE_GLOBAL, 0,                                                                 \
+          "not needed any more: every change is stored before it is acknowledged", NULL)
 #define MQTT_5(option) INERT(option, SCOPE_GLOBAL, 0, "concerns MQTT 5 only", NULL)
 
 static const struct option_word log_dests[] = {
@@ -63,6 +66,12 @@ static const struct option_word log_types[] = {
     {"all", LOG_LEVEL_ALL, WORD_ASSIGNS},
     {NULL, 0, WORD_ADDS},
 };
+
+static const struct option_word sync_modes[] = {
+    {"write", 0, WORD_ASSIGNS}, {"fsync", 1, WORD_ASSIGNS}, {NULL, 0, WORD_ADDS}};
+
+static const struct option_word recover_modes[] = {
+    {"strict", 0, WORD_ASSIGNS}, {"salvage", 1, WORD_ASSIGNS}, {NULL, 0, WORD_ADDS}};
 
 const struct conf_option options[] = {
     {
@@ -189,7 +198,7 @@ const struct conf_option options[] = {
         GLOBAL(max_inflight_bytes),
         .max = INT64_MAX,
         .unit = "bytes",
-        .flags = OPT_RELOAD,
+        .flags = OPT_RELOAD | OPT_SIZE,
         .doc = "Bytes of QoS 1 and 2 messages in flight to one client at a time; one larger "
                "message still goes alone; 0 means no limit.",
     },
@@ -209,7 +218,7 @@ const struct conf_option options[] = {
         GLOBAL(max_queued_bytes),
         .max = INT64_MAX,
         .unit = "bytes",
-        .flags = OPT_RELOAD,
+        .flags = OPT_RELOAD | OPT_SIZE,
         .doc = "Bytes of messages that wait for one client behind those in flight; further "
                "ones are dropped; 0 means no limit.",
     },
@@ -221,7 +230,7 @@ const struct conf_option options[] = {
         .max = UINT32_MAX,
         .fallback = 2000000,
         .unit = "bytes",
-        .flags = OPT_RELOAD | OPT_ZERO,
+        .flags = OPT_RELOAD | OPT_SIZE | OPT_ZERO,
         .doc = "Largest packet that a client may send; a client that sends a larger one is "
                "disconnected; 0 means no limit but that of MQTT.",
     },
@@ -231,7 +240,7 @@ const struct conf_option options[] = {
         GLOBAL(message_size_limit),
         .max = 268435455,
         .unit = "bytes",
-        .flags = OPT_RELOAD,
+        .flags = OPT_RELOAD | OPT_SIZE,
         .doc = "Largest payload that is passed on; larger ones are acknowledged and dropped; "
                "0 means no limit.",
     },
@@ -242,7 +251,7 @@ const struct conf_option options[] = {
         .max = INT64_MAX,
         .unit = "bytes",
         .needs = FEATURE_MEMORY_TRACKING,
-        .flags = OPT_RELOAD,
+        .flags = OPT_RELOAD | OPT_SIZE,
         .doc = "Memory that the broker may take; what would need more is refused; 0 means no "
                "limit.",
     },
@@ -255,6 +264,119 @@ const struct conf_option options[] = {
         .flags = OPT_RELOAD,
         .doc = "Longest keepalive that a client may ask for; a client that asks for more is "
                "refused; 0 means no limit.",
+    },
+    {
+        .name = "persistence",
+        .alias = "retained_persistence",
+        .type = OPTION_BOOL,
+        GLOBAL(persistence),
+        .needs = FEATURE_PERSISTENCE,
+        .as_is = "false",
+        .flags = OPT_STOPS,
+        .doc = "Store sessions, subscriptions, queued and retained messages on disk before they "
+               "are acknowledged, so that they survive the broker.",
+    },
+    {
+        .name = "persistence_location",
+        .type = OPTION_TEXT,
+        GLOBAL(persistence_location),
+        .max = 4000,
+        .needs = FEATURE_PERSISTENCE,
+        .doc = "Directory of the store; it is made if only its last component is missing.",
+    },
+    {
+        .name = "persistence_file",
+        .type = OPTION_TEXT,
+        GLOBAL(persistence_file),
+        .max = 200,
+        .text = "mosquitto.db",
+        .needs = FEATURE_PERSISTENCE,
+        .doc = "Name of the store: it is a directory of this name with .journal behind it.",
+    },
+    {
+        .name = "persistence_sync",
+        .type = OPTION_CHOICE,
+        GLOBAL(persistence_fsync),
+        .words = sync_modes,
+        .needs = FEATURE_PERSISTENCE,
+        .doc = "What comes before an acknowledgement: that the system has taken the data (write) "
+               "or that the disk has them (fsync).",
+    },
+    {
+        .name = "persistence_sync_interval",
+        .type = OPTION_INT,
+        GLOBAL(persistence_sync_interval),
+        .min = 1,
+        .max = 3600,
+        .fallback = 1,
+        .unit = "seconds",
+        .needs = FEATURE_PERSISTENCE,
+        .flags = OPT_RELOAD,
+        .doc = "With persistence_sync write, have the disk take what was written so often.",
+    },
+    {
+        .name = "persistence_segment_size",
+        .type = OPTION_INT,
+        GLOBAL(persistence_segment_size),
+        .min = 64 << 10,
+        .max = 1 << 30,
+        .fallback = 32 << 20,
+        .unit = "bytes",
+        .needs = FEATURE_PERSISTENCE,
+        .flags = OPT_SIZE,
+        .doc = "Size at which a file of the store is followed by the next.",
+    },
+    {
+        .name = "persistence_max_size",
+        .type = OPTION_INT,
+        GLOBAL(persistence_max_size),
+        .min = 1 << 20,
+        .max = INT64_MAX,
+        .unit = "bytes",
+        .needs = FEATURE_PERSISTENCE,
+        .flags = OPT_RELOAD | OPT_SIZE | OPT_ZERO,
+        .doc = "Size of the whole store above which nothing is written, as on a full disk; 0 means "
+               "no limit.",
+    },
+    {
+        .name = "persistence_max_unsynced",
+        .type = OPTION_INT,
+        GLOBAL(persistence_max_unsynced),
+        .min = 64 << 10,
+        .max = INT64_MAX,
+        .fallback = 64 << 20,
+        .unit = "bytes",
+        .needs = FEATURE_PERSISTENCE,
+        .flags = OPT_RELOAD | OPT_SIZE,
+        .doc = "Publishers are paused while more than this waits in memory to be stored.",
+    },
+    {
+        .name = "persistence_memory_limit",
+        .type = OPTION_INT,
+        GLOBAL(persistence_memory_limit),
+        .max = INT64_MAX,
+        .unit = "bytes",
+        .needs = FEATURE_PERSISTENCE,
+        .flags = OPT_RELOAD | OPT_SIZE,
+        .doc = "Memory that queued messages may take; those above it are on disk only until it is "
+               "their turn; 0 means no limit.",
+    },
+    {
+        .name = "persistence_recover",
+        .type = OPTION_CHOICE,
+        GLOBAL(persistence_salvage),
+        .words = recover_modes,
+        .needs = FEATURE_PERSISTENCE,
+        .flags = OPT_RELOAD,
+        .doc = "What to do at the start with a damaged store: refuse to start (strict) or keep all "
+               "that can be read and a copy of the damaged files (salvage).",
+    },
+    {
+        .name = "persistent_client_expiration",
+        .type = OPTION_PERIOD,
+        GLOBAL(persistent_client_expiration_s),
+        .flags = OPT_RELOAD,
+        .doc = "Drop the session of a client that has been away for so long.",
     },
     {
         .name = "queue_qos0_messages",
@@ -324,19 +446,6 @@ const struct conf_option options[] = {
     INERT("plugin_opt_", SCOPE_SECURITY, OPT_STOPS | OPT_PREFIX, "not available in this release",
           NULL),
 
-    {
-        .name = "persistence",
-        .alias = "retained_persistence",
-        .scope = SCOPE_GLOBAL,
-        .type = OPTION_INERT,
-        .note = "not available in this release: sessions and messages are kept in memory only",
-        .as_is = "false",
-    },
-    LATER("persistence_file", NULL),
-    LATER("persistence_location", NULL),
-    LATER("persistent_client_expiration", NULL),
-    LATER("autosave_interval", NULL),
-    LATER("autosave_on_changes", "false"),
     LATER("allow_duplicate_messages", "false"),
     LATER("upgrade_outgoing_qos", "false"),
     LATER("check_retain_source", "true"),
@@ -354,6 +463,9 @@ const struct conf_option options[] = {
     LATER("packet_buffer_size", NULL),
     LATER("websockets_headers_size", NULL),
     LATER("websockets_log_level", NULL),
+
+    AUTOSAVE("autosave_interval"),
+    AUTOSAVE("autosave_on_changes"),
 
     RETIRED("dhparamfile"),
     RETIRED("ffdc_output"),
@@ -507,10 +619,10 @@ enum option_verdict option_judge(const struct conf_option *opt, struct str value
 {
     bool inert = opt->type == OPTION_INERT;
 
-    if (inert && asks_for_nothing(opt, value))
-        return OPTION_SKIPPED;
     if (!inert && feature_built(opt->needs))
         return OPTION_APPLIES;
+    if (asks_for_nothing(opt, value))
+        return OPTION_SKIPPED;
     if (inert)
         snprintf(why, cap, "%s", opt->note);
     else

@@ -29,6 +29,8 @@ enum option_type {
     OPTION_INT,      /* strtol base 0 → integer of `size` bytes */
     OPTION_TEXT,     /* the rest of the line → char * */
     OPTION_WORDS,    /* one of `words` a line → bits in unsigned */
+    OPTION_CHOICE,   /* one of two `words` → bool: are its bits 1? */
+    OPTION_PERIOD,   /* a number and a letter: s h d w m y → seconds in int64_t, 0 = not given */
     OPTION_LISTENER, /* PORT [ADDRESS] → begins a listener */
     OPTION_INERT     /* a known name without effect in this release; `note` says why */
 };
@@ -41,7 +43,8 @@ enum option_flag {
     OPT_PREFIX = 1 << 4, /* the name is the beginning of many */
     OPT_BRIDGE = 1 << 5, /* begins a bridge */
     OPT_STOPS =
-        1 << 6 /* protects something: where it cannot work, refuse to start rather than warn */
+        1 << 6, /* protects something: where it cannot work, refuse to start rather than warn */
+    OPT_SIZE = 1 << 7 /* a number of bytes: K, M or G may follow */
 };
 
 enum option_word_kind {
@@ -74,8 +77,9 @@ struct conf_option {
     enum feature needs;
     const char *instead; /* deprecated: what to write today */
     const char *note;    /* inert: why */
-    const char *as_is; /* inert: the value that asks for nothing but what the broker does anyway */
-    const char *doc;   /* one sentence */
+    const char *as_is;   /* the value that asks for nothing but what the broker does anyway, also
+                            where   it cannot do more */
+    const char *doc;     /* one sentence */
 };
 
 extern const struct conf_option options[];

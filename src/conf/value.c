@@ -70,15 +70,69 @@ static bool in_range(const struct conf_option *opt, int64_t n)
     return (n >= opt->min && n <= opt->max) || (n == 0 && (opt->flags & OPT_ZERO));
 }
 
+/* Letters that may follow a number, and what it is then multiplied by. */
+struct multiple {
+    char letter;
+    int64_t by;
+};
+
+static const struct multiple sizes[] = {{'K', 1 << 10}, {'M', 1 << 20}, {'G', 1 << 30}, {0, 1}};
+
+#define DAY_S (24 * 3600)
+static const struct multiple periods[] = {
+    {'s', 1},          {'h', 3600},        {'d', DAY_S}, {'w', 7 * DAY_S},
+    {'m', 30 * DAY_S}, {'y', 365 * DAY_S}, {0, 0}};
+
+/* Cuts the letter off; without one, the last row's. */
+static int64_t take_multiple(const struct multiple *m, struct str *token)
+{
+    char last = token->n > 0 ? token->p[token->n - 1] : '\0';
+
+    for (; m->letter; m++) {
+        if (m->letter == last) {
+            token->n--;
+            return m->by;
+        }
+    }
+    return m->by;
+}
+
+static enum err multiplied(struct str token, int64_t by, int64_t *n)
+{
+    if (str_to_i64_any_base(token, n) || by == 0 || *n > INT64_MAX / by || *n < INT64_MIN / by)
+        return ERR_INVAL;
+    *n *= by;
+    return ERR_OK;
+}
+
 static enum err set_int(const struct conf_option *opt, void *base, struct str text)
 {
     struct str token;
     int64_t n = 0;
+    int64_t by = 1;
     enum err e = one_token(text, &token);
 
-    if (e || str_to_i64_any_base(token, &n) || !in_range(opt, n))
+    if (!e && (opt->flags & OPT_SIZE))
+        by = take_multiple(sizes, &token);
+    if (e || multiplied(token, by, &n) || !in_range(opt, n))
         return ERR_INVAL;
     store_int(field(opt, base), opt->size, n);
+    return ERR_OK;
+}
+
+static enum err set_period(const struct conf_option *opt, void *base, struct str text)
+{
+    int64_t *seconds = field(opt, base);
+    struct str token;
+    int64_t n = 0;
+    int64_t by;
+
+    if (one_token(text, &token))
+        return ERR_INVAL;
+    by = take_multiple(periods, &token);
+    if (multiplied(token, by, &n) || n < 1)
+        return ERR_INVAL;
+    *seconds = n;
     return ERR_OK;
 }
 
@@ -151,6 +205,21 @@ static enum err set_word(const struct conf_option *opt, void *base, struct str t
     return ERR_OK;
 }
 
+static enum err set_choice(const struct conf_option *opt, void *base, struct str text)
+{
+    bool *flag = field(opt, base);
+    struct str name;
+    const struct option_word *word;
+
+    if (one_token(text, &name))
+        return ERR_INVAL;
+    word = find_word(opt, name);
+    if (!word)
+        return ERR_INVAL;
+    *flag = word->bits != 0;
+    return ERR_OK;
+}
+
 enum err value_set(const struct conf_option *opt, void *base, struct str text, bool first)
 {
     switch (opt->type) {
@@ -162,6 +231,10 @@ enum err value_set(const struct conf_option *opt, void *base, struct str text, b
         return set_text(opt, base, text);
     case OPTION_WORDS:
         return set_word(opt, base, text, first);
+    case OPTION_CHOICE:
+        return set_choice(opt, base, text);
+    case OPTION_PERIOD:
+        return set_period(opt, base, text);
     case OPTION_LISTENER:
     case OPTION_INERT:
         break;
@@ -194,12 +267,13 @@ static void expected_int(const struct conf_option *opt, char *out, size_t cap)
     const char *of = opt->unit ? " of " : "";
     const char *unit = opt->unit ? opt->unit : "";
     const char *zero = opt->flags & OPT_ZERO ? ", or 0" : "";
+    const char *size = opt->flags & OPT_SIZE ? " (K, M or G may follow)" : "";
 
     if (opt->max == INT64_MAX)
-        snprintf(out, cap, "a number%s%s, %" PRId64 " or more%s", of, unit, opt->min, zero);
+        snprintf(out, cap, "a number%s%s, %" PRId64 " or more%s%s", of, unit, opt->min, zero, size);
     else
-        snprintf(out, cap, "a number%s%s from %" PRId64 " to %" PRId64 "%s", of, unit, opt->min,
-                 opt->max, zero);
+        snprintf(out, cap, "a number%s%s from %" PRId64 " to %" PRId64 "%s%s", of, unit, opt->min,
+                 opt->max, zero, size);
 }
 
 static void expected_words(const struct conf_option *opt, char *out, size_t cap)
@@ -227,7 +301,11 @@ char *value_expected(const struct conf_option *opt, char *out, size_t cap)
                  (int)opt->max, opt->flags & OPT_WORD ? " and blanks" : "");
         break;
     case OPTION_WORDS:
+    case OPTION_CHOICE:
         expected_words(opt, out, cap);
+        break;
+    case OPTION_PERIOD:
+        snprintf(out, cap, "a number and one of the letters h d w m y s");
         break;
     case OPTION_LISTENER:
         snprintf(out, cap, "a port from 1 to 65535 and, if not all, an address");
@@ -246,6 +324,7 @@ static enum err set_default(const struct conf_option *opt, void *base)
 
     switch (opt->type) {
     case OPTION_BOOL:
+    case OPTION_CHOICE:
         *flag = opt->fallback != 0;
         break;
     case OPTION_INT:
@@ -258,6 +337,7 @@ static enum err set_default(const struct conf_option *opt, void *base)
         if (opt->text)
             return replace_text(text_field(base, opt->offset), str_c(opt->text));
         break;
+    case OPTION_PERIOD:
     case OPTION_LISTENER:
     case OPTION_INERT:
         break;
@@ -316,6 +396,27 @@ enum err value_copy(void *to, const void *from, size_t size, bool listener)
 {
     memcpy(to, from, size);
     return each_text(to, listener, copy_text);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+bool value_swap_if_other(const struct conf_option *opt, void *a, void *b)
+{
+    char *to = field(opt, a), *from = field(opt, b);
+    char **texts[] = {text_field(a, opt->offset), text_field(b, opt->offset)};
+    char kept[sizeof(int64_t)];
+
+    if (opt->size == 0 || opt->size > sizeof(kept) || memcmp(to, from, opt->size) == 0)
+        return false;
+    if (opt->type == OPTION_TEXT && same_text(*texts[0], *texts[1]))
+        return false;
+    memcpy(kept, to, opt->size);
+    memcpy(to, from, opt->size);
+    memcpy(from, kept, opt->size);
+    return true;
 }
 
 void value_free(void *base, bool listener)

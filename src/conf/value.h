@@ -25,6 +25,9 @@ MUST_CHECK enum err value_bool(struct str text, bool *out);
 MUST_CHECK enum err value_set(const struct conf_option *opt, void *base, struct str text,
                               bool first);
 
+/* Is the field the same in both? If not, exchange its values. */
+bool value_swap_if_other(const struct conf_option *opt, void *a, void *b);
+
 /* The value of a `listener` line; *address is empty when there is none. ERR_INVAL. */
 MUST_CHECK enum err value_listener(struct str text, uint16_t *port, struct str *address);
 

@@ -7,6 +7,7 @@
 #include "core/dispatch.h"
 #include "core/ending.h"
 #include "core/feed.h"
+#include "core/renew.h"
 #include "core/replay.h"
 #include "core/state.h"
 #include "core/will.h"
@@ -24,6 +25,7 @@ static void take_limits(struct broker *b)
                                          .max_queued = g->max_queued_messages,
                                          .max_queued_bytes = g->max_queued_bytes};
     b->env.queue_qos0 = g->queue_qos0_messages;
+    b->persist.stored.resident_limit = g->persistence_memory_limit;
 }
 
 static void wire_up(struct broker *b, const struct broker_setup *setup)
@@ -71,6 +73,7 @@ void broker_free(struct broker *b)
     struct conn *c;
 
     replay_free(b);
+    renew_free(b);
     while ((c = TAILQ_FIRST(&b->all))) {
         if (c->session)
             session_detach(&b->env, c->session, 0);
@@ -79,6 +82,7 @@ void broker_free(struct broker *b)
     }
     sessions_clear(&b->sessions);
     table_clear(&b->env.feeds);
+    buf_clear(&b->env.fetches);
     route_clear(&b->route);
     trie_clear(&b->trie);
     retain_clear(&b->retain);
@@ -90,11 +94,29 @@ void broker_free(struct broker *b)
 
 /* --- time --- */
 
+/* A wall clock that leaves the other clock by more than this has been set: machines without a
+ * battery begin in 1970, and sessions must not expire for it. */
+#define CLOCK_SET_S 60
+
+static void watch_clock(struct broker *b, struct now now)
+{
+    int64_t passed = (int64_t)(now.mono_ms / 1000) - (int64_t)(b->now.mono_ms / 1000);
+    int64_t by = now.wall_s - b->now.wall_s - passed;
+
+    if (by >= -CLOCK_SET_S && by <= CLOCK_SET_S)
+        return;
+    sessions_clock_set(&b->sessions, b->began_s, by);
+    b->began_s += by;
+}
+
 void broker_tick(struct broker *b, struct now now)
 {
+    if (UNLIKELY(b->began_s == 0))
+        b->began_s = now.wall_s;
+    else if (UNLIKELY(now.wall_s != b->now.wall_s))
+        watch_clock(b, now);
     b->now = now;
     b->work = (struct work){0};
-    persist_forget(&b->persist);
 }
 
 static void connection_due(struct broker *b, struct conn *c)
@@ -297,6 +319,8 @@ uint64_t broker_work(struct broker *b)
     work_input(b);
     work_sessions(b);
     (void)sessions_work(&b->sessions);
+    b->expire_ms =
+        sessions_expire(&b->sessions, &b->now, b->conf->global.persistent_client_expiration_s);
     b->sweeping = trie_sweep(&b->trie, SWEEP_PER_TURN);
     return broker_next(b);
 }
@@ -308,6 +332,8 @@ uint64_t broker_next(const struct broker *b)
 {
     uint64_t due = wheel_next_ms(&b->wheel);
 
+    if (b->expire_ms < due)
+        due = b->expire_ms;
     if (!TAILQ_EMPTY(&b->pending) || !TAILQ_EMPTY(&b->sessions.ended) || b->sweeping ||
         due <= b->now.mono_ms)
         return 0;
@@ -320,13 +346,47 @@ uint64_t broker_next(const struct broker *b)
 
 /* --- storage --- */
 
-bool broker_take_records(struct broker *b, uint64_t *turn, struct str *records)
+bool broker_take_records(struct broker *b, uint64_t *turn, struct buf *frame)
 {
-    bool any = persist_end_turn(&b->persist, turn, records);
+    bool any = persist_end_turn(&b->persist, turn, frame);
 
     if (!any)
         broker_durable(b, b->persist.durable);
     return any;
+}
+
+void broker_reuse(struct broker *b, struct buf *frame)
+{
+    persist_reuse(&b->persist, frame);
+}
+
+void broker_place(struct broker *b, uint64_t position)
+{
+    b->persist.place = position;
+}
+
+uint64_t broker_live_bytes(const struct broker *b)
+{
+    return b->persist.live + b->persist.stored.record_bytes;
+}
+
+bool broker_take_fetch(struct broker *b, struct fetch *f)
+{
+    struct buf *wanted = &b->env.fetches;
+
+    if (wanted->len == 0)
+        return false;
+    memcpy(f, buf_begin(wanted), sizeof(*f));
+    buf_drop(wanted, sizeof(*f));
+    return true;
+}
+
+void broker_fetched(struct broker *b, const struct fetch *f, struct str bytes)
+{
+    struct session *s = sessions_numbered(&b->sessions, f->session);
+
+    if (s)
+        session_arrived(&b->env, s, f->seq, f->position, bytes);
 }
 
 void broker_durable(struct broker *b, uint64_t turn)
@@ -392,6 +452,18 @@ enum wish broker_wish(const struct broker *b, const struct conn *c)
     if (c->state == CONN_CLOSING)
         return c->out.ready.bytes > 0 ? WISH_FLUSH_CLOSE : WISH_CLOSE;
     return c->pause == PAUSE_STORAGE || c->pause == PAUSE_OUTPUT ? WISH_PAUSE : WISH_READ;
+}
+
+void broker_publish_local(struct broker *b, struct str topic, struct str payload, bool retain)
+{
+    struct packet_publish p = {.topic = topic, .payload = payload, .qos = QOS_2, .retain = retain};
+    struct publication pub;
+
+    publication_init(&pub, &p, STR(""), &b->scratch);
+    if (route_find(&b->route, &b->env, topic, NULL) ||
+        route_publish(&b->route, &b->env, &pub, NULL))
+        b->stats.publish_dropped++;
+    publication_clear(&pub);
 }
 
 /* --- configuration, the end --- */

@@ -6,8 +6,8 @@
  *
  * One turn of the caller:
  *     broker_tick → for each readable connection: broker_room, read, broker_input → broker_work →
- *     broker_take_records, store them, broker_durable → broker_take_dirty until NULL:
- * broker_output, write, broker_sent, broker_wish.
+ *     broker_take_records, store them, broker_place, broker_durable → broker_take_dirty until NULL:
+ *     broker_output, write, broker_sent, broker_wish → broker_take_fetch until false.
  */
 #ifndef CORE_BROKER_H
 #define CORE_BROKER_H
@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "core/fetch.h"
 #include "core/stats.h"
 #include "mqtt/reason.h"
 
@@ -112,12 +113,21 @@ uint64_t broker_work(struct broker *b);
 uint64_t broker_next(const struct broker *b);
 
 /*
- * This turn's records as the payload of one frame for the journal, and its turn number; false:
- * there are none. The bytes are valid until the next broker_tick. What was done in this turn and
- * must wait leaves after broker_durable(turn) (or a later one). Only with setup.persistent;
- * otherwise never true.
+ * This turn's records, for the journal, and its turn number; false: there are none. *frame must be
+ * empty; it is the caller's afterwards: BROKER_FRAME_ROOM bytes for whatever the caller wants in
+ * front, then the records. An emptied buffer may be given back by broker_reuse. What was done in
+ * this turn and must wait leaves after broker_durable(turn) (or a later one). Only with
+ * setup.persistent; otherwise never true.
  */
-bool broker_take_records(struct broker *b, uint64_t *turn, struct str *records);
+#define BROKER_FRAME_ROOM 96
+bool broker_take_records(struct broker *b, uint64_t *turn, struct buf *frame);
+void broker_reuse(struct broker *b, struct buf *frame);
+/*
+ * The first byte of the records of the turn that has begun with broker_take_records will stand at
+ * this position of the journal: an ever growing number of bytes. To be called before anything else
+ * happens in that turn (and after broker_apply_end for the first).
+ */
+void broker_place(struct broker *b, uint64_t position);
 /* All turns up to this one are durable. */
 void broker_durable(struct broker *b, uint64_t turn);
 /* Storage is behind or failing (true): publishers are paused, their keepalive too; false: go on. */
@@ -125,11 +135,39 @@ void broker_storage_pause(struct broker *b, bool pause);
 
 /*
  * Rebuild: apply the records of frames in their order to a new broker, before anything else is done
- * with it, then broker_apply_end. ERR_MALFORMED: these bytes are no records of ours (nothing after
- * it may be relied on); ERR_NOMEM.
+ * with it, then broker_apply_end. `position` is where the records stand in the journal.
+ * ERR_MALFORMED: these bytes are no records of ours, and were applied up to the bad one; ERR_NOMEM.
  */
-MUST_CHECK enum err broker_apply(struct broker *b, struct str records);
-void broker_apply_end(struct broker *b, int64_t wall_s);
+MUST_CHECK enum err broker_apply(struct broker *b, uint64_t position, struct str records);
+/*
+ * What records spoke of without their like being there: rows whose message never came. Only a
+ * damaged journal has such.
+ */
+struct broker_lost {
+    uint64_t rows;
+};
+/* `turn` is the last one of the journal: the next will be the one after. ERR_NOMEM: start over with
+ * a new broker. */
+MUST_CHECK enum err broker_apply_end(struct broker *b, uint64_t turn, int64_t wall_s,
+                                     struct broker_lost *lost);
+
+/* About how many bytes of records the present state would take. */
+uint64_t broker_live_bytes(const struct broker *b);
+/*
+ * Old records are to go: record anew, in this turn, what of them is still true. What has been
+ * looked at is cut off the front of *records, and *position moves on; stops when the turn's budget
+ * is spent. ERR_NOMEM: later; ERR_MALFORMED: no records.
+ */
+MUST_CHECK enum err broker_renew(struct broker *b, uint64_t *position, struct str *records);
+
+/*
+ * Queued messages are wanted whose payload is only in the journal (struct fetch). False: none. Each
+ * is answered by broker_fetched with the bytes that stand at its position: at least `least` of
+ * them, at most `length` (fewer where the segment ends), when those have been written. An empty
+ * answer means that they cannot be read: they are asked for again at once.
+ */
+bool broker_take_fetch(struct broker *b, struct fetch *f);
+void broker_fetched(struct broker *b, const struct fetch *f, struct str bytes);
 
 /* The next connection that has something to write, has a changed wish, or is to be closed; NULL
  * when no more this turn. */
@@ -140,6 +178,12 @@ int broker_output(struct broker *b, struct conn *c, struct iovec *iov, int n);
 /* The first n of these bytes have been written. */
 void broker_sent(struct broker *b, struct conn *c, size_t n);
 enum wish broker_wish(const struct broker *b, const struct conn *c);
+
+/*
+ * The broker itself says something, at QoS 2 at most, retained if `retain` (an empty payload clears
+ * it). A topic below $SYS/ is not kept beyond this process. Without memory it is not said.
+ */
+void broker_publish_local(struct broker *b, struct str topic, struct str payload, bool retain);
 
 /*
  * Take another configuration: broker_prepare checks and may refuse, changing nothing; broker_commit

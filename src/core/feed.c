@@ -34,6 +34,14 @@ static bool feed_equal(const void *entry, const void *key, const void *ctx)
 
 static const struct table_ops feed_ops = {.hash = feed_hash, .equal = feed_equal};
 
+bool feed_is_on(const struct session_env *env, const struct session *s, struct str filter)
+{
+    struct feed_key key = {.session = s, .filter = filter};
+
+    return !TAILQ_EMPTY(&s->cursors) &&
+           table_find(&env->feeds, &feed_ops, env, hash_feed(env, s, filter), &key);
+}
+
 void feed_end(struct session_env *env, struct session *s, struct str filter)
 {
     struct feed_key key = {.session = s, .filter = filter};

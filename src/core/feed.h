@@ -15,6 +15,8 @@ MUST_CHECK enum err feed_reserve(struct session_env *env);
 /* A prepared cursor becomes this session's feed, in the place of a former one for the same filter.
  * After feed_reserve. */
 void feed_begin(struct session_env *env, struct session *s, struct retain_cursor *c);
+/* Has this session a feed for a filter? */
+bool feed_is_on(const struct session_env *env, const struct session *s, struct str filter);
 /* End this session's feed for a filter, if there is one. */
 void feed_end(struct session_env *env, struct session *s, struct str filter);
 /* Go on with this session's feeds while outbox, window and budget allow. */

@@ -119,13 +119,21 @@ static enum err dump_message(struct buf *out, const char *prefix, const struct m
                       table_hash(0, payload.p, payload.n));
 }
 
+/* A row's message, in memory or not: by what tells it from all others. */
 static enum err dump_row(struct buf *out, const char *id, uint64_t seq, const struct flow_row *row)
 {
-    char prefix[TEXT_MAX];
+    const struct stored *e = NULL;
 
-    (void)snprintf(prefix, sizeof(prefix), "row %s %" PRIu64 " q%d r%d state %d id %d", id, seq,
-                   row->qos, row->retain, row->state, row->id);
-    return row->message ? dump_message(out, prefix, row->message) : buf_printf(out, "%s\n", prefix);
+    if (row->away)
+        e = stored_of_ticket(row->ticket);
+    else if (row->message)
+        e = stored_of(row->message);
+    if (e && e->body && e->sum == 0)
+        return buf_printf(out, "row %s %" PRIu64 " q%d r%d state %d id %d message %08" PRIx32 "\n",
+                          id, seq, row->qos, row->retain, row->state, row->id,
+                          stored_sum(message_topic(e->body), message_payload(e->body)));
+    return buf_printf(out, "row %s %" PRIu64 " q%d r%d state %d id %d message %08" PRIx32 "\n", id,
+                      seq, row->qos, row->retain, row->state, row->id, e ? e->sum : 0);
 }
 
 static enum err dump_flow(struct buf *out, const char *id, const struct session *s)
@@ -135,8 +143,11 @@ static enum err dump_flow(struct buf *out, const char *id, const struct session 
     if (!s->flow)
         return buf_printf(out, "flow %s tail %" PRIu64 " id %d\n", id, s->tail ? s->tail : 1,
                           s->last_id);
-    for (uint64_t seq = flow_head(s->flow); !e && seq < flow_tail(s->flow); seq++)
-        e = dump_row(out, id, seq, flow_row_at(s->flow, seq));
+    for (uint64_t seq = flow_head(s->flow); !e && seq < flow_tail(s->flow); seq++) {
+        const struct flow_row *row = flow_row_at(s->flow, seq);
+        if (row->state != FLOW_DONE) /* what has happened is of no use to anybody */
+            e = dump_row(out, id, seq, row);
+    }
     for (uint32_t in = idset_next(flow_inbound(s->flow), 1); !e && in;
          in = idset_next(flow_inbound(s->flow), in + 1))
         e = buf_printf(out, "inbound %s %d\n", id, (int)in);

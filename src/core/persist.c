@@ -1,45 +1,48 @@
 /*
- * Two growing buffers take turns: one gathers, the other is being stored. They keep their
- * allocations up to FRAME_KEEP so that steady traffic does not allocate.
+ * A frame's buffer goes to whoever stores it and comes back empty, so that steady traffic does not
+ * allocate.
  */
 #include "core/persist.h"
+
+#include <assert.h>
 
 #define FRAME_KEEP (256 * 1024)
 
 void persist_init(struct persist *p, bool enabled)
 {
     *p = (struct persist){.enabled = enabled, .turn = 1, .next_message = 1, .next_session = 1};
+    stored_init(&p->stored);
 }
 
 void persist_clear(struct persist *p)
 {
     buf_clear(&p->frame);
-    buf_clear(&p->taken);
+    buf_clear(&p->spare);
+    stored_clear(&p->stored);
 }
 
-void persist_forget(struct persist *p)
+void persist_reuse(struct persist *p, struct buf *frame)
 {
-    if (p->taken.cap > FRAME_KEEP)
-        buf_clear(&p->taken);
-    else
-        buf_drop(&p->taken, p->taken.len);
+    if (p->spare.cap > 0 || frame->cap > FRAME_KEEP) {
+        buf_clear(frame);
+        return;
+    }
+    buf_drop(frame, frame->len);
+    p->spare = *frame;
+    *frame = (struct buf){0};
 }
 
-bool persist_end_turn(struct persist *p, uint64_t *turn, struct str *records)
+bool persist_end_turn(struct persist *p, uint64_t *turn, struct buf *frame)
 {
-    struct buf empty;
-
     *turn = p->turn++;
-    if (p->frame.len == 0) {
+    if (p->recorded != *turn) {
         if (p->durable >= p->recorded)
             p->durable = *turn;
         return false;
     }
-    persist_forget(p);
-    empty = p->taken;
-    p->taken = p->frame;
-    p->frame = empty;
-    *records = buf_str(&p->taken);
+    *frame = p->frame;
+    p->frame = p->spare;
+    p->spare = (struct buf){0};
     return true;
 }
 
@@ -54,9 +57,16 @@ uint64_t persist_durable(struct persist *p, uint64_t turn)
 
 enum err persist_reserve(struct persist *p, size_t count, size_t strings)
 {
+    bool begins = p->frame.len == 0;
+    size_t room = begins ? PERSIST_FRAME_ROOM : 0;
+    enum err e;
+
     if (!persist_on(p))
         return ERR_OK;
-    return buf_reserve(&p->frame, p->promised + count * RECORD_OVERHEAD + strings);
+    e = buf_reserve(&p->frame, room + p->promised + count * RECORD_OVERHEAD + strings);
+    if (!e && begins)
+        buf_added(&p->frame, PERSIST_FRAME_ROOM);
+    return e ? e : stored_reserve(&p->stored, p->next_message);
 }
 
 enum err persist_promise(struct persist *p, size_t count, size_t strings)
@@ -73,22 +83,43 @@ void persist_fulfil(struct persist *p)
     p->promised = 0;
 }
 
-void persist_write(struct persist *p, const struct record *r)
+uint64_t persist_write(struct persist *p, const struct record *r)
 {
+    uint64_t position;
+
     if (!persist_on(p))
-        return;
+        return 0;
+    assert(p->frame.len >= PERSIST_FRAME_ROOM); /* reserved */
+    position = p->place + p->frame.len - PERSIST_FRAME_ROOM;
     record_write(&p->frame, r);
     p->recorded = p->turn;
+    return position;
 }
 
-void persist_message(struct persist *p, struct message *m)
+void persist_move(struct persist *p, struct stored *e, const struct record *r)
 {
-    if (!persist_on(p) || m->number)
-        return;
-    m->number = p->next_message++;
-    persist_write(p, &(struct record){.type = RECORD_MESSAGE,
-                                      .number = m->number,
-                                      .qos = m->qos,
-                                      .text = message_topic(m),
-                                      .payload = message_payload(m)});
+    size_t before = p->frame.len;
+    uint64_t position = persist_write(p, r);
+
+    stored_place(&p->stored, e, position, (uint32_t)(p->frame.len - before),
+                 (uint32_t)(r->text.n + r->payload.n));
+}
+
+struct stored *persist_message(struct persist *p, struct message *m)
+{
+    struct stored *e = stored_of(m);
+
+    if (!persist_on(p) || e)
+        return e;
+    e = stored_add(&p->stored);
+    assert(e->number == p->next_message);
+    p->next_message++;
+    persist_move(p, e,
+                 &(struct record){.type = RECORD_MESSAGE,
+                                  .number = e->number,
+                                  .qos = m->qos,
+                                  .text = message_topic(m),
+                                  .payload = message_payload(m)});
+    stored_attach(&p->stored, e, m);
+    return e;
 }

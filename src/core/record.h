@@ -15,19 +15,25 @@
 #include <stdint.h>
 
 enum record_type {
-    RECORD_CLIENT = 1,  /* a persistent session exists: session, time, text = client id */
+    /*
+     * A persistent session exists: session, time, text = client id; rows before `seq` have been
+     * begun, and `id` is the packet id that was given last (0 = none yet).
+     */
+    RECORD_CLIENT = 1,
     RECORD_CLIENT_END,  /* it is gone with all that it had: session */
     RECORD_SUBSCRIBE,   /* session, qos, flags, text = filter */
     RECORD_UNSUBSCRIBE, /* session, text */
     RECORD_FED,         /* this subscription has been given its retained messages: session, text */
     RECORD_MESSAGE,     /* number, qos, text = topic, payload */
-    RECORD_QUEUE,     /* a row at the tail of a session's flow: session, number, seq, qos, flags */
-    RECORD_BEGIN,     /* a row was given its packet id, or finished if QoS 0: session, seq, id */
-    RECORD_RECEIVED,  /* PUBREC for a row: session, seq */
-    RECORD_DONE,      /* a row is finished: session, seq */
-    RECORD_IN_ADD,    /* an inbound QoS 2 message was accepted: session, id */
-    RECORD_IN_REMOVE, /* … and released: session, id */
-    RECORD_RETAIN,    /* this message is its topic's retained one: number */
+    /* A row of a session's flow: session, number, seq, qos, flags. Number 0: its message is not
+     * needed any more (RECEIVED follows). */
+    RECORD_QUEUE,
+    RECORD_BEGIN,        /* a row was given its packet id, or finished if QoS 0: session, seq, id */
+    RECORD_RECEIVED,     /* PUBREC for a row: session, seq */
+    RECORD_DONE,         /* a row is finished: session, seq */
+    RECORD_IN_ADD,       /* an inbound QoS 2 message was accepted: session, id */
+    RECORD_IN_REMOVE,    /* … and released: session, id */
+    RECORD_RETAIN,       /* this message is its topic's retained one: number */
     RECORD_RETAIN_CLEAR, /* text = topic */
     RECORD_TYPES
 };

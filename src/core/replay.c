@@ -1,334 +1,326 @@
 /*
- * Records name sessions and messages by number; the two tables from numbers to them live only while
- * replaying. The bytes are not trusted: what makes no sense is refused.
+ * The bytes are not trusted: what makes no sense is refused. What speaks of things that have ended
+ * meanwhile is legal, since cleaning leaves such records behind, and means nothing.
+ *
+ * Messages are held until the last record has been applied: a row that needs one may come later.
  */
 #include "core/replay.h"
 
 #include "base/mem.h"
-#include "core/feed.h"
+#include "core/loading.h"
 #include "core/subscription.h"
 #include "mqtt/topic.h"
 #include "mqtt/utf8.h"
 
 struct replay {
-    struct table sessions; /* of struct numbered_session */
-    struct table messages; /* of struct message; each holds a reference */
+    struct loading loading;
+    struct buf held;    /* of struct stored *: one reference each, to the body or to the entry */
+    struct record last; /* the last MESSAGE of this frame: RETAIN may need its payload */
 };
 
-struct numbered_session {
-    uint64_t number;
-    struct session *session;
-};
+/* --- messages --- */
 
-static uint64_t hash_number(uint64_t n)
+static void release(struct stored *e)
 {
-    return table_mix(0, n);
+    if (e->body)
+        message_unref(e->body);
+    else
+        blob_unref(&e->blob);
 }
 
-static uint64_t session_hash(const void *entry, const void *ctx)
+/* Its entry, found or made; it is held. NULL without memory. */
+static struct stored *hold(struct broker *b, uint64_t number)
 {
-    const struct numbered_session *n = entry;
+    struct stored_all *all = &b->persist.stored;
+    struct stored *e = stored_find(all, number);
 
-    (void)ctx;
-    return hash_number(n->number);
+    if (e)
+        return e;
+    if (buf_reserve(&b->replay->held, sizeof(e)) || stored_reserve(all, number))
+        return NULL;
+    e = stored_add(all);
+    memcpy(buf_end(&b->replay->held), &e, sizeof(e));
+    buf_added(&b->replay->held, sizeof(e));
+    if (b->persist.next_message <= number)
+        b->persist.next_message = number + 1;
+    return e;
 }
 
-static bool session_equal(const void *entry, const void *key, const void *ctx)
-{
-    const struct numbered_session *n = entry;
-    const uint64_t *number = key;
-
-    (void)ctx;
-    return n->number == *number;
-}
-
-static const struct table_ops session_ops = {.hash = session_hash, .equal = session_equal};
-
-static uint64_t message_hash(const void *entry, const void *ctx)
-{
-    const struct message *m = entry;
-
-    (void)ctx;
-    return hash_number(m->number);
-}
-
-static bool message_equal(const void *entry, const void *key, const void *ctx)
-{
-    const struct message *m = entry;
-    const uint64_t *number = key;
-
-    (void)ctx;
-    return m->number == *number;
-}
-
-static const struct table_ops message_ops = {.hash = message_hash, .equal = message_equal};
-
-static struct session *find_session(const struct broker *b, uint64_t number)
-{
-    const struct numbered_session *n =
-        table_find(&b->replay->sessions, &session_ops, NULL, hash_number(number), &number);
-
-    return n ? n->session : NULL;
-}
-
-static struct message *find_message(const struct broker *b, uint64_t number)
-{
-    return table_find(&b->replay->messages, &message_ops, NULL, hash_number(number), &number);
-}
-
-static void forget_session(struct broker *b, uint64_t number)
-{
-    struct numbered_session *n =
-        table_remove(&b->replay->sessions, &session_ops, NULL, hash_number(number), &number);
-
-    mem_free(n, n ? sizeof(*n) : 0);
-}
-
-static enum err remember_session(struct broker *b, struct session *s)
-{
-    struct numbered_session *n = mem_alloc(sizeof(*n));
-
-    if (!n)
-        return ERR_NOMEM;
-    *n = (struct numbered_session){.number = s->number, .session = s};
-    if (table_insert(&b->replay->sessions, &session_ops, NULL, hash_number(n->number), n)) {
-        mem_free(n, sizeof(*n));
-        return ERR_NOMEM;
-    }
-    return ERR_OK;
-}
-
-/* --- one function per record type --- */
-
-static enum err apply_client(struct broker *b, const struct record *r, struct session *s)
-{
-    if (r->session == 0 || r->session >= SESSIONS_NEW - 1 || r->text.n > UINT16_MAX ||
-        r->time > INT64_MAX)
-        return ERR_MALFORMED;
-    if (!s) {
-        if (sessions_find(&b->sessions, r->text))
-            return ERR_MALFORMED;
-        s = sessions_make(&b->sessions, r->text, r->session);
-        if (!s || remember_session(b, s))
-            return ERR_NOMEM;
-        if (b->persist.next_session <= r->session)
-            b->persist.next_session = r->session + 1;
-    }
-    s->absent_s = (int64_t)r->time;
-    return ERR_OK;
-}
-
-static enum err apply_client_end(struct broker *b, const struct record *r, struct session *s)
-{
-    forget_session(b, r->session);
-    sessions_end(&b->sessions, s);
-    return ERR_OK;
-}
-
-static enum err apply_subscribe(struct broker *b, const struct record *r, struct session *s)
-{
-    if (!utf8_valid(r->text) || topic_check_subscription(r->text) != REASON_OK)
-        return ERR_MALFORMED;
-    return subscription_add(&b->env, s, r->text, (enum qos)r->qos, r->flags & RECORD_FLAG_FEED);
-}
-
-static enum err apply_unsubscribe(struct broker *b, const struct record *r, struct session *s)
-{
-    return subscription_remove(&b->env, s, r->text);
-}
-
-static enum err apply_fed(struct broker *b, const struct record *r, struct session *s)
-{
-    feed_end(&b->env, s, r->text);
-    return ERR_OK;
-}
-
-static enum err apply_message(struct broker *b, const struct record *r, struct session *s)
+/* Have its payload in memory. What holds the entry holds the body from now on. */
+static enum err need_body(struct broker *b, struct stored *e, const struct record *r)
 {
     struct message *m;
 
-    (void)s;
-    if (r->number == 0 || r->number == UINT64_MAX || r->text.n > UINT16_MAX ||
-        r->payload.n > PACKET_MAX || !utf8_valid(r->text) || topic_check_name(r->text) != REASON_OK)
-        return ERR_MALFORMED;
-    if (find_message(b, r->number))
+    if (e->body)
         return ERR_OK;
     m = message_new(r->text, r->payload, (enum qos)r->qos);
     if (!m)
         return ERR_NOMEM;
-    m->number = r->number;
-    if (table_insert(&b->replay->messages, &message_ops, NULL, hash_number(m->number), m)) {
-        message_unref(m);
+    stored_attach(&b->persist.stored, e, m);
+    return ERR_OK;
+}
+
+static enum err apply_message(struct broker *b, const struct record *r, uint64_t position,
+                              size_t bytes)
+{
+    struct stored *e;
+
+    if (r->number == 0 || r->number >= UINT64_MAX - 1 || r->text.n > UINT16_MAX ||
+        r->payload.n > PACKET_MAX || !utf8_valid(r->text) || topic_check_name(r->text) != REASON_OK)
+        return ERR_MALFORMED;
+    e = hold(b, r->number);
+    if (!e)
         return ERR_NOMEM;
-    }
-    if (b->persist.next_message <= m->number)
-        b->persist.next_message = m->number + 1;
-    return ERR_OK;
+    b->replay->last = *r;
+    e->sum = stored_sum(r->text, r->payload);
+    stored_place(&b->persist.stored, e, position, (uint32_t)bytes,
+                 (uint32_t)(r->text.n + r->payload.n));
+    return stored_has_room(&b->persist.stored, bytes) ? need_body(b, e, r) : ERR_OK;
 }
 
-static enum err apply_queue(struct broker *b, const struct record *r, struct session *s)
+static enum err apply_retain(struct broker *b, const struct record *r)
 {
-    struct message *m = find_message(b, r->number);
+    struct stored *e = stored_find(&b->persist.stored, r->number);
+    struct retain_node *node;
 
-    if (!m || r->seq == 0 || r->qos > m->qos)
-        return ERR_MALFORMED;
-    if (session_need_flow(s) || flow_reserve(s->flow))
+    if (e && !e->body && b->replay->last.number == r->number && need_body(b, e, &b->replay->last))
         return ERR_NOMEM;
-    if (flow_head(s->flow) == flow_tail(s->flow) && r->seq > flow_tail(s->flow))
-        flow_resume_at(s->flow, r->seq, flow_last_id(s->flow));
-    if (r->seq > flow_tail(s->flow))
+    if (!e || !e->body)
+        return ERR_OK; /* it has been recorded anew, further on */
+    if (e->body->payload_len == 0)
         return ERR_MALFORMED;
-    if (r->seq == flow_tail(s->flow))
-        (void)flow_push(s->flow, m, (enum qos)r->qos, r->flags & RECORD_FLAG_RETAIN);
+    if (retain_reserve(&b->retain, message_topic(e->body), &node))
+        return ERR_NOMEM;
+    retain_set(&b->retain, node, e->body);
     return ERR_OK;
 }
 
-static enum err apply_begin(struct broker *b, const struct record *r, struct session *s)
-{
-    const struct flow_row *row = s->flow ? flow_row_at(s->flow, r->seq) : NULL;
+/* --- sessions --- */
 
-    (void)b;
-    if (!row)
-        return ERR_OK;
-    if (row->qos == QOS_0)
-        flow_set_done(s->flow, r->seq);
-    else if (r->id == 0)
+static enum err apply_client(struct loading_session *l, const struct record *r, uint64_t position)
+{
+    if (r->text.n > UINT16_MAX || r->time > INT64_MAX || loading_need_flow(l))
+        return r->text.n > UINT16_MAX || r->time > INT64_MAX ? ERR_MALFORMED : ERR_NOMEM;
+    l->absent_s = (int64_t)r->time;
+    l->position = position;
+    flow_load_position(l->flow, r->seq, r->id);
+    return loading_name(l, r->text);
+}
+
+static enum err apply_subscribe(struct loading_session *l, const struct record *r)
+{
+    if (!utf8_valid(r->text) || topic_check_subscription(r->text) != REASON_OK)
         return ERR_MALFORMED;
-    else
-        flow_set_begun(s->flow, r->seq, r->id);
-    return ERR_OK;
+    return loading_subscribe(l, r->text, (enum qos)r->qos, r->flags & RECORD_FLAG_FEED);
 }
 
-static enum err apply_received(struct broker *b, const struct record *r, struct session *s)
+static enum err apply_queue(struct broker *b, struct loading_session *l, const struct record *r)
 {
-    (void)b;
-    if (s->flow)
-        flow_set_received(s->flow, r->seq);
-    return ERR_OK;
+    struct stored *e = r->number ? hold(b, r->number) : NULL;
+    enum err err;
+
+    if ((r->number && !e) || loading_need_flow(l))
+        return ERR_NOMEM;
+    err = flow_load_row(l->flow, r->seq, e ? &e->blob : NULL, 0, (enum qos)r->qos,
+                        r->flags & RECORD_FLAG_RETAIN);
+    return err == ERR_INVAL ? ERR_MALFORMED : err;
 }
 
-static enum err apply_done(struct broker *b, const struct record *r, struct session *s)
-{
-    (void)b;
-    if (s->flow)
-        flow_set_done(s->flow, r->seq);
-    return ERR_OK;
-}
-
-static enum err apply_in_add(struct broker *b, const struct record *r, struct session *s)
+static enum err apply_in_add(struct loading_session *l, const struct record *r)
 {
     if (r->id == 0)
         return ERR_MALFORMED;
-    if (session_in_reserve(&b->env, s))
+    if (loading_need_flow(l) || idset_reserve(flow_inbound(l->flow)))
         return ERR_NOMEM;
-    session_in_add(&b->env, s, r->id);
+    (void)idset_add(flow_inbound(l->flow), r->id);
     return ERR_OK;
 }
 
-static enum err apply_in_remove(struct broker *b, const struct record *r, struct session *s)
+static enum err apply_to_flow(struct loading_session *l, const struct record *r)
 {
-    return session_in_remove(&b->env, s, r->id);
+    if (loading_need_flow(l))
+        return ERR_NOMEM;
+    if (r->type == RECORD_BEGIN)
+        flow_load_begun(l->flow, r->seq, r->id);
+    else if (r->type == RECORD_RECEIVED)
+        flow_load_received(l->flow, r->seq);
+    else if (r->type == RECORD_DONE)
+        flow_load_done(l->flow, r->seq);
+    else
+        (void)idset_remove(flow_inbound(l->flow), r->id);
+    return ERR_OK;
 }
 
-static enum err apply_retain(struct broker *b, const struct record *r, struct session *s)
+static enum err apply_to_session(struct broker *b, const struct record *r, uint64_t position)
 {
-    struct message *m = find_message(b, r->number);
-    struct retain_node *node;
+    struct loading_session *l;
 
-    (void)s;
-    if (!m || m->payload_len == 0)
+    if (r->session == 0 || r->session >= SESSIONS_NEW - 1)
         return ERR_MALFORMED;
-    if (retain_reserve(&b->retain, message_topic(m), &node))
+    l = loading_session(&b->replay->loading, r->session);
+    if (!l)
         return ERR_NOMEM;
-    retain_set(&b->retain, node, m);
-    b->stats.retained = b->retain.count;
-    return ERR_OK;
+    switch (r->type) {
+    case RECORD_CLIENT:
+        return apply_client(l, r, position);
+    case RECORD_SUBSCRIBE:
+        return apply_subscribe(l, r);
+    case RECORD_UNSUBSCRIBE:
+        loading_unsubscribe(l, r->text);
+        return ERR_OK;
+    case RECORD_FED:
+        loading_fed(l, r->text);
+        return ERR_OK;
+    case RECORD_QUEUE:
+        return apply_queue(b, l, r);
+    case RECORD_IN_ADD:
+        return apply_in_add(l, r);
+    default:
+        return apply_to_flow(l, r);
+    }
 }
 
-static enum err apply_retain_clear(struct broker *b, const struct record *r, struct session *s)
+static enum err apply(struct broker *b, const struct record *r, uint64_t position, size_t bytes)
 {
-    (void)s;
-    (void)retain_remove(&b->retain, r->text);
-    b->stats.retained = b->retain.count;
-    return ERR_OK;
+    switch (r->type) {
+    case RECORD_MESSAGE:
+        return apply_message(b, r, position, bytes);
+    case RECORD_RETAIN:
+        return apply_retain(b, r);
+    case RECORD_RETAIN_CLEAR:
+        (void)retain_remove(&b->retain, r->text);
+        return ERR_OK;
+    case RECORD_CLIENT_END:
+        loading_end(&b->replay->loading, r->session);
+        return ERR_OK;
+    default:
+        return apply_to_session(b, r, position);
+    }
 }
-
-typedef enum err applier(struct broker *b, const struct record *r, struct session *s);
-
-static const struct {
-    applier *apply;
-    bool of_session; /* the session must be known */
-} appliers[RECORD_TYPES] = {
-    [RECORD_CLIENT] = {apply_client, false},
-    [RECORD_CLIENT_END] = {apply_client_end, true},
-    [RECORD_SUBSCRIBE] = {apply_subscribe, true},
-    [RECORD_UNSUBSCRIBE] = {apply_unsubscribe, true},
-    [RECORD_FED] = {apply_fed, true},
-    [RECORD_MESSAGE] = {apply_message, false},
-    [RECORD_QUEUE] = {apply_queue, true},
-    [RECORD_BEGIN] = {apply_begin, true},
-    [RECORD_RECEIVED] = {apply_received, true},
-    [RECORD_DONE] = {apply_done, true},
-    [RECORD_IN_ADD] = {apply_in_add, true},
-    [RECORD_IN_REMOVE] = {apply_in_remove, true},
-    [RECORD_RETAIN] = {apply_retain, false},
-    [RECORD_RETAIN_CLEAR] = {apply_retain_clear, false},
-};
 
 static enum err replay_begin(struct broker *b)
 {
-    if (b->replay)
-        return ERR_OK;
-    b->replay = mem_zalloc(sizeof(*b->replay));
+    if (!b->replay)
+        b->replay = mem_zalloc(sizeof(*b->replay));
     b->persist.replaying = true;
     return b->replay ? ERR_OK : ERR_NOMEM;
 }
 
-enum err broker_apply(struct broker *b, struct str records)
+enum err broker_apply(struct broker *b, uint64_t position, struct str records)
 {
     enum err e = replay_begin(b);
 
     while (!e && records.n > 0) {
         struct record r;
-        struct session *s;
+        size_t before = records.n;
         e = record_read(&records, &r);
-        if (e)
-            break;
-        s = find_session(b, r.session);
-        e = appliers[r.type].of_session && !s ? ERR_MALFORMED : appliers[r.type].apply(b, &r, s);
+        if (!e)
+            e = apply(b, &r, position, before - records.n);
+        position += before - records.n;
     }
+    if (b->replay)
+        b->replay->last.number = 0;
     return e;
 }
 
+/* --- the end --- */
+
 void replay_free(struct broker *b)
 {
-    uint64_t cursor = 0;
-    struct numbered_session *n;
-    struct message *m;
+    struct stored *e;
 
     if (!b->replay)
         return;
-    while ((n = table_next(&b->replay->sessions, &cursor)))
-        mem_free(n, sizeof(*n));
-    cursor = 0;
-    while ((m = table_next(&b->replay->messages, &cursor)))
-        message_unref(m);
-    table_clear(&b->replay->sessions);
-    table_clear(&b->replay->messages);
+    loading_clear(&b->replay->loading);
+    for (; b->replay->held.len > 0; buf_drop(&b->replay->held, sizeof(e))) {
+        memcpy(&e, buf_begin(&b->replay->held), sizeof(e));
+        release(e);
+    }
+    buf_clear(&b->replay->held);
     mem_free(b->replay, sizeof(*b->replay));
     b->replay = NULL;
 }
 
-void broker_apply_end(struct broker *b, int64_t wall_s)
+/* Rows learn where their messages are. One whose message never came is lost. */
+static void resolve_rows(struct flow *f, uint64_t *lost)
+{
+    for (uint64_t seq = flow_head(f); seq < flow_tail(f); seq++) {
+        const struct flow_row *row = flow_row_at(f, seq);
+        const struct stored *e;
+        if (!row || !row->away)
+            continue;
+        e = stored_of_ticket(row->ticket);
+        if (e->position > 0) {
+            flow_load_resolve(f, seq, e->body, stored_content(e));
+        } else {
+            flow_load_done(f, seq);
+            ++*lost;
+        }
+    }
+}
+
+static enum err subscribe_all(struct broker *b, struct session *s, const struct loading_session *l)
 {
     uint64_t cursor = 0;
-    struct session *s;
+    const struct loading_filter *f;
+    enum err e = ERR_OK;
 
+    while (!e && (f = loading_next_filter(l, &cursor)))
+        e = subscription_add(&b->env, s, str_of(f->text, f->len), f->qos, f->feed);
+    return e;
+}
+
+/* What has been collected of a session becomes one. */
+static enum err make_session(struct broker *b, struct loading_session *l, int64_t wall_s,
+                             uint64_t *lost)
+{
+    struct session *s;
+    enum err e;
+
+    resolve_rows(l->flow, lost);
+    e = flow_load_end(l->flow, lost);
+    if (e)
+        return e;
+    s = sessions_make(&b->sessions, str_of(l->id, l->id_len), l->number);
+    if (!s)
+        return ERR_NOMEM;
+    s->absent_s = l->absent_s ? l->absent_s : wall_s;
+    s->position = l->position;
+    s->flow = l->flow;
+    l->flow = NULL;
+    session_weigh(&b->env, s,
+                  (int64_t)(flow_queued(s->flow) + flow_inflight(s->flow)) * PERSIST_ROW_BYTES);
+    session_settle(s);
+    return subscribe_all(b, s, l);
+}
+
+static enum err make_sessions(struct broker *b, int64_t wall_s, uint64_t *lost)
+{
+    uint64_t cursor = 0;
+    struct loading_session *l;
+    enum err e = ERR_OK;
+
+    while (!e && (l = loading_next(&b->replay->loading, &cursor))) {
+        if (l->id && !sessions_find(&b->sessions, str_of(l->id, l->id_len)))
+            e = make_session(b, l, wall_s, lost);
+    }
+    return e;
+}
+
+enum err broker_apply_end(struct broker *b, uint64_t turn, int64_t wall_s, struct broker_lost *lost)
+{
+    enum err e = replay_begin(b);
+
+    *lost = (struct broker_lost){0};
+    if (!e)
+        e = make_sessions(b, wall_s, &lost->rows);
+    if (e)
+        return e;
+    b->persist.next_session = b->replay->loading.highest + 1;
     replay_free(b);
     b->persist.replaying = false;
-    while ((s = sessions_next(&b->sessions, &cursor))) {
-        if (s->absent_s == 0)
-            s->absent_s = wall_s;
-        session_settle(s);
-    }
+    b->persist.turn = turn + 1;
+    b->persist.durable = b->persist.recorded = turn;
+    b->stats.retained = b->retain.count;
+    return ERR_OK;
 }

@@ -168,17 +168,25 @@ static void charge_retain(struct session_env *env, uint64_t before)
     work_charge(env->work, (uint32_t)((env->retain->visits - before) / 2));
 }
 
+/* What the broker says of itself holds as long as it runs. */
+static bool is_lasting(struct str topic)
+{
+    return !str_has_prefix(topic, STR("$SYS/"));
+}
+
 static void retain_publication(struct session_env *env, struct publication *pub,
                                struct retain_node *node)
 {
     if (pub->payload.n > 0) {
-        persist_message(env->persist, pub->message);
+        struct stored *e =
+            is_lasting(pub->topic) ? persist_message(env->persist, pub->message) : NULL;
         retain_set(env->retain, node, pub->message);
-        persist_write(env->persist,
-                      &(struct record){.type = RECORD_RETAIN, .number = pub->message->number});
+        if (e)
+            (void)persist_write(env->persist,
+                                &(struct record){.type = RECORD_RETAIN, .number = e->number});
     } else if (retain_remove(env->retain, pub->topic)) {
-        persist_write(env->persist,
-                      &(struct record){.type = RECORD_RETAIN_CLEAR, .text = pub->topic});
+        (void)persist_write(env->persist,
+                            &(struct record){.type = RECORD_RETAIN_CLEAR, .text = pub->topic});
     }
     env->stats->retained = env->retain->count;
 }

@@ -31,7 +31,15 @@ void session_record(struct session_env *env, const struct session *s, struct rec
     if (!is_recorded(s))
         return;
     r.session = s->number;
-    persist_write(env->persist, &r);
+    (void)persist_write(env->persist, &r);
+}
+
+void session_weigh(struct session_env *env, struct session *s, int64_t bytes)
+{
+    if (!is_recorded(s))
+        return;
+    s->live += (uint32_t)bytes;
+    env->persist->live += (uint64_t)bytes;
 }
 
 enum err session_record_reserve(struct session_env *env, const struct session *s, size_t count,
@@ -163,6 +171,109 @@ static enum err send_row(struct session_env *env, struct session *s, const struc
     return e;
 }
 
+/* --- rows whose message is in the journal only --- */
+
+/* So much is asked for at once: what lies behind the first is likely to be wanted next. */
+enum { FETCH_BYTES = 64 * 1024, FETCH_ROWS = 64 };
+
+/* The entry of a row whose message must be fetched, or NULL. */
+static struct stored *entry_away(const struct flow *f, uint64_t seq)
+{
+    const struct flow_row *row = flow_row_at(f, seq);
+    struct stored *e = row && row->away ? stored_of_ticket(row->ticket) : NULL;
+
+    return e && !e->body ? e : NULL;
+}
+
+static void want_fetch(struct session_env *env, struct session *s, uint64_t seq)
+{
+    const struct stored *e = entry_away(s->flow, seq);
+    struct fetch f = {.position = e->position,
+                      .length = e->bytes,
+                      .least = e->bytes,
+                      .session = s->number,
+                      .seq = seq};
+
+    for (int n = 1; n < FETCH_ROWS && (e = entry_away(s->flow, ++seq)); n++) {
+        uint64_t end = e->position + e->bytes;
+        if (e->position < f.position + f.length || end - f.position > FETCH_BYTES)
+            break;
+        f.length = (uint32_t)(end - f.position);
+    }
+    s->fetching = buf_add(&env->fetches, &f, sizeof(f)) == ERR_OK;
+    if (!s->fetching)
+        session_want_work(env, s);
+}
+
+/* A row's message is to be sent and not in the row: is it in memory? Else it is asked for. */
+static bool come_back(struct session_env *env, struct session *s, uint64_t seq)
+{
+    struct stored *e = stored_of_ticket(flow_row_at(s->flow, seq)->ticket);
+
+    if (e->body)
+        flow_arrived(s->flow, seq, e->body);
+    else if (!s->fetching)
+        want_fetch(env, s, seq);
+    return e->body != NULL;
+}
+
+static void drop_damaged(struct session_env *env, struct session *s, uint64_t seq,
+                         const struct stored *e)
+{
+    char id[128];
+
+    log_error(env->log,
+              "Error: A message for client %s cannot be read back from position %llu of the "
+              "journal: it is damaged there, and dropped.",
+              str_escape(session_id(s), id, sizeof(id)), (unsigned long long)e->position);
+    env->stats->publish_dropped++;
+    s->dropped++;
+    if (!session_record_reserve(env, s, 1, 0))
+        session_record(env, s, (struct record){.type = RECORD_DONE, .seq = seq});
+    session_weigh(env, s, -PERSIST_ROW_BYTES);
+    flow_set_done(s->flow, seq);
+}
+
+/* The message of an entry from the bytes of its record. ERR_MALFORMED: it is another one. */
+static enum err body_from(struct session_env *env, struct stored *e, struct str bytes,
+                          struct message **m)
+{
+    struct record r;
+
+    if (record_read(&bytes, &r) != ERR_OK || r.type != RECORD_MESSAGE || r.number != e->number ||
+        r.qos > QOS_2 || r.text.n > UINT16_MAX || stored_sum(r.text, r.payload) != e->sum)
+        return ERR_MALFORMED;
+    *m = message_new(r.text, r.payload, (enum qos)r.qos);
+    if (!*m)
+        return ERR_NOMEM;
+    (void)blob_ref(&e->blob);
+    stored_attach(&env->persist->stored, e, *m);
+    return ERR_OK;
+}
+
+void session_arrived(struct session_env *env, struct session *s, uint64_t seq, uint64_t position,
+                     struct str bytes)
+{
+    s->fetching = false;
+    for (; s->flow && seq < flow_tail(s->flow); seq++) {
+        struct stored *e = entry_away(s->flow, seq);
+        struct message *m;
+        enum err err;
+        if (!e || e->position < position || e->position - position + e->bytes > bytes.n)
+            break;
+        err = body_from(env, e, str_of(bytes.p + (e->position - position), e->bytes), &m);
+        if (err == ERR_NOMEM)
+            break;
+        if (err) {
+            drop_damaged(env, s, seq, e);
+            continue;
+        }
+        flow_arrived(s->flow, seq, m);
+        message_unref(m);
+    }
+    session_want_work(env, s);
+}
+
 /*
  * Send rows while there is room. `fresh` is the publication of the row pushed last, encoded
  * already, or NULL. False: stopped by something that broker_work must look at again.
@@ -177,6 +288,8 @@ static bool pump_rows(struct session_env *env, struct session *s, struct publica
 
         if (outbox_bytes(s->out) >= OUTBOX_PUMP)
             return true; /* goes on when it has drained: see broker_sent */
+        if (next.row->away && !come_back(env, s, next.seq))
+            return true; /* goes on in session_arrived */
         if (work_is_spent(env->work) && !(fresh && fresh->message == next.row->message))
             return false;
         if (session_record_reserve(env, s, 1, 0) || send_row(env, s, &next, fresh))
@@ -184,6 +297,8 @@ static bool pump_rows(struct session_env *env, struct session *s, struct publica
         flow_advance(s->flow);
         if (begins)
             session_record(env, s, r);
+        if (next.id == 0)
+            session_weigh(env, s, -PERSIST_ROW_BYTES);
     }
     return true;
 }
@@ -203,20 +318,30 @@ enum err session_reserve_alone(struct session_env *env, struct session *s, size_
     return e ? e : session_record_reserve(env, s, SESSION_DELIVERY_RECORDS, bytes);
 }
 
+/* Too much is waiting: this one may stay in the journal alone, unless it is sent at once. */
+static bool should_leave(const struct session_env *env, const struct session *s)
+{
+    return !stored_has_room(&env->persist->stored, 0) &&
+           !(s->out && flow_window_open(s->flow, &env->limits));
+}
+
 static void push_row(struct session_env *env, struct session *s, struct message *m, enum qos qos,
                      bool retain)
 {
+    struct stored *e = is_recorded(s) ? persist_message(env->persist, m) : NULL;
     uint64_t seq;
 
-    if (is_recorded(s))
-        persist_message(env->persist, m);
-    seq = flow_push(s->flow, m, qos, retain);
+    if (e && should_leave(env, s))
+        seq = flow_push_away(s->flow, stored_ticket(e), m->topic_len + m->payload_len, qos, retain);
+    else
+        seq = flow_push(s->flow, m, qos, retain);
     session_record(env, s,
                    (struct record){.type = RECORD_QUEUE,
-                                   .number = m->number,
+                                   .number = e ? e->number : 0,
                                    .seq = seq,
                                    .qos = (uint8_t)qos,
                                    .flags = retain ? RECORD_FLAG_RETAIN : 0});
+    session_weigh(env, s, PERSIST_ROW_BYTES);
     work_charge(env->work, WORK_DELIVERY);
 }
 
@@ -328,6 +453,8 @@ static void acknowledged(struct session_env *env, struct session *s, enum packet
 {
     bool half = type == PACKET_PUBREC;
 
+    if (!half)
+        session_weigh(env, s, -PERSIST_ROW_BYTES);
     session_record(env, s,
                    (struct record){.type = half ? RECORD_RECEIVED : RECORD_DONE, .seq = seq});
     if (flow_queued(s->flow) > 0)

@@ -8,6 +8,7 @@
 #define CORE_SESSION_H
 
 #include "base/log.h"
+#include "core/fetch.h"
 #include "core/outbox.h"
 #include "core/persist.h"
 #include "core/retain.h"
@@ -22,22 +23,25 @@ struct session {        /* aligned to TRIE_SESSION_ALIGN, as every allocation is
     struct flow *flow;  /* NULL until QoS 1 or 2 is used */
     struct outbox *out; /* while connected */
     uint64_t number;    /* in the journal; 0 = clean */
+    uint64_t position;  /* in the journal, of its last CLIENT record */
     TAILQ_ENTRY(session) work;
     struct retain_cursors cursors;
     uint64_t serial;  /* of the last publication that found it; of an ended one: how far its
                          subscriptions are gone */
     uint64_t tail;    /* of the flow, while there is none */
-    uint64_t dropped; /* messages, by limits */
     int64_t absent_s; /* Unix time since when; 0 = connected */
+    uint32_t live;    /* bytes that its records would take now, modulo 2^32 */
+    uint32_t dropped; /* messages, by limits */
     uint32_t slot;    /* among that publication's receivers */
     uint16_t last_id; /* of the flow, while there is none */
     uint16_t id_len;
-    bool has_work;
-    bool ended;
-    bool dropping;    /* an episode of drops that has been logged */
-    bool unknown_ids; /* that it acknowledges what was never sent has been logged for this
-                         connection */
-    bool bridge;      /* the peer is a bridge: RETAIN as published, no echo */
+    bool has_work : 1;
+    bool ended : 1;
+    bool dropping : 1;    /* an episode of drops that has been logged */
+    bool unknown_ids : 1; /* that it acknowledges what was never sent has been logged for this
+                             connection */
+    bool fetching : 1;    /* a row's message is wanted from the journal */
+    bool bridge : 1;      /* the peer is a bridge: RETAIN as published, no echo */
     char id[];
 };
 
@@ -57,6 +61,7 @@ struct session_env {
     bool queue_qos0;
     struct session_list todo; /* sessions that have something to send and could not go on */
     struct table feeds;       /* cursors by session and filter */
+    struct buf fetches;       /* of struct fetch: payloads that are wanted from the journal */
     uint64_t seed;
 };
 
@@ -68,6 +73,9 @@ static inline struct str session_id(const struct session *s)
 /* Have broker_work go on with this session. */
 void session_want_work(struct session_env *env, struct session *s);
 void session_leave_work(struct session_env *env, struct session *s);
+
+/* Its records take so many bytes more, or less. */
+void session_weigh(struct session_env *env, struct session *s, int64_t bytes);
 
 /* Record a change of this session, if it is a persistent one; after session_record_reserve.
  * r.session is set. */
@@ -124,6 +132,13 @@ void session_attach(struct session_env *env, struct session *s, struct outbox *o
 void session_detach(struct session_env *env, struct session *s, int64_t now_s);
 /* An absent session: what was sent counts as unsent, and an empty flow goes. */
 void session_settle(struct session *s);
+
+/*
+ * Bytes of the journal from `position` on: messages of rows from `seq` on that were away. Rows
+ * whose message turns out to be damaged are dropped, counted and logged.
+ */
+void session_arrived(struct session_env *env, struct session *s, uint64_t seq, uint64_t position,
+                     struct str bytes);
 
 /* Drop the rows of an ended session within the budget; true when there are none left. */
 bool session_drop_rows(struct session_env *env, struct session *s);

@@ -30,6 +30,30 @@ static bool session_equal(const void *entry, const void *key, const void *ctx)
 
 static const struct table_ops ops = {.hash = session_hash, .equal = session_equal};
 
+static uint64_t hash_number(uint64_t number)
+{
+    return table_mix(0, number);
+}
+
+static uint64_t number_hash(const void *entry, const void *ctx)
+{
+    const struct session *s = entry;
+
+    (void)ctx;
+    return hash_number(s->number);
+}
+
+static bool number_equal(const void *entry, const void *key, const void *ctx)
+{
+    const struct session *s = entry;
+    const uint64_t *number = key;
+
+    (void)ctx;
+    return s->number == *number;
+}
+
+static const struct table_ops number_ops = {.hash = number_hash, .equal = number_equal};
+
 void sessions_init(struct sessions *all, struct session_env *env)
 {
     *all = (struct sessions){.env = env};
@@ -41,15 +65,24 @@ struct session *sessions_find(const struct sessions *all, struct str id)
     return table_find(&all->by_id, &ops, all, hash_id(all, id), &id);
 }
 
-void sessions_note(struct sessions *all, const struct session *s)
+struct session *sessions_numbered(const struct sessions *all, uint64_t number)
 {
+    return table_find(&all->by_number, &number_ops, NULL, hash_number(number), &number);
+}
+
+void sessions_note(struct sessions *all, struct session *s)
+{
+    struct persist *p = all->env->persist;
+    const struct flow *f = s->flow;
     struct record r = {.type = RECORD_CLIENT,
                        .session = s->number,
+                       .seq = f ? flow_begun(f) : s->tail,
                        .time = (uint64_t)s->absent_s,
+                       .id = f ? flow_last_id(f) : s->last_id,
                        .text = session_id(s)};
 
-    if (s->number && !persist_reserve(all->env->persist, 1, s->id_len))
-        persist_write(all->env->persist, &r);
+    if (s->number && persist_on(p) && !persist_reserve(p, 1, s->id_len))
+        s->position = persist_write(p, &r);
 }
 
 static size_t session_size(struct str id)
@@ -57,6 +90,21 @@ static size_t session_size(struct str id)
     size_t n = offsetof(struct session, id) + id.n;
 
     return n < sizeof(struct session) ? sizeof(struct session) : n;
+}
+
+/* Into both tables, with memory for its first record; or into none. */
+static enum err make_known(struct sessions *all, struct session *s)
+{
+    struct str id = session_id(s);
+
+    if (persist_reserve(all->env->persist, 1, id.n) ||
+        table_insert(&all->by_id, &ops, all, hash_id(all, id), s))
+        return ERR_NOMEM;
+    if (s->number == 0 ||
+        !table_insert(&all->by_number, &number_ops, NULL, hash_number(s->number), s))
+        return ERR_OK;
+    (void)table_remove(&all->by_id, &ops, all, hash_id(all, id), &id);
+    return ERR_NOMEM;
 }
 
 struct session *sessions_make(struct sessions *all, struct str id, uint64_t number)
@@ -70,11 +118,14 @@ struct session *sessions_make(struct sessions *all, struct str id, uint64_t numb
     if (id.n > 0)
         memcpy(s->id, id.p, id.n);
     TAILQ_INIT(&s->cursors);
-    if (persist_reserve(p, 1, id.n) || table_insert(&all->by_id, &ops, all, hash_id(all, id), s)) {
+    s->number = number == SESSIONS_NEW ? p->next_session : number;
+    if (make_known(all, s)) {
         mem_free(s, session_size(session_id(s)));
         return NULL;
     }
-    s->number = number == SESSIONS_NEW ? p->next_session++ : number;
+    if (number == SESSIONS_NEW)
+        p->next_session++;
+    session_weigh(all->env, s, PERSIST_SESSION_BYTES + s->id_len);
     all->env->stats->sessions++;
     if (number == SESSIONS_NEW)
         sessions_note(all, s);
@@ -90,9 +141,12 @@ void sessions_end(struct sessions *all, struct session *s)
 {
     struct str id = session_id(s);
 
-    if (s->number)
-        persist_write(all->env->persist,
-                      &(struct record){.type = RECORD_CLIENT_END, .session = s->number});
+    if (s->number) {
+        (void)persist_write(all->env->persist,
+                            &(struct record){.type = RECORD_CLIENT_END, .session = s->number});
+        session_weigh(all->env, s, -(int64_t)s->live);
+        (void)table_remove(&all->by_number, &number_ops, NULL, hash_number(s->number), &s->number);
+    }
     (void)table_remove(&all->by_id, &ops, all, hash_id(all, id), &id);
     session_leave_work(all->env, s);
     s->number = 0;
@@ -116,6 +170,59 @@ bool sessions_work(struct sessions *all)
     return false;
 }
 
+/* The walk begins so often, and looks at so many sessions in a turn. */
+enum { EXPIRE_EVERY_MS = 5000, EXPIRE_PER_TURN = 1000 };
+
+static bool has_expired(const struct session *s, int64_t now_s, int64_t limit_s)
+{
+    return s->number && !s->out && s->absent_s > 0 && now_s - s->absent_s > limit_s;
+}
+
+static void expire(struct sessions *all, struct session *s)
+{
+    char id[128];
+
+    if (sessions_end_reserve(all, s))
+        return; /* the next walk finds it again */
+    log_notice(all->env->log, "Expiring persistent client %s due to timeout.",
+               str_escape(session_id(s), id, sizeof(id)));
+    sessions_end(all, s);
+}
+
+uint64_t sessions_expire(struct sessions *all, const struct now *now, int64_t limit_s)
+{
+    struct session *s = NULL;
+
+    if (limit_s == 0)
+        return UINT64_MAX;
+    if (all->expiring == 0 && now->mono_ms < all->expire_ms)
+        return all->expire_ms;
+    for (int n = 0; n < EXPIRE_PER_TURN && !work_is_spent(all->env->work); n++) {
+        s = sessions_next(all, &all->expiring);
+        if (!s)
+            break;
+        if (has_expired(s, now->wall_s, limit_s))
+            expire(all, s);
+        work_charge(all->env->work, WORK_PACKET);
+    }
+    if (s)
+        return 0;
+    all->expiring = 0;
+    all->expire_ms = now->mono_ms + EXPIRE_EVERY_MS;
+    return all->expire_ms;
+}
+
+void sessions_clock_set(struct sessions *all, int64_t since, int64_t by)
+{
+    uint64_t cursor = 0;
+    struct session *s;
+
+    while ((s = sessions_next(all, &cursor))) {
+        if (!s->out && s->absent_s >= since)
+            s->absent_s += by;
+    }
+}
+
 void sessions_clear(struct sessions *all)
 {
     uint64_t cursor = 0;
@@ -129,6 +236,7 @@ void sessions_clear(struct sessions *all)
         TAILQ_INSERT_TAIL(&all->ended, s, work);
     }
     table_clear(&all->by_id);
+    table_clear(&all->by_number);
     do
         *all->env->work = (struct work){0};
     while (sessions_work(all));

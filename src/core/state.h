@@ -22,12 +22,15 @@
 #define SHARED_INPUT (64 * 1024)
 
 struct replay;
+struct recent;
 
 struct broker {
     const struct conf *conf;
     const struct conf *prepared; /* by broker_prepare */
     struct log log;
     struct now now;
+    int64_t began_s;    /* Unix time of the first tick, by the clock as it is now */
+    uint64_t expire_ms; /* when sessions are looked through for those that have expired */
     struct work work;
     struct stats stats;
     struct persist persist;
@@ -44,6 +47,7 @@ struct broker {
     struct publication_scratch scratch;     /* of the publication that is being routed */
     struct publication_scratch row_scratch; /* of rows that are sent meanwhile */
     struct replay *replay;                  /* while records are applied */
+    struct recent *renewed;                 /* subscriptions that were recorded anew lately */
     void (*make_id)(void *ctx, char out[BROKER_ID_MAX]);
     void *make_id_ctx;
     bool storage_paused;

@@ -49,12 +49,22 @@ static enum err subscribe_reserve(struct session_env *env, struct session *s, st
     return e ? e : feed_reserve(env);
 }
 
+/* Does the journal say the same already? Clients subscribe anew with each connection. */
+static bool is_known(const struct session_env *env, const struct session *s, struct str filter,
+                     enum qos qos)
+{
+    trie_place place = trie_find(env->trie, filter, s);
+
+    return place && trie_granted(place, s) == qos && !feed_is_on(env, s, filter);
+}
+
 enum err subscription_add(struct session_env *env, struct session *s, struct str filter,
                           enum qos qos, bool feed)
 {
     struct retain_cursor *c = NULL;
     trie_place place;
     bool is_new;
+    bool known;
     enum err e = subscribe_reserve(env, s, filter);
 
     if (e)
@@ -64,6 +74,7 @@ enum err subscription_add(struct session_env *env, struct session *s, struct str
         if (!c)
             return ERR_NOMEM;
     }
+    known = is_known(env, s, filter, qos) && !c;
     e = trie_subscribe(env->trie, filter, s, qos, &place, &is_new);
     if (!e && is_new)
         e = table_insert(&s->subs, &place_ops, NULL, hash_place(place), (void *)place);
@@ -72,13 +83,16 @@ enum err subscription_add(struct session_env *env, struct session *s, struct str
             retain_cursor_free(env->retain, c);
         return e;
     }
-    if (is_new)
+    if (is_new) {
         count_subscription(env, filter, 1);
-    session_record(env, s,
-                   (struct record){.type = RECORD_SUBSCRIBE,
-                                   .qos = (uint8_t)qos,
-                                   .flags = c ? RECORD_FLAG_FEED : 0,
-                                   .text = filter});
+        session_weigh(env, s, PERSIST_SUBSCRIPTION_BYTES + (int64_t)filter.n);
+    }
+    if (!known)
+        session_record(env, s,
+                       (struct record){.type = RECORD_SUBSCRIBE,
+                                       .qos = (uint8_t)qos,
+                                       .flags = c ? RECORD_FLAG_FEED : 0,
+                                       .text = filter});
     if (c)
         feed_begin(env, s, c);
     else
@@ -98,6 +112,7 @@ enum err subscription_remove(struct session_env *env, struct session *s, struct 
     (void)table_remove(&s->subs, &place_ops, NULL, hash_place(place), (void *)place);
     trie_leave(env->trie, place, s);
     count_subscription(env, filter, -1);
+    session_weigh(env, s, -PERSIST_SUBSCRIPTION_BYTES - (int64_t)filter.n);
     session_record(env, s, (struct record){.type = RECORD_UNSUBSCRIBE, .text = filter});
     return ERR_OK;
 }

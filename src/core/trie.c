@@ -292,6 +292,16 @@ static char *write_backwards(const struct trie_node *n, char *end)
     return end;
 }
 
+enum qos trie_granted(trie_place place, const struct session *s)
+{
+    const struct group *g;
+
+    if (!trie_place_is_shared(place))
+        return trie_word_qos(node_word((const struct trie_node *)place, s));
+    g = (const struct group *)(place & ~(uintptr_t)TRIE_PLACE_GROUP);
+    return trie_word_qos((uintptr_t)table_find(&g->members, &member_ops, NULL, hash_session(s), s));
+}
+
 size_t trie_describe(const struct trie *t, trie_place place, const struct session *s, char *out,
                      enum qos *qos)
 {

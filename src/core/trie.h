@@ -45,6 +45,8 @@ MUST_CHECK enum err trie_subscribe(struct trie *t, struct str filter, struct ses
 trie_place trie_find(const struct trie *t, struct str filter, const struct session *s);
 /* The session, subscribed there, leaves. */
 void trie_leave(struct trie *t, trie_place place, const struct session *s);
+/* The QoS that was granted to a subscription of this session. */
+enum qos trie_granted(trie_place place, const struct session *s);
 /* The filter of a place, as it was subscribed, and the session's granted QoS; `out` has at least
  * 65536 bytes. */
 size_t trie_describe(const struct trie *t, trie_place place, const struct session *s, char *out,

@@ -15,7 +15,7 @@
  * most. */
 #define SAMPLE_NS 400000
 
-enum watch_kind { WATCH_LINK, WATCH_LISTENER, WATCH_SIGNALS };
+enum watch_kind { WATCH_LINK, WATCH_LISTENER, WATCH_SIGNALS, WATCH_DISK };
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -27,6 +27,13 @@ static uint64_t clock_ns(clockid_t clock)
 static uint64_t ms_of(uint64_t ns)
 {
     return ns / 1000000;
+}
+
+static int64_t wall_s(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME_COARSE, &t);
+    return t.tv_sec;
 }
 
 static enum err watch_signals(struct loop *l)
@@ -55,6 +62,10 @@ enum err loop_init(struct loop *l, struct broker *broker, const struct conf *con
     if (e != ERR_OK || waiting != ERR_OK) {
         return e != ERR_OK ? e : waiting;
     }
+    e = disk_open(&l->disk, conf, log, broker, &l->poll, WATCH_DISK, wall_s());
+    if (e != ERR_OK) {
+        return e;
+    }
     return listeners_open(&l->listeners, conf, log, &l->poll, WATCH_LISTENER);
 }
 
@@ -82,6 +93,7 @@ static int timeout_ms(const struct loop *l)
     uint64_t due = earlier(l->work_ms, l->end_ms);
     due = earlier(due, links_deadline(&l->links));
     due = earlier(due, listeners_deadline(&l->listeners));
+    due = earlier(due, disk_deadline(l->disk));
     if (due == UINT64_MAX) {
         return -1;
     }
@@ -97,9 +109,8 @@ static void begin(struct loop *l)
     l->now_ms = ms_of(l->watch.begin_ns);
     l->links.now_ms = l->now_ms;
     l->at_once = false;
-    struct timespec wall;
-    (void)clock_gettime(CLOCK_REALTIME_COARSE, &wall);
-    broker_tick(l->broker, (struct now){.mono_ms = l->now_ms, .wall_s = wall.tv_sec});
+    broker_tick(l->broker, (struct now){.mono_ms = l->now_ms, .wall_s = wall_s()});
+    disk_begin(l->disk, l->now_ms);
     listeners_wake(&l->listeners, l->now_ms);
 }
 
@@ -122,6 +133,9 @@ static void serve(struct loop *l, struct watch *w, unsigned events)
         break;
     case WATCH_SIGNALS:
         take_signals(l);
+        break;
+    case WATCH_DISK:
+        disk_ready(l->disk, l->now_ms);
         break;
     }
 }
@@ -163,6 +177,10 @@ void loop_turn(struct loop *l)
     begin(l);
     serve_ready(l);
     (void)broker_work(l->broker);
+    disk_turn(l->disk, l->now_ms);
+    if (UNLIKELY(disk_failed(l->disk))) {
+        return;
+    }
     links_flush(&l->links);
     links_expire(&l->links);
     links_bury(&l->links);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/broker.h"
+#include "server/disk.h"
 #include "server/link.h"
 #include "server/listener.h"
 #include "server/logsink.h"
@@ -40,6 +41,7 @@ struct loop {
     struct poll poll;
     struct links links;
     struct listeners listeners;
+    struct disk *disk; /* NULL without persistence */
     struct watch signals;
     unsigned wishes;  /* bits 1 << enum signal_wish that came in this turn: the owner's to clear */
     bool at_once;     /* do not wait in the next turn */
@@ -50,12 +52,16 @@ struct loop {
     struct trim trim;
 };
 
-/* Descriptors, signals and listeners. What goes wrong is an error on the log: ERR_SYSTEM,
- * ERR_NOMEM. Then loop_clear() is due too. */
+/*
+ * Descriptors, signals, the store (which gives the broker its state back) and then listeners:
+ * nobody connects to a broker that is not ready. What goes wrong is an error on the log, but for
+ * ERR_NOMEM. Then disk_close() and loop_clear() are due too.
+ */
 MUST_CHECK enum err loop_init(struct loop *l, struct broker *broker, const struct conf *conf,
                               const struct log *log, struct logsink *sink);
-/* Closes everything; calls nothing of the broker. */
+/* Closes everything but the store; calls nothing of the broker. */
 void loop_clear(struct loop *l);
+/* If disk_failed() is true afterwards, nothing was sent, and there must not be another turn. */
 void loop_turn(struct loop *l);
 
 #endif

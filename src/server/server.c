@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "core/broker.h"
+#include "server/disk.h"
 #include "server/entropy.h"
 #include "server/loop.h"
 #include "server/signals.h"
@@ -103,6 +104,7 @@ static void log_statistics(const struct server *s)
              (unsigned long long)n->connections, (unsigned long long)n->connections_opened,
              (unsigned long long)n->sessions, (unsigned long long)n->subscriptions,
              (unsigned long long)n->retained);
+    disk_log_figures(s->loop.disk);
     log_longest_turn(s);
 }
 
@@ -127,7 +129,9 @@ static void reload(struct server *s)
         return;
     }
     struct conf *old = s->conf;
+    conf_keep_fixed(fresh, old, &s->log);
     broker_commit(s->broker);
+    disk_set(s->loop.disk, fresh);
     listeners_adopt(&s->loop.listeners, fresh);
     use_conf(s, fresh);
     conf_free(old);
@@ -143,7 +147,12 @@ static bool wants(const struct server *s, enum signal_wish wish)
 static void answer(struct server *s)
 {
     if (wants(s, SIGNAL_SAVE)) {
-        log_info(&s->log, "There is nothing to save: this version has no persistence.");
+        if (s->loop.disk) {
+            disk_compact(s->loop.disk);
+            s->loop.at_once = true;
+        } else {
+            log_info(&s->log, "There is nothing to save: persistence is off.");
+        }
     }
     if (wants(s, SIGNAL_RELOAD)) {
         reload(s);
@@ -156,11 +165,15 @@ static void answer(struct server *s)
     logsink_flush(&s->sink);
 }
 
+/* Until a signal says stop, or the store must not go on. */
 static void run(struct server *s)
 {
     while (!wants(s, SIGNAL_STOP)) {
         s->loop.wishes = 0;
         loop_turn(&s->loop);
+        if (UNLIKELY(disk_failed(s->loop.disk))) {
+            return;
+        }
         if (UNLIKELY(s->loop.wishes != 0)) {
             answer(s);
         }
@@ -178,15 +191,32 @@ static void stop(struct server *s)
     l->end_ms = l->now_ms + STOP_MS;
     do {
         loop_turn(l);
-    } while (links_busy(&l->links) && l->now_ms < l->end_ms && !wants(s, SIGNAL_STOP));
+    } while (links_busy(&l->links) && l->now_ms < l->end_ms && !wants(s, SIGNAL_STOP) &&
+             !disk_failed(l->disk));
+}
+
+/* What was acknowledged is stored, however this ends. */
+static bool finish(struct server *s)
+{
+    bool failed = disk_failed(s->loop.disk);
+    if (!failed) {
+        stop(s);
+        failed = disk_failed(s->loop.disk);
+    }
+    disk_close(s->loop.disk, s->loop.now_ms);
+    s->loop.disk = NULL;
     log_longest_turn(s);
     log_info(&s->log, "mosquitto version %s terminating", MOSQUITTO_VERSION);
+    return !failed;
 }
 
 static struct broker *make_broker(const struct server *s)
 {
-    struct broker_setup setup = {
-        .conf = s->conf, .log = s->log, .seed = random_seed(), .make_id = entropy_make_id};
+    struct broker_setup setup = {.conf = s->conf,
+                                 .log = s->log,
+                                 .seed = random_seed(),
+                                 .persistent = s->conf->global.persistence,
+                                 .make_id = entropy_make_id};
     return broker_new(&setup);
 }
 
@@ -198,16 +228,18 @@ static enum server_exit serve(struct server *s)
         return SERVER_EXIT_START;
     }
     enum err e = loop_init(&s->loop, s->broker, s->conf, &s->log, &s->sink);
-    if (e == ERR_OK) {
+    bool well = e == ERR_OK;
+    if (well) {
         log_info(&s->log, "mosquitto version %s running", MOSQUITTO_VERSION);
         run(s);
-        stop(s);
+        well = finish(s);
     } else if (e == ERR_NOMEM) {
         log_error(&s->log, "Error: Out of memory.");
     }
+    disk_close(s->loop.disk, s->loop.now_ms);
     broker_free(s->broker);
     loop_clear(&s->loop);
-    return e == ERR_OK ? SERVER_EXIT_OK : SERVER_EXIT_START;
+    return well ? SERVER_EXIT_OK : SERVER_EXIT_START;
 }
 
 enum server_exit server_run(const struct conf_args *args)

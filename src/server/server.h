@@ -9,7 +9,8 @@
 /* What main() returns; Mosquitto's numbers. */
 enum server_exit {
     SERVER_EXIT_OK = 0,
-    SERVER_EXIT_START = 1, /* cannot listen, or the system does not give us what we need */
+    SERVER_EXIT_START = 1, /* cannot listen, or the system does not give us what we need; a disk
+                              that fails while we run */
     SERVER_EXIT_CONFIG = 3 /* wrong arguments or configuration */
 };
 

@@ -30,7 +30,8 @@ static void make_login(const struct bench_options *options, uint64_t number, cha
                        struct wire_login *login)
 {
     snprintf(id, ID_ROOM, "bench%dc%" PRIu64, (int)getpid(), number);
-    *login = (struct wire_login){id, options->username, options->password};
+    *login =
+        (struct wire_login){.id = id, .username = options->username, .password = options->password};
 }
 
 static bool idle_batch(const struct bench_options *options, const struct target *target, int *fds,

@@ -58,6 +58,7 @@ static bool login_send(struct load *l, struct client *client)
         .id = id,
         .username = l->options->username,
         .password = l->options->password,
+        .keep = client->subscriber && l->options->keep_sessions,
     };
 
     snprintf(id, sizeof id, "bench%d%c%u", (int)getpid(), client->subscriber ? 's' : 'p',

@@ -82,6 +82,8 @@ static const struct row rows[] = {
      "publish no more than this in a second, all together"},
     {"latency", 'l', KIND_FLAG, FOR_LOAD, FIELD(latency), 0, 0, NULL,
      "measure the time from publisher to subscriber"},
+    {"disable-clean-session", 'c', KIND_FLAG, FOR_LOAD, FIELD(keep_sessions), 0, 0, NULL,
+     "subscribers have persistent sessions; they stay when it ends"},
     {"topic-prefix", 0, KIND_TEXT, FOR_LOAD | FOR_IDLE, FIELD(topic_prefix), 0, TOPIC_PREFIX_MAX,
      "TOPIC", "first level of all topics (bench)"},
     {"subscribe", 0, KIND_FLAG, FOR_IDLE, FIELD(subscribe), 0, 0, NULL,

@@ -40,6 +40,7 @@ struct bench_options {
     double limit;
     uint64_t pid;
     bool latency;
+    bool keep_sessions;
     bool subscribe;
     bool json;
 };

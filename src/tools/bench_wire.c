@@ -114,7 +114,7 @@ enum wire_result wire_next(const uint8_t *at, size_t size, struct wire_packet *p
 size_t wire_connect(uint8_t *out, const struct wire_login *login)
 {
     size_t length = 10 + 2 + strlen(login->id);
-    unsigned flags = CONNECT_CLEAN_SESSION;
+    unsigned flags = login->keep ? 0 : CONNECT_CLEAN_SESSION;
     uint8_t *at;
 
     if (login->username != NULL) {

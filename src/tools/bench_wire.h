@@ -46,6 +46,7 @@ struct wire_login {
     const char *id;
     const char *username; /* or NULL */
     const char *password; /* or NULL */
+    bool keep;            /* the session outlives the connection */
 };
 
 /* What publications look like; topic and payload sizes are the same for all of one run. */

@@ -1,0 +1,191 @@
+/*
+ * Numbers and filters come from the journal, not from a peer, but are as little trusted: the tables
+ * are keyed with a fixed seed, and nobody who could choose collisions writes our files.
+ */
+#include "core/loading.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+/* --- filters of one session --- */
+
+static uint64_t hash_text(struct str text)
+{
+    return table_hash(0, text.p, text.n);
+}
+
+static struct str filter_text(const struct loading_filter *f)
+{
+    return str_of(f->text, f->len);
+}
+
+static uint64_t filter_hash(const void *entry, const void *ctx)
+{
+    (void)ctx;
+    return hash_text(filter_text(entry));
+}
+
+static bool filter_equal(const void *entry, const void *key, const void *ctx)
+{
+    const struct str *text = key;
+
+    (void)ctx;
+    return str_eq(filter_text(entry), *text);
+}
+
+static const struct table_ops filter_ops = {.hash = filter_hash, .equal = filter_equal};
+
+static void filter_free(struct loading_filter *f)
+{
+    mem_free(f, f ? sizeof(*f) + f->len : 0);
+}
+
+static struct loading_filter *filter_find(const struct loading_session *l, struct str text)
+{
+    return table_find(&l->filters, &filter_ops, NULL, hash_text(text), &text);
+}
+
+enum err loading_subscribe(struct loading_session *l, struct str filter, enum qos qos, bool feed)
+{
+    struct loading_filter *f = filter_find(l, filter);
+
+    if (!f) {
+        f = mem_alloc(sizeof(*f) + filter.n);
+        if (!f)
+            return ERR_NOMEM;
+        f->len = (uint32_t)filter.n;
+        memcpy(f->text, filter.p, filter.n);
+        if (table_insert(&l->filters, &filter_ops, NULL, hash_text(filter), f)) {
+            filter_free(f);
+            return ERR_NOMEM;
+        }
+    }
+    f->qos = qos;
+    f->feed = feed;
+    return ERR_OK;
+}
+
+void loading_unsubscribe(struct loading_session *l, struct str filter)
+{
+    filter_free(table_remove(&l->filters, &filter_ops, NULL, hash_text(filter), &filter));
+}
+
+void loading_fed(struct loading_session *l, struct str filter)
+{
+    struct loading_filter *f = filter_find(l, filter);
+
+    if (f)
+        f->feed = false;
+}
+
+struct loading_filter *loading_next_filter(const struct loading_session *l, uint64_t *cursor)
+{
+    return table_next(&l->filters, cursor);
+}
+
+/* --- sessions --- */
+
+static uint64_t hash_number(uint64_t n)
+{
+    return table_mix(0, n);
+}
+
+static uint64_t session_hash(const void *entry, const void *ctx)
+{
+    const struct loading_session *l = entry;
+
+    (void)ctx;
+    return hash_number(l->number);
+}
+
+static bool session_equal(const void *entry, const void *key, const void *ctx)
+{
+    const struct loading_session *l = entry;
+    const uint64_t *number = key;
+
+    (void)ctx;
+    return l->number == *number;
+}
+
+static const struct table_ops session_ops = {.hash = session_hash, .equal = session_equal};
+
+static void session_free(struct loading_session *l)
+{
+    uint64_t cursor = 0;
+    struct loading_filter *f;
+
+    if (!l)
+        return;
+    while ((f = loading_next_filter(l, &cursor)))
+        filter_free(f);
+    table_clear(&l->filters);
+    flow_free(l->flow);
+    mem_free(l->id, l->id ? (size_t)l->id_len + 1 : 0);
+    mem_free(l, sizeof(*l));
+}
+
+void loading_clear(struct loading *all)
+{
+    uint64_t cursor = 0;
+    struct loading_session *l;
+
+    while ((l = loading_next(all, &cursor)))
+        session_free(l);
+    table_clear(&all->sessions);
+}
+
+struct loading_session *loading_session(struct loading *all, uint64_t number)
+{
+    struct loading_session *l =
+        table_find(&all->sessions, &session_ops, NULL, hash_number(number), &number);
+
+    if (l)
+        return l;
+    l = mem_zalloc(sizeof(*l));
+    if (!l)
+        return NULL;
+    l->number = number;
+    if (table_insert(&all->sessions, &session_ops, NULL, hash_number(number), l)) {
+        session_free(l);
+        return NULL;
+    }
+    if (number > all->highest)
+        all->highest = number;
+    return l;
+}
+
+void loading_end(struct loading *all, uint64_t number)
+{
+    if (number > all->highest)
+        all->highest = number;
+    session_free(table_remove(&all->sessions, &session_ops, NULL, hash_number(number), &number));
+}
+
+enum err loading_name(struct loading_session *l, struct str id)
+{
+    char *copy;
+
+    if (l->id)
+        return ERR_OK;
+    copy = mem_alloc(id.n + 1);
+    if (!copy)
+        return ERR_NOMEM;
+    if (id.n > 0)
+        memcpy(copy, id.p, id.n);
+    l->id = copy;
+    l->id_len = (uint16_t)id.n;
+    return ERR_OK;
+}
+
+enum err loading_need_flow(struct loading_session *l)
+{
+    if (!l->flow)
+        l->flow = flow_new();
+    return l->flow ? ERR_OK : ERR_NOMEM;
+}
+
+struct loading_session *loading_next(const struct loading *all, uint64_t *cursor)
+{
+    return table_next(&all->sessions, cursor);
+}

@@ -1,0 +1,54 @@
+/*
+ * Persistent sessions while records are applied.
+ *
+ * Cleaning moves records to the end of the journal, so that what is said of a session may stand
+ * before its CLIENT record, and a row before those in front of it. Until the last record has been
+ * seen, sessions are only collected here by number: client id, subscriptions by filter, and the
+ * flow, whose rows take any order. What records say of a session that was never heard of makes one,
+ * without an id; if it has none at the end, it has ended long ago.
+ */
+#ifndef CORE_LOADING_H
+#define CORE_LOADING_H
+
+#include "base/table.h"
+#include "mqtt/flow.h"
+
+struct loading_filter {
+    enum qos qos;
+    bool feed; /* retained messages are still to be given */
+    uint32_t len;
+    char text[];
+};
+
+struct loading_session {
+    uint64_t number;
+    uint64_t position; /* of its last CLIENT record */
+    int64_t absent_s;
+    struct table filters; /* of struct loading_filter */
+    struct flow *flow;    /* NULL until it is needed */
+    char *id;             /* NULL: not known yet */
+    uint16_t id_len;
+};
+
+struct loading {
+    struct table sessions; /* by number */
+    uint64_t highest;      /* of all numbers that were seen */
+};
+
+void loading_clear(struct loading *all);
+/* Finds it or makes it. NULL without memory. */
+struct loading_session *loading_session(struct loading *all, uint64_t number);
+/* It has ended. */
+void loading_end(struct loading *all, uint64_t number);
+MUST_CHECK enum err loading_name(struct loading_session *l, struct str id);
+MUST_CHECK enum err loading_need_flow(struct loading_session *l);
+MUST_CHECK enum err loading_subscribe(struct loading_session *l, struct str filter, enum qos qos,
+                                      bool feed);
+void loading_unsubscribe(struct loading_session *l, struct str filter);
+/* This subscription has been given its retained messages. */
+void loading_fed(struct loading_session *l, struct str filter);
+/* Walks; *cursor begins with 0; nothing may be added or removed meanwhile. */
+struct loading_session *loading_next(const struct loading *all, uint64_t *cursor);
+struct loading_filter *loading_next_filter(const struct loading_session *l, uint64_t *cursor);
+
+#endif

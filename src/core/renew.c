@@ -1,0 +1,174 @@
+/*
+ * Cleaning the journal: of old records, what is still true is recorded anew.
+ *
+ * Nothing is copied as it was: a record only says where to look, and what is written is the present
+ * state. So it does no harm to look at the same record twice, and a record whose like stands
+ * further on is at worst repeated.
+ *
+ * A record is dead when the state says otherwise, and so is one that only ends something: whatever
+ * it ended stood before it, and is gone already. Of messages and clients the state knows where
+ * their last record is. Retained messages are renewed with their message. For subscriptions, of
+ * which a segment may hold many records that all say the same, those renewed lately are remembered.
+ */
+#include "core/renew.h"
+
+#include "base/mem.h"
+#include "core/feed.h"
+
+static enum err renew_client(struct broker *b, struct session *s, uint64_t position)
+{
+    if (s->position != position)
+        return ERR_OK;
+    if (persist_reserve(&b->persist, 1, s->id_len))
+        return ERR_NOMEM;
+    sessions_note(&b->sessions, s);
+    return ERR_OK;
+}
+
+static enum err renew_message(struct broker *b, const struct record *r, uint64_t position)
+{
+    struct stored *e = stored_find(&b->persist.stored, r->number);
+
+    if (!e || e->position != position)
+        return ERR_OK;
+    if (persist_reserve(&b->persist, 2, r->text.n + r->payload.n))
+        return ERR_NOMEM;
+    persist_move(&b->persist, e, r);
+    if (e->body && retain_find(&b->retain, r->text) == e->body)
+        (void)persist_write(&b->persist,
+                            &(struct record){.type = RECORD_RETAIN, .number = r->number});
+    return ERR_OK;
+}
+
+/* The number of a row's message; 0 when it is not needed any more. */
+static uint64_t number_of(const struct flow_row *row)
+{
+    const struct stored *e = NULL;
+
+    if (row->away)
+        e = stored_of_ticket(row->ticket);
+    else if (row->message)
+        e = stored_of(row->message);
+    return e ? e->number : 0;
+}
+
+static enum err renew_row(struct broker *b, const struct session *s, uint64_t seq)
+{
+    const struct flow_row *row = s->flow ? flow_row_at(s->flow, seq) : NULL;
+
+    if (!row || row->state == FLOW_DONE)
+        return ERR_OK;
+    if (session_record_reserve(&b->env, s, 3, 0))
+        return ERR_NOMEM;
+    session_record(&b->env, s,
+                   (struct record){.type = RECORD_QUEUE,
+                                   .number = number_of(row),
+                                   .seq = seq,
+                                   .qos = row->qos,
+                                   .flags = row->retain ? RECORD_FLAG_RETAIN : 0});
+    if (row->state != FLOW_QUEUED)
+        session_record(&b->env, s,
+                       (struct record){.type = RECORD_BEGIN, .seq = seq, .id = row->id});
+    if (row->state == FLOW_WAIT_PUBCOMP)
+        session_record(&b->env, s, (struct record){.type = RECORD_RECEIVED, .seq = seq});
+    return ERR_OK;
+}
+
+/*
+ * Subscriptions that were renewed lately, and where. An entry is exact: who is not in it is only
+ * renewed once more than needed.
+ */
+#define RECENT_MAX 16384
+
+struct recent {
+    trie_place place;
+    uint64_t session;
+    uint64_t position;
+};
+
+static struct recent *recent_of(struct broker *b, trie_place place, const struct session *s)
+{
+    if (!b->renewed)
+        b->renewed = mem_zalloc(RECENT_MAX * sizeof(*b->renewed));
+    return b->renewed ? &b->renewed[table_mix(s->number, place) % RECENT_MAX] : NULL;
+}
+
+void renew_free(struct broker *b)
+{
+    mem_free(b->renewed, b->renewed ? RECENT_MAX * sizeof(*b->renewed) : 0);
+    b->renewed = NULL;
+}
+
+static enum err renew_subscription(struct broker *b, struct session *s, struct str filter,
+                                   uint64_t position)
+{
+    struct record r = {.type = RECORD_SUBSCRIBE, .session = s->number, .text = filter};
+    trie_place place = trie_find(&b->trie, filter, s);
+    struct recent *recent = place ? recent_of(b, place, s) : NULL;
+
+    if (!place || (recent && recent->place == place && recent->session == s->number &&
+                   recent->position > position))
+        return ERR_OK;
+    if (session_record_reserve(&b->env, s, 1, filter.n))
+        return ERR_NOMEM;
+    r.qos = (uint8_t)trie_granted(place, s);
+    r.flags = feed_is_on(&b->env, s, filter) ? RECORD_FLAG_FEED : 0;
+    position = persist_write(&b->persist, &r);
+    if (recent)
+        *recent = (struct recent){.place = place, .session = s->number, .position = position};
+    return ERR_OK;
+}
+
+static enum err renew_inbound(struct broker *b, const struct session *s, uint16_t id)
+{
+    if (!session_in_has(s, id))
+        return ERR_OK;
+    if (session_record_reserve(&b->env, s, 1, 0))
+        return ERR_NOMEM;
+    session_record(&b->env, s, (struct record){.type = RECORD_IN_ADD, .id = id});
+    return ERR_OK;
+}
+
+static enum err renew(struct broker *b, const struct record *r, uint64_t position)
+{
+    struct session *s = r->session ? sessions_numbered(&b->sessions, r->session) : NULL;
+
+    if (r->type == RECORD_MESSAGE)
+        return renew_message(b, r, position);
+    if (!s)
+        return ERR_OK;
+    switch (r->type) {
+    case RECORD_CLIENT:
+        return renew_client(b, s, position);
+    case RECORD_SUBSCRIBE:
+        return renew_subscription(b, s, r->text, position);
+    case RECORD_QUEUE:
+        return renew_row(b, s, r->seq);
+    case RECORD_IN_ADD:
+        return renew_inbound(b, s, r->id);
+    default:
+        return ERR_OK;
+    }
+}
+
+/* A record looked at, about; one written anew costs its bytes beside. */
+enum { RENEW_COST = 1 };
+
+enum err broker_renew(struct broker *b, uint64_t *position, struct str *records)
+{
+    while (records->n > 0 && !work_is_spent(&b->work)) {
+        struct str rest = *records;
+        struct record r;
+        size_t before = b->persist.frame.len;
+        enum err e = record_read(&rest, &r);
+        if (!e)
+            e = renew(b, &r, *position);
+        if (e)
+            return e;
+        work_charge(&b->work,
+                    RENEW_COST + (uint32_t)((b->persist.frame.len - before) >> 10) * WORK_KILOBYTE);
+        *position += records->n - rest.n;
+        *records = rest;
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,81 @@
+/*
+ * Messages that stand in the journal: by number, with their place in it.
+ *
+ * An entry lives as long as somebody needs the message: its body, while that is in memory, holds
+ * one reference, and each queue row that knows the message only by its entry (a ticket) holds one.
+ * When the body goes with its own last reference while tickets are left, the payload is in the
+ * journal only, and is fetched when it is wanted.
+ *
+ * The entry keeps a checksum of its record from the moment that the body may go: what comes back
+ * from the disk is not trusted.
+ */
+#ifndef CORE_STORED_H
+#define CORE_STORED_H
+
+#include "base/slab.h"
+#include "base/table.h"
+#include "mqtt/message.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct stored {
+    struct blob blob;          /* first: a ticket is a reference to it */
+    struct blob_keeper keeper; /* of the body */
+    uint64_t number;           /* in the journal; never used again */
+    uint64_t position : 56;    /* of its record; 0 = not known yet (while replaying) */
+    uint64_t overhead : 8;     /* bytes of its record that are not topic and payload */
+    struct message *body;      /* in memory, or NULL; not counted */
+    uint32_t bytes;            /* of its record */
+    uint32_t sum;              /* of topic and payload; 0 = not asked for yet */
+};
+
+struct stored_all {
+    struct blob_keeper keeper; /* of the entries */
+    struct table by_number;
+    struct slab entries;
+    struct stored *spare;    /* stands in the table already, for the next stored_add */
+    uint64_t record_bytes;   /* of all entries */
+    uint64_t resident_bytes; /* of the bodies in memory */
+    uint64_t resident_limit; /* above it queued bodies are not kept; 0 = no limit */
+};
+
+void stored_init(struct stored_all *all);
+/* No entries may be left. */
+void stored_clear(struct stored_all *all);
+
+/* Make sure that the next stored_add cannot fail: the entry of this number, which has none yet, is
+ * prepared. ERR_NOMEM: none is. */
+MUST_CHECK enum err stored_reserve(struct stored_all *all, uint64_t number);
+/*
+ * The entry that was prepared. One reference, the caller's: stored_attach takes it over, or
+ * blob_unref gives it back.
+ */
+struct stored *stored_add(struct stored_all *all);
+struct stored *stored_find(const struct stored_all *all, uint64_t number);
+/* Where its record is now: `bytes` of it, `content` of them topic and payload. */
+void stored_place(struct stored_all *all, struct stored *e, uint64_t position, uint32_t bytes,
+                  uint32_t content);
+static inline uint32_t stored_content(const struct stored *e)
+{
+    return e->bytes - e->overhead;
+}
+/* This is its body: takes a reference to the entry over. The message has no entry yet. */
+void stored_attach(struct stored_all *all, struct stored *e, struct message *m);
+/* The entry of a message, or NULL. */
+struct stored *stored_of(const struct message *m);
+/* What topic and payload must add up to when they come back; not 0. */
+uint32_t stored_sum(struct str topic, struct str payload);
+/* A ticket for a message whose body may go: notes its sum. The reference is not counted yet. */
+struct blob *stored_ticket(struct stored *e);
+static inline struct stored *stored_of_ticket(struct blob *ticket)
+{
+    return CONTAINER_OF(ticket, struct stored, blob);
+}
+/* May another body of `bytes` stay in memory? */
+static inline bool stored_has_room(const struct stored_all *all, size_t bytes)
+{
+    return all->resident_limit == 0 || all->resident_bytes + bytes <= all->resident_limit;
+}
+
+#endif
