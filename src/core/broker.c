@@ -363,6 +363,9 @@ void broker_reuse(struct broker *b, struct buf *frame)
 void broker_place(struct broker *b, uint64_t position)
 {
     b->persist.place = position;
+    if (UNLIKELY(b->unnoted))
+        sessions_note_absent(&b->sessions);
+    b->unnoted = false;
 }
 
 uint64_t broker_live_bytes(const struct broker *b)

@@ -125,14 +125,27 @@ static void session_free(struct loading_session *l)
     mem_free(l, sizeof(*l));
 }
 
+static void release(struct stored *e)
+{
+    if (e->body)
+        message_unref(e->body);
+    else
+        blob_unref(&e->blob);
+}
+
 void loading_clear(struct loading *all)
 {
     uint64_t cursor = 0;
     struct loading_session *l;
+    struct stored *e;
 
     while ((l = loading_next(all, &cursor)))
         session_free(l);
     table_clear(&all->sessions);
+    cursor = 0;
+    while ((e = table_next(&all->messages, &cursor)))
+        release(e);
+    table_clear(&all->messages);
 }
 
 struct loading_session *loading_session(struct loading *all, uint64_t number)
@@ -188,4 +201,45 @@ enum err loading_need_flow(struct loading_session *l)
 struct loading_session *loading_next(const struct loading *all, uint64_t *cursor)
 {
     return table_next(&all->sessions, cursor);
+}
+
+/* --- messages --- */
+
+static uint64_t message_hash(const void *entry, const void *ctx)
+{
+    const struct stored *e = entry;
+
+    (void)ctx;
+    return hash_number(e->number);
+}
+
+static bool message_equal(const void *entry, const void *key, const void *ctx)
+{
+    const struct stored *e = entry;
+    const uint64_t *number = key;
+
+    (void)ctx;
+    return e->number == *number;
+}
+
+static const struct table_ops message_ops = {.hash = message_hash, .equal = message_equal};
+
+struct stored *loading_find_message(const struct loading *all, uint64_t number)
+{
+    return table_find(&all->messages, &message_ops, NULL, hash_number(number), &number);
+}
+
+struct stored *loading_message(struct loading *all, struct stored_all *stored, uint64_t number)
+{
+    struct stored *e = loading_find_message(all, number);
+
+    if (e)
+        return e;
+    if (table_reserve(&all->messages, &message_ops, NULL) || stored_reserve(stored))
+        return NULL;
+    e = stored_add(stored, number);
+    if (!table_insert(&all->messages, &message_ops, NULL, hash_number(number), e))
+        return e;
+    blob_unref(&e->blob);
+    return NULL;
 }

@@ -11,6 +11,7 @@
 #define CORE_LOADING_H
 
 #include "base/table.h"
+#include "core/stored.h"
 #include "mqtt/flow.h"
 
 struct loading_filter {
@@ -32,7 +33,8 @@ struct loading_session {
 
 struct loading {
     struct table sessions; /* by number */
-    uint64_t highest;      /* of all numbers that were seen */
+    struct table messages; /* of struct stored, by number; each is held */
+    uint64_t highest;      /* session of all that were seen */
 };
 
 void loading_clear(struct loading *all);
@@ -47,6 +49,13 @@ MUST_CHECK enum err loading_subscribe(struct loading_session *l, struct str filt
 void loading_unsubscribe(struct loading_session *l, struct str filter);
 /* This subscription has been given its retained messages. */
 void loading_fed(struct loading_session *l, struct str filter);
+/*
+ * The entry of a message, found or made. It is held, by a reference to its body if it has one and
+ * otherwise to itself, until loading_clear. NULL without memory.
+ */
+struct stored *loading_message(struct loading *all, struct stored_all *stored, uint64_t number);
+/* NULL: never heard of. */
+struct stored *loading_find_message(const struct loading *all, uint64_t number);
 /* Walks; *cursor begins with 0; nothing may be added or removed meanwhile. */
 struct loading_session *loading_next(const struct loading *all, uint64_t *cursor);
 struct loading_filter *loading_next_filter(const struct loading_session *l, uint64_t *cursor);

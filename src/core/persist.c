@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-#define FRAME_KEEP (256 * 1024)
+#define FRAME_KEEP (2 * 1024 * 1024)
 
 void persist_init(struct persist *p, bool enabled)
 {
@@ -66,7 +66,7 @@ enum err persist_reserve(struct persist *p, size_t count, size_t strings)
     e = buf_reserve(&p->frame, room + p->promised + count * RECORD_OVERHEAD + strings);
     if (!e && begins)
         buf_added(&p->frame, PERSIST_FRAME_ROOM);
-    return e ? e : stored_reserve(&p->stored, p->next_message);
+    return e ? e : stored_reserve(&p->stored);
 }
 
 enum err persist_promise(struct persist *p, size_t count, size_t strings)
@@ -111,9 +111,7 @@ struct stored *persist_message(struct persist *p, struct message *m)
 
     if (!persist_on(p) || e)
         return e;
-    e = stored_add(&p->stored);
-    assert(e->number == p->next_message);
-    p->next_message++;
+    e = stored_add(&p->stored, p->next_message++);
     persist_move(p, e,
                  &(struct record){.type = RECORD_MESSAGE,
                                   .number = e->number,

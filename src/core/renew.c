@@ -27,9 +27,9 @@ static enum err renew_client(struct broker *b, struct session *s, uint64_t posit
 
 static enum err renew_message(struct broker *b, const struct record *r, uint64_t position)
 {
-    struct stored *e = stored_find(&b->persist.stored, r->number);
+    struct stored *e = stored_at(&b->persist.stored, position);
 
-    if (!e || e->position != position)
+    if (!e || e->number != r->number)
         return ERR_OK;
     if (persist_reserve(&b->persist, 2, r->text.n + r->payload.n))
         return ERR_NOMEM;

@@ -14,36 +14,17 @@
 
 struct replay {
     struct loading loading;
-    struct buf held;    /* of struct stored *: one reference each, to the body or to the entry */
     struct record last; /* the last MESSAGE of this frame: RETAIN may need its payload */
 };
 
 /* --- messages --- */
 
-static void release(struct stored *e)
+/* NULL without memory. */
+static struct stored *message_of(struct broker *b, uint64_t number)
 {
-    if (e->body)
-        message_unref(e->body);
-    else
-        blob_unref(&e->blob);
-}
-
-/* Its entry, found or made; it is held. NULL without memory. */
-static struct stored *hold(struct broker *b, uint64_t number)
-{
-    struct stored_all *all = &b->persist.stored;
-    struct stored *e = stored_find(all, number);
-
-    if (e)
-        return e;
-    if (buf_reserve(&b->replay->held, sizeof(e)) || stored_reserve(all, number))
-        return NULL;
-    e = stored_add(all);
-    memcpy(buf_end(&b->replay->held), &e, sizeof(e));
-    buf_added(&b->replay->held, sizeof(e));
     if (b->persist.next_message <= number)
         b->persist.next_message = number + 1;
-    return e;
+    return loading_message(&b->replay->loading, &b->persist.stored, number);
 }
 
 /* Have its payload in memory. What holds the entry holds the body from now on. */
@@ -68,7 +49,7 @@ static enum err apply_message(struct broker *b, const struct record *r, uint64_t
     if (r->number == 0 || r->number >= UINT64_MAX - 1 || r->text.n > UINT16_MAX ||
         r->payload.n > PACKET_MAX || !utf8_valid(r->text) || topic_check_name(r->text) != REASON_OK)
         return ERR_MALFORMED;
-    e = hold(b, r->number);
+    e = message_of(b, r->number);
     if (!e)
         return ERR_NOMEM;
     b->replay->last = *r;
@@ -80,7 +61,7 @@ static enum err apply_message(struct broker *b, const struct record *r, uint64_t
 
 static enum err apply_retain(struct broker *b, const struct record *r)
 {
-    struct stored *e = stored_find(&b->persist.stored, r->number);
+    struct stored *e = loading_find_message(&b->replay->loading, r->number);
     struct retain_node *node;
 
     if (e && !e->body && b->replay->last.number == r->number && need_body(b, e, &b->replay->last))
@@ -116,7 +97,7 @@ static enum err apply_subscribe(struct loading_session *l, const struct record *
 
 static enum err apply_queue(struct broker *b, struct loading_session *l, const struct record *r)
 {
-    struct stored *e = r->number ? hold(b, r->number) : NULL;
+    struct stored *e = r->number ? message_of(b, r->number) : NULL;
     enum err err;
 
     if ((r->number && !e) || loading_need_flow(l))
@@ -227,16 +208,9 @@ enum err broker_apply(struct broker *b, uint64_t position, struct str records)
 
 void replay_free(struct broker *b)
 {
-    struct stored *e;
-
     if (!b->replay)
         return;
     loading_clear(&b->replay->loading);
-    for (; b->replay->held.len > 0; buf_drop(&b->replay->held, sizeof(e))) {
-        memcpy(&e, buf_begin(&b->replay->held), sizeof(e));
-        release(e);
-    }
-    buf_clear(&b->replay->held);
     mem_free(b->replay, sizeof(*b->replay));
     b->replay = NULL;
 }
@@ -285,6 +259,8 @@ static enum err make_session(struct broker *b, struct loading_session *l, int64_
     if (!s)
         return ERR_NOMEM;
     s->absent_s = l->absent_s ? l->absent_s : wall_s;
+    s->unnoted = l->absent_s == 0;
+    b->unnoted |= s->unnoted;
     s->position = l->position;
     s->flow = l->flow;
     l->flow = NULL;

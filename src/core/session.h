@@ -40,6 +40,7 @@ struct session {        /* aligned to TRIE_SESSION_ALIGN, as every allocation is
     bool dropping : 1;    /* an episode of drops that has been logged */
     bool unknown_ids : 1; /* that it acknowledges what was never sent has been logged for this
                              connection */
+    bool unnoted : 1;     /* the journal says that it is connected, from a former life */
     bool fetching : 1;    /* a row's message is wanted from the journal */
     bool bridge : 1;      /* the peer is a bridge: RETAIN as published, no echo */
     char id[];

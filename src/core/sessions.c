@@ -85,6 +85,18 @@ void sessions_note(struct sessions *all, struct session *s)
         s->position = persist_write(p, &r);
 }
 
+void sessions_note_absent(struct sessions *all)
+{
+    uint64_t cursor = 0;
+    struct session *s;
+
+    while ((s = sessions_next(all, &cursor))) {
+        if (s->unnoted)
+            sessions_note(all, s);
+        s->unnoted = false;
+    }
+}
+
 static size_t session_size(struct str id)
 {
     size_t n = offsetof(struct session, id) + id.n;

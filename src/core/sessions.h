@@ -31,6 +31,9 @@ MUST_CHECK struct session *sessions_make(struct sessions *all, struct str id, ui
 /* Record that a persistent session is connected (time 0) or absent since, and where its flow is.
  * Without memory the record is left out. */
 void sessions_note(struct sessions *all, struct session *s);
+/* Note all that were connected when the former process ended: they are absent since the start of
+ * this one. */
+void sessions_note_absent(struct sessions *all);
 /* Memory for the record of sessions_end. */
 MUST_CHECK enum err sessions_end_reserve(struct sessions *all, const struct session *s);
 /* The session, not connected, ends: its id is free at once, what it had goes bit by bit. */

@@ -52,6 +52,7 @@ struct broker {
     void *make_id_ctx;
     bool storage_paused;
     bool sweeping; /* the trie has nodes to free */
+    bool unnoted;  /* of some sessions the journal says that they are connected still */
     bool starved;  /* sessions stopped for want of memory, not of budget */
     uint8_t input[SHARED_INPUT];
 };

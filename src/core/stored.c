@@ -1,38 +1,26 @@
 /*
- * A body finds its entry through its keeper, which is part of the entry; an entry finds the table
- * through its own keeper, which is part of the table.
+ * A body finds its entry through its keeper, which is part of the entry; an entry finds the list
+ * through its own keeper, which is part of that.
  */
 #include "core/stored.h"
 
+#include "base/table.h"
+
 #include <assert.h>
-
-static uint64_t hash_number(uint64_t n)
-{
-    return table_mix(0, n);
-}
-
-static uint64_t entry_hash(const void *entry, const void *ctx)
-{
-    const struct stored *e = entry;
-
-    (void)ctx;
-    return hash_number(e->number);
-}
-
-static bool entry_equal(const void *entry, const void *key, const void *ctx)
-{
-    const struct stored *e = entry;
-    const uint64_t *number = key;
-
-    (void)ctx;
-    return e->number == *number;
-}
-
-static const struct table_ops ops = {.hash = entry_hash, .equal = entry_equal};
 
 static struct stored_all *all_of(const struct stored *e)
 {
     return CONTAINER_OF(e->blob.keeper, struct stored_all, keeper);
+}
+
+static void unlist(struct stored_all *all, struct stored *e)
+{
+    if (e->position == 0)
+        return;
+    if (all->cursor == e)
+        all->cursor = TAILQ_NEXT(e, entry);
+    TAILQ_REMOVE(&all->list, e, entry);
+    all->record_bytes -= e->bytes;
 }
 
 /* Nobody needs the message any more. */
@@ -41,8 +29,7 @@ static void entry_gone(struct blob_keeper *keeper, struct blob *b)
     struct stored_all *all = CONTAINER_OF(keeper, struct stored_all, keeper);
     struct stored *e = CONTAINER_OF(b, struct stored, blob);
 
-    (void)table_remove(&all->by_number, &ops, NULL, hash_number(e->number), &e->number);
-    all->record_bytes -= e->bytes;
+    unlist(all, e);
     slab_free(&all->entries, e);
 }
 
@@ -59,70 +46,59 @@ static void body_gone(struct blob_keeper *keeper, struct blob *b)
 void stored_init(struct stored_all *all)
 {
     *all = (struct stored_all){.keeper = {.gone = entry_gone}};
+    TAILQ_INIT(&all->list);
     slab_init(&all->entries, sizeof(struct stored));
-}
-
-static void drop_spare(struct stored_all *all)
-{
-    if (all->spare) {
-        all->spare->blob.refs = 1;
-        blob_unref(&all->spare->blob);
-    }
-    all->spare = NULL;
 }
 
 void stored_clear(struct stored_all *all)
 {
-    drop_spare(all);
-    assert(all->by_number.count == 0);
-    table_clear(&all->by_number);
+    if (all->spare)
+        slab_free(&all->entries, all->spare);
+    all->spare = NULL;
+    assert(TAILQ_EMPTY(&all->list));
     slab_clear(&all->entries);
 }
 
-enum err stored_reserve(struct stored_all *all, uint64_t number)
+enum err stored_reserve(struct stored_all *all)
 {
-    struct stored *e = all->spare;
-
-    if (e && e->number == number)
-        return ERR_OK;
-    drop_spare(all);
-    e = slab_alloc(&all->entries);
-    if (!e)
-        return ERR_NOMEM;
-    *e = (struct stored){.blob = {.size = sizeof(*e), .keeper = &all->keeper},
-                         .keeper = {.gone = body_gone},
-                         .number = number};
-    if (table_insert(&all->by_number, &ops, NULL, hash_number(number), e)) {
-        slab_free(&all->entries, e);
-        return ERR_NOMEM;
-    }
-    all->spare = e;
-    return ERR_OK;
+    if (!all->spare)
+        all->spare = slab_alloc(&all->entries);
+    return all->spare ? ERR_OK : ERR_NOMEM;
 }
 
-struct stored *stored_add(struct stored_all *all)
+struct stored *stored_add(struct stored_all *all, uint64_t number)
 {
     struct stored *e = all->spare;
 
     assert(e);
     all->spare = NULL;
-    e->blob.refs = 1;
+    *e = (struct stored){.blob = {.refs = 1, .size = sizeof(*e), .keeper = &all->keeper},
+                         .keeper = {.gone = body_gone},
+                         .number = number};
     return e;
 }
 
-struct stored *stored_find(const struct stored_all *all, uint64_t number)
+struct stored *stored_at(struct stored_all *all, uint64_t position)
 {
-    return table_find(&all->by_number, &ops, NULL, hash_number(number), &number);
+    struct stored *e = all->cursor;
+
+    if (!e || e->position > position)
+        e = TAILQ_FIRST(&all->list);
+    while (e && e->position < position)
+        e = TAILQ_NEXT(e, entry);
+    all->cursor = e;
+    return e && e->position == position ? e : NULL;
 }
 
 void stored_place(struct stored_all *all, struct stored *e, uint64_t position, uint32_t bytes,
                   uint32_t content)
 {
-    all->record_bytes += bytes;
-    all->record_bytes -= e->bytes;
+    unlist(all, e);
     e->position = position & (UINT64_MAX >> 8);
     e->overhead = (bytes - content) & UINT8_MAX;
     e->bytes = bytes;
+    TAILQ_INSERT_TAIL(&all->list, e, entry);
+    all->record_bytes += bytes;
 }
 
 void stored_attach(struct stored_all *all, struct stored *e, struct message *m)

@@ -1,10 +1,14 @@
 /*
- * Messages that stand in the journal: by number, with their place in it.
+ * Messages that stand in the journal, in its order.
  *
  * An entry lives as long as somebody needs the message: its body, while that is in memory, holds
  * one reference, and each queue row that knows the message only by its entry (a ticket) holds one.
  * When the body goes with its own last reference while tickets are left, the payload is in the
  * journal only, and is fetched when it is wanted.
+ *
+ * Entries stand in a list in the order of their records: records are only ever added at the end of
+ * the journal. So cleaning, which goes through old records in their order, finds the entry of each
+ * at the front, and no table by number is needed.
  *
  * The entry keeps a checksum of its record from the moment that the body may go: what comes back
  * from the disk is not trusted.
@@ -13,15 +17,16 @@
 #define CORE_STORED_H
 
 #include "base/slab.h"
-#include "base/table.h"
 #include "mqtt/message.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct stored {
     struct blob blob;          /* first: a ticket is a reference to it */
     struct blob_keeper keeper; /* of the body */
+    TAILQ_ENTRY(stored) entry; /* by position, once it has one */
     uint64_t number;           /* in the journal; never used again */
     uint64_t position : 56;    /* of its record; 0 = not known yet (while replaying) */
     uint64_t overhead : 8;     /* bytes of its record that are not topic and payload */
@@ -30,11 +35,14 @@ struct stored {
     uint32_t sum;              /* of topic and payload; 0 = not asked for yet */
 };
 
+TAILQ_HEAD(stored_list, stored);
+
 struct stored_all {
     struct blob_keeper keeper; /* of the entries */
-    struct table by_number;
+    struct stored_list list;   /* by position */
+    struct stored *cursor;     /* where stored_at looked last; NULL = at the end */
     struct slab entries;
-    struct stored *spare;    /* stands in the table already, for the next stored_add */
+    struct stored *spare;    /* for the next stored_add */
     uint64_t record_bytes;   /* of all entries */
     uint64_t resident_bytes; /* of the bodies in memory */
     uint64_t resident_limit; /* above it queued bodies are not kept; 0 = no limit */
@@ -44,16 +52,17 @@ void stored_init(struct stored_all *all);
 /* No entries may be left. */
 void stored_clear(struct stored_all *all);
 
-/* Make sure that the next stored_add cannot fail: the entry of this number, which has none yet, is
- * prepared. ERR_NOMEM: none is. */
-MUST_CHECK enum err stored_reserve(struct stored_all *all, uint64_t number);
+/* Make sure that the next stored_add cannot fail. ERR_NOMEM changes nothing. */
+MUST_CHECK enum err stored_reserve(struct stored_all *all);
 /*
- * The entry that was prepared. One reference, the caller's: stored_attach takes it over, or
- * blob_unref gives it back.
+ * An entry for this number, which has none yet; after stored_reserve. One reference, the caller's:
+ * stored_attach takes it over, or blob_unref gives it back.
  */
-struct stored *stored_add(struct stored_all *all);
-struct stored *stored_find(const struct stored_all *all, uint64_t number);
-/* Where its record is now: `bytes` of it, `content` of them topic and payload. */
+struct stored *stored_add(struct stored_all *all, uint64_t number);
+/* The entry whose record stands at this position, or NULL. Quick when asked in growing order. */
+struct stored *stored_at(struct stored_all *all, uint64_t position);
+/* Where its record is now, behind all others: `bytes` of it, `content` of them topic and payload.
+ */
 void stored_place(struct stored_all *all, struct stored *e, uint64_t position, uint32_t bytes,
                   uint32_t content);
 static inline uint32_t stored_content(const struct stored *e)

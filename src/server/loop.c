@@ -66,6 +66,7 @@ enum err loop_init(struct loop *l, struct broker *broker, const struct conf *con
     if (e != ERR_OK) {
         return e;
     }
+    logsink_flush(sink); /* what was found is said before anybody can connect */
     return listeners_open(&l->listeners, conf, log, &l->poll, WATCH_LISTENER);
 }
 

@@ -17,9 +17,11 @@
  *
  * max_size: at the limit, writing goes on as long as cleaning will bring the size down again
  * (live <= 3/4 max_size, and the last pass was of use): the copies must be written too, and so must
- * the records that say what is not true any more. The limit is exceeded by what is written until
- * the removal, a segment or two. Otherwise nothing is written until the broker has less, or
- * max_size is raised.
+ * the records that say what is not true any more, and all frames in their order. Until the first
+ * removal the limit is exceeded by what waited in memory (about max_unsynced) and a segment or two.
+ * Otherwise nothing is written until the broker has less, or max_size is raised. In the first case
+ * every frame in front of the copies can be written, so cleaning ends; in the second no frame is
+ * needed for the broker to have less: nobody waits for anybody.
  */
 #include "store/store.h"
 
@@ -161,8 +163,10 @@ void store_set_live(struct store *s, uint64_t bytes)
         c->pass_put += put;
     c->allowance = PACE_LEAST + PACE * put;
     c->untouched = false;
-    if (c->left == 0 && !c->reading && (c->cap > READ_SIZE || !is_wanted(s)))
-        drop_data(c); /* a large frame is over, or all */
+    /* A large frame is over, or all. */
+    if (c->left == 0 && !c->reading &&
+        (!is_wanted(s) || (c->cap > READ_SIZE && c->at + c->n <= c->look)))
+        drop_data(c);
 }
 
 void store_compact(struct store *s)

@@ -316,19 +316,16 @@ static bool is_plausible(const struct scan *s, const struct store_frame *f, uint
 static size_t search_in(const struct scan *s, const uint8_t *p, size_t n, uint64_t from,
                         uint64_t end)
 {
-    size_t at = 0;
-
-    while (n - at >= STORE_FRAME_HEADER) {
+    for (size_t at = 0; n - at >= STORE_FRAME_HEADER; at++) {
         struct store_frame f;
-        size_t starts = n - at - STORE_FRAME_HEADER + sizeof(magic);
-        const uint8_t *hit = memmem(p + at, starts, magic, sizeof(magic));
+        const uint8_t *hit = memchr(p + at, magic[0], n - at - STORE_FRAME_HEADER + 1);
         if (!hit)
             return n;
         at = (size_t)(hit - p);
-        if (store_frame_read(hit, s->store_id, from + at, &f) &&
+        if (memcmp(hit, magic, sizeof(magic)) == 0 &&
+            store_frame_read(hit, s->store_id, from + at, &f) &&
             f.length <= end - from - at - STORE_FRAME_HEADER)
             return at;
-        at++;
     }
     return n;
 }

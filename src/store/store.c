@@ -18,7 +18,7 @@
 #include <assert.h>
 #include <errno.h>
 
-#define SPARE_MAX (1024 * 1024)       /* bytes of a buffer that is kept to be filled again */
+#define SPARE_MAX (2 * 1024 * 1024)   /* bytes of a buffer that is kept to be filled again */
 #define WRITE_MAX (64U * 1024 * 1024) /* bytes of one job */
 #define SEGMENTS_LEAST 16
 #define HEADER_AT (STORE_FRAME_ROOM - STORE_FRAME_HEADER) /* of a frame, in its buffer */
