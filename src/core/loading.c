@@ -224,8 +224,11 @@ static bool message_equal(const void *entry, const void *key, const void *ctx)
 
 static const struct table_ops message_ops = {.hash = message_hash, .equal = message_equal};
 
+/* Mostly it is the newest, or one newer still: then there is nothing to look for. */
 struct stored *loading_find_message(const struct loading *all, uint64_t number)
 {
+    if (!all->newest || number >= all->newest->number)
+        return all->newest && number == all->newest->number ? all->newest : NULL;
     return table_find(&all->messages, &message_ops, NULL, hash_number(number), &number);
 }
 
@@ -238,8 +241,11 @@ struct stored *loading_message(struct loading *all, struct stored_all *stored, u
     if (table_reserve(&all->messages, &message_ops, NULL) || stored_reserve(stored))
         return NULL;
     e = stored_add(stored, number);
-    if (!table_insert(&all->messages, &message_ops, NULL, hash_number(number), e))
-        return e;
-    blob_unref(&e->blob);
-    return NULL;
+    if (table_insert(&all->messages, &message_ops, NULL, hash_number(number), e)) {
+        blob_unref(&e->blob);
+        return NULL;
+    }
+    if (!all->newest || number > all->newest->number)
+        all->newest = e;
+    return e;
 }

@@ -34,6 +34,7 @@ struct loading_session {
 struct loading {
     struct table sessions; /* by number */
     struct table messages; /* of struct stored, by number; each is held */
+    struct stored *newest; /* of them, the one with the highest number */
     uint64_t highest;      /* session of all that were seen */
 };
 

@@ -396,18 +396,20 @@ static void save_all(struct disk *d)
     }
 }
 
-void disk_close(struct disk *d, uint64_t now_ms)
+bool disk_close(struct disk *d, uint64_t now_ms)
 {
     if (!d) {
-        return;
+        return true;
     }
     take_job(d, now_ms, true);
     if (!store_failed(d->store)) {
         save_all(d);
     }
+    bool well = !store_failed(d->store);
     disk_thread_stop(&d->thread);
     disk_fetches_clear(&d->fetches);
     store_free(d->store);
     disk_files_clear(&d->files);
     mem_free(d, sizeof(*d));
+    return well;
 }

@@ -49,7 +49,7 @@ void disk_compact(struct disk *d);
 /* Figures into the log (SIGUSR2). */
 void disk_log_figures(struct disk *d);
 /* The end, before broker_free: everything is written and synced, or an error is logged. After a
- * failure nothing is tried. */
-void disk_close(struct disk *d, uint64_t now_ms);
+ * failure nothing is tried. False: a sync failed, then or earlier. */
+bool disk_close(struct disk *d, uint64_t now_ms);
 
 #endif

@@ -219,7 +219,7 @@ static enum err import_file(const struct search *s, int dir)
 /* There is a file to be imported, and no store. */
 static enum err import(const struct search *s, int *out)
 {
-    int dir;
+    int dir = -1;
     if (mkdirat(s->base, s->making, DIR_MODE) != 0 && errno != EEXIST) {
         return fail(s, "make the directory", s->making);
     }
@@ -255,7 +255,7 @@ static enum err import(const struct search *s, int *out)
 /* An import came as far as putting the file aside. */
 static enum err finish_import(const struct search *s, int *out)
 {
-    int dir;
+    int dir = -1;
     enum err e = open_locked(s, s->making, &dir);
     if (e) {
         return e;

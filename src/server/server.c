@@ -198,16 +198,14 @@ static void stop(struct server *s)
 /* What was acknowledged is stored, however this ends. */
 static bool finish(struct server *s)
 {
-    bool failed = disk_failed(s->loop.disk);
-    if (!failed) {
+    if (!disk_failed(s->loop.disk)) {
         stop(s);
-        failed = disk_failed(s->loop.disk);
     }
-    disk_close(s->loop.disk, s->loop.now_ms);
+    bool well = disk_close(s->loop.disk, s->loop.now_ms);
     s->loop.disk = NULL;
     log_longest_turn(s);
     log_info(&s->log, "mosquitto version %s terminating", MOSQUITTO_VERSION);
-    return !failed;
+    return well;
 }
 
 static struct broker *make_broker(const struct server *s)
@@ -236,7 +234,7 @@ static enum server_exit serve(struct server *s)
     } else if (e == ERR_NOMEM) {
         log_error(&s->log, "Error: Out of memory.");
     }
-    disk_close(s->loop.disk, s->loop.now_ms);
+    (void)disk_close(s->loop.disk, s->loop.now_ms);
     broker_free(s->broker);
     loop_clear(&s->loop);
     return well ? SERVER_EXIT_OK : SERVER_EXIT_START;

@@ -69,17 +69,25 @@ struct store_clean {
 
 struct store {
     /* of the setup */
-    bool fsync;
     uint64_t sync_interval_ms;
     uint64_t segment_size;
     uint64_t max_size;
     uint64_t max_unsynced;
+    bool fsync;
+
+    bool begun;     /* a segment with the id is on the disk */
+    bool job_out;   /* a background job is under way */
+    bool housekept; /* the last one was a read or a removal: writing has precedence */
+    bool sync_soon;
+    bool behind;
+    bool sealed; /* the last frame is a seal */
+    bool rotate; /* the next frame begins a segment, whatever the size */
+    int trouble, failed;
+    uint64_t now_ms; /* when we were told the time last */
 
     uint64_t id;
-    bool begun; /* a segment with the id is on the disk */
     struct store_segment *segments;
     size_t count, cap;
-    bool rotate; /* the next frame begins a segment, whatever the size */
 
     uint64_t next;    /* position of the frame that is put next */
     uint64_t written; /* all frames before are written */
@@ -88,25 +96,19 @@ struct store {
 
     struct store_node *head, *tail; /* not wholly written */
     uint64_t progress;              /* bytes of the head, or of the segment's header before it */
-    uint64_t headed;                /* begin of the last segment that has its header, plus 1 */
-    enum store_file file;
+    uint64_t waiting;               /* bytes in memory */
+    uint64_t retry_ms;
+    uint64_t headed; /* begin of the last segment that has its header, plus 1 */
     uint8_t header[STORE_SEGMENT_HEADER];
-    uint64_t waiting; /* bytes in memory */
-    bool behind;
+    enum store_file file;
+    unsigned spares;
+    struct buf spare[STORE_SPARES];
 
-    bool sealed;         /* the last frame is a seal */
+    uint64_t quiet_ms;   /* since when nothing is unsynced, if that is so */
     uint64_t seals_from; /* position from which on there are only seals, if sealed */
     uint64_t seal[STORE_FRAME_ROOM / 8];
-    struct buf spare[STORE_SPARES];
-    unsigned spares;
 
-    uint64_t now_ms; /* when we were told the time last */
-    bool job_out;    /* a background job is under way */
-    bool housekept;  /* the last one was a read or a removal: writing has precedence */
-    int trouble, failed;
-    uint64_t retry_ms;
-    uint64_t dirty_ms; /* since when there is something unsynced */
-    bool sync_soon;
+    uint64_t dirty_ms;   /* since when there is something unsynced */
     uint64_t sync_to;    /* durable when the sync under way is done */
     uint64_t sync_round; /* go on with the next segments up to here */
     uint64_t frames, writes, syncs;

@@ -11,28 +11,28 @@ static enum err failed(struct scan *s, const char *what, uint64_t segment, int64
 {
     char name[STORE_NAME_MAX];
 
-    log_error(s->setup->log, "Store %s: cannot %s %s: %s.", s->setup->name, what,
+    log_error(s->log, "Store %s: cannot %s %s: %s.", s->name, what,
               store_segment_name(segment, name), strerror((int)-result));
     return ERR_SYSTEM;
 }
 
 enum err mend_sync(struct scan *s, uint64_t segment)
 {
-    int result = s->setup->io->sync(s->setup->io->ctx, segment);
+    int result = s->io->sync(s->io->ctx, segment);
 
     return result < 0 ? failed(s, "sync", segment, result) : ERR_OK;
 }
 
 static enum err resize(struct scan *s, uint64_t segment, uint64_t size)
 {
-    int result = s->setup->io->truncate(s->setup->io->ctx, segment, size);
+    int result = s->io->truncate(s->io->ctx, segment, size);
 
     return result < 0 ? failed(s, "cut", segment, result) : ERR_OK;
 }
 
 enum err mend_remove(struct scan *s, uint64_t segment)
 {
-    int result = s->setup->io->remove(s->setup->io->ctx, segment);
+    int result = s->io->remove(s->io->ctx, segment);
 
     return result < 0 && result != -ENOENT ? failed(s, "remove", segment, result) : ERR_OK;
 }
@@ -45,19 +45,19 @@ enum err mend_copy(struct scan *s, struct scan_file *f)
 
     if (f->copied)
         return ERR_OK;
-    result = s->setup->io->keep_copy(s->setup->io->ctx, f->begin, copy, sizeof(copy));
+    result = s->io->keep_copy(s->io->ctx, f->begin, copy, sizeof(copy));
     if (result < 0)
         return failed(s, "keep a copy of", f->begin, result);
     f->copied = true;
-    log_notice(s->setup->log, "Store %s: %s was kept as %s.", s->setup->name,
-               store_segment_name(f->begin, name), copy);
+    log_notice(s->log, "Store %s: %s was kept as %s.", s->name, store_segment_name(f->begin, name),
+               copy);
     return ERR_OK;
 }
 
 static enum err put(struct scan *s, uint64_t segment, uint64_t offset, uint8_t *p, size_t n,
                     bool create)
 {
-    const struct store_io *io = s->setup->io;
+    const struct store_io *io = s->io;
 
     while (n > 0) {
         struct iovec iov = {.iov_base = p, .iov_len = n};
@@ -124,9 +124,9 @@ static enum err write_fillers(struct scan *s, uint64_t segment, uint64_t begin, 
 
     if (end - begin > FILL_MAX || (end > begin && end - begin < STORE_FRAME_HEADER)) {
         char name[STORE_NAME_MAX];
-        log_error(s->setup->log,
+        log_error(s->log,
                   "Store %s: the hole of %llu bytes behind offset %llu of %s cannot be filled.",
-                  s->setup->name, (unsigned long long)(end - begin),
+                  s->name, (unsigned long long)(end - begin),
                   (unsigned long long)(begin - segment + STORE_SEGMENT_HEADER),
                   store_segment_name(segment, name));
         return ERR_MALFORMED;

@@ -38,7 +38,7 @@ void recovered_clear(struct recovered *r)
 
 static bool is_strict(const struct scan *s)
 {
-    return !s->setup->salvage && !s->setup->read_only;
+    return !s->salvage && !s->read_only;
 }
 
 /* --- the log --- */
@@ -71,9 +71,8 @@ static void report_one(const struct scan *s, const struct scan_bad *bad, const c
     else if (bad->until > bad->turn)
         (void)snprintf(turns, sizeof(turns), " (turns %" PRIu64 " to %" PRIu64 ")", bad->turn + 1,
                        bad->until);
-    log_error(s->setup->log,
-              "Store %s: damage in %s at offset %" PRIu64 ": %" PRIu64 " bytes %s%s.%s",
-              s->setup->name, store_segment_name(f->begin, name),
+    log_error(s->log, "Store %s: damage in %s at offset %" PRIu64 ": %" PRIu64 " bytes %s%s.%s",
+              s->name, store_segment_name(f->begin, name),
               bad->kind == SCAN_HEADER || bad->kind == SCAN_FOREIGN
                   ? 0
                   : bad->begin - f->begin + STORE_SEGMENT_HEADER,
@@ -86,10 +85,10 @@ static void report_front(const struct scan *s, const struct verdict *v, const ch
     char name[STORE_NAME_MAX];
     char first[STORE_NAME_MAX];
 
-    log_error(s->setup->log,
+    log_error(s->log,
               "Store %s: damage in front of %s at offset 0: %" PRIu64
               " bytes are missing, from segment %s on.%s",
-              s->setup->name, store_segment_name(s->files[0].begin, first), v->front,
+              s->name, store_segment_name(s->files[0].begin, first), v->front,
               store_segment_name(v->oldest, name), advice);
 }
 
@@ -156,8 +155,7 @@ static uint64_t report(const struct scan *s, const struct verdict *v, struct rec
         out->damaged_bytes += s->bad[i].end - s->bad[i].begin;
     }
     if (n > REPORTED)
-        log_error(s->setup->log, "Store %s: %" PRIu64 " more places are damaged.", s->setup->name,
-                  n - REPORTED);
+        log_error(s->log, "Store %s: %" PRIu64 " more places are damaged.", s->name, n - REPORTED);
     out->damaged = n;
     return n;
 }
@@ -188,8 +186,7 @@ static enum err begin_anew(struct scan *s)
     enum err e = ERR_OK;
 
     if (s->count + s->empty_count > 0)
-        log_warning(s->setup->log, "Store %s: nothing of it can be read; a new one begins.",
-                    s->setup->name);
+        log_warning(s->log, "Store %s: nothing of it can be read; a new one begins.", s->name);
     for (size_t i = 0; i < s->count && !e; i++)
         e = mend_copy(s, &s->files[i]);
     if (!e)
@@ -204,16 +201,15 @@ static enum err no_store(struct scan *s, struct recovered *out)
 
     if (!is_stillborn(s)) {
         out->damaged = 1;
-        log_error(s->setup->log,
+        log_error(s->log,
                   "Store %s: damage in %s at offset 0: its header cannot be read, and so nothing "
                   "of %zu segments.%s",
-                  s->setup->name,
-                  store_segment_name(s->count > 0 ? s->files[0].begin : s->empty[0], name),
+                  s->name, store_segment_name(s->count > 0 ? s->files[0].begin : s->empty[0], name),
                   s->count + s->empty_count, strict ? REFUSAL : "");
     }
     if (out->damaged && strict)
         return ERR_MALFORMED;
-    return s->setup->read_only ? ERR_OK : begin_anew(s);
+    return s->read_only ? ERR_OK : begin_anew(s);
 }
 
 /* --- changing the disk --- */
@@ -279,15 +275,15 @@ static enum err cut_tail(struct scan *s, const struct verdict *v, struct recover
     enum err e = ERR_OK;
 
     out->cut_bytes = tail_bytes(s, v->cut);
-    log_info(s->setup->log,
+    log_info(s->log,
              "Store %s: cutting %s at offset %" PRIu64 ": %" PRIu64
              " bytes behind it were not synced and are not complete.",
-             s->setup->name, store_segment_name(f->begin, name),
+             s->name, store_segment_name(f->begin, name),
              bad->kind == SCAN_HEADER ? 0 : v->cut - f->begin + STORE_SEGMENT_HEADER,
              out->cut_bytes);
     if (v->frames == 0 && out->cut_bytes > 0) {
-        log_warning(s->setup->log, "Store %s: there is no complete frame; the store begins anew.",
-                    s->setup->name);
+        log_warning(s->log, "Store %s: there is no complete frame; the store begins anew.",
+                    s->name);
         e = mend_copy(s, &s->files[0]);
     }
     for (size_t i = bad->file; i < s->count && !e; i++)
@@ -315,14 +311,14 @@ static enum err change(struct scan *s, const struct verdict *v, struct recovered
 
 static enum err make_result(const struct scan *s, const struct verdict *v, struct recovered *out)
 {
-    bool front = v->front && !s->setup->read_only;
+    bool front = v->front && !s->read_only;
     uint64_t next = s->next < v->cut ? s->next : v->cut;
 
     out->store_id = s->store_id;
     out->turn = v->turn;
     out->frames = v->frames;
     out->next = next;
-    if (s->setup->read_only)
+    if (s->read_only)
         out->cut_bytes = tail_bytes(s, v->cut);
     if (s->count == 0)
         return ERR_OK;
@@ -348,7 +344,7 @@ static enum err apply_found(struct scan *s, struct verdict *v, struct recovered 
     uint64_t durable = s->durable;
     enum err e;
 
-    s->apply = s->skip = true;
+    s->applying = s->skip = true;
     s->from = v->oldest;
     s->until = v->cut;
     e = scan_run(s);
@@ -367,7 +363,7 @@ static enum err recover(struct scan *s, struct recovered *out)
     struct verdict v;
     enum err e;
 
-    s->apply = !twice;
+    s->applying = !twice;
     e = scan_run(s);
     if (e)
         return e;
@@ -376,15 +372,21 @@ static enum err recover(struct scan *s, struct recovered *out)
         return ERR_MALFORMED;
     if (twice)
         e = apply_found(s, &v, out);
-    if (!e && !s->setup->read_only)
+    if (!e && !s->read_only)
         e = change(s, &v, out);
     return e ? e : make_result(s, &v, out);
 }
 
 enum err store_recover(const struct recover_setup *setup, struct recovered *out)
 {
-    struct scan s;
-    enum err e = scan_open(&s, setup);
+    struct scan s = {.io = setup->io,
+                     .log = setup->log,
+                     .name = setup->name,
+                     .read_only = setup->read_only,
+                     .salvage = setup->salvage,
+                     .apply = setup->apply,
+                     .apply_ctx = setup->apply_ctx};
+    enum err e = scan_open(&s);
 
     *out = (struct recovered){0};
     if (!e)

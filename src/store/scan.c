@@ -33,13 +33,17 @@ bool scan_is_whole(const struct scan *s)
     return true;
 }
 
+/* Bytes that cannot be read, and right behind them more. */
+static bool is_continued(const struct scan_bad *last, const struct scan_bad *bad)
+{
+    return last->file == bad->file && last->end == bad->begin && last->kind == SCAN_FRAME &&
+           (bad->kind == SCAN_FRAME || bad->kind == SCAN_MISSING);
+}
+
 enum err scan_add_bad(struct scan *s, const struct scan_bad *bad)
 {
-    struct scan_bad *last = s->bad_count > 0 ? &s->bad[s->bad_count - 1] : NULL;
-
-    if (last && last->file == bad->file && last->end == bad->begin && last->kind == SCAN_FRAME &&
-        (bad->kind == SCAN_FRAME || bad->kind == SCAN_MISSING)) {
-        last->end = bad->end;
+    if (s->bad_count > 0 && is_continued(&s->bad[s->bad_count - 1], bad)) {
+        s->bad[s->bad_count - 1].end = bad->end;
         return ERR_OK;
     }
     if (s->bad_count == s->bad_cap) {
@@ -74,8 +78,8 @@ static enum err cannot_read(const struct scan *s, uint64_t segment, int64_t resu
 {
     char name[STORE_NAME_MAX];
 
-    log_error(s->setup->log, "Store %s: cannot read %s: %s.", s->setup->name,
-              store_segment_name(segment, name), strerror((int)-result));
+    log_error(s->log, "Store %s: cannot read %s: %s.", s->name, store_segment_name(segment, name),
+              strerror((int)-result));
     return ERR_SYSTEM;
 }
 
@@ -83,7 +87,7 @@ static enum err cannot_read(const struct scan *s, uint64_t segment, int64_t resu
 
 static enum err list_files(struct scan *s)
 {
-    const struct store_io *io = s->setup->io;
+    const struct store_io *io = s->io;
     uint64_t *names = NULL;
     size_t cap = 0;
     ssize_t n = io->list(io->ctx, NULL, 0);
@@ -97,8 +101,7 @@ static enum err list_files(struct scan *s)
         n = io->list(io->ctx, names, cap);
     }
     if (n < 0) {
-        log_error(s->setup->log, "Store %s: cannot read the directory: %s.", s->setup->name,
-                  strerror((int)-n));
+        log_error(s->log, "Store %s: cannot read the directory: %s.", s->name, strerror((int)-n));
         mem_free(names, cap * sizeof(*names));
         return ERR_SYSTEM;
     }
@@ -112,14 +115,14 @@ static enum err list_files(struct scan *s)
 /* Parts the files with something in them from the empty ones. */
 static enum err take_sizes(struct scan *s)
 {
-    const struct store_io *io = s->setup->io;
+    const struct store_io *io = s->io;
     size_t names = s->empty_count;
 
     s->empty_count = 0;
     for (size_t i = 0; i < names; i++) {
         uint64_t segment = s->empty[i];
         int64_t size = io->size(io->ctx, segment);
-        if (size == -ENOENT && s->setup->read_only)
+        if (size == -ENOENT && s->read_only)
             continue; /* removed by who is running it */
         if (size < 0)
             return cannot_read(s, segment, size);
@@ -135,13 +138,13 @@ static enum err take_sizes(struct scan *s)
 static enum err need(struct scan *s, size_t file, uint64_t offset, size_t n, const uint8_t **p)
 {
     struct scan_file *f = &s->files[file];
-    const struct store_io *io = s->setup->io;
+    const struct store_io *io = s->io;
     size_t keep = 0;
     size_t want = n > CHUNK ? n : CHUNK;
     ssize_t got;
 
     *p = s->window;
-    if (s->window_file == file && offset >= s->window_at && offset <= s->window_at + s->window_n) {
+    if (s->window_file == file && offset >= s->window_at && offset < s->window_at + s->window_n) {
         *p = s->window + (offset - s->window_at);
         keep = s->window_n - (size_t)(offset - s->window_at);
         if (keep >= n)
@@ -162,7 +165,7 @@ static enum err need(struct scan *s, size_t file, uint64_t offset, size_t n, con
     s->window_file = file;
     s->window_at = offset;
     got = io->read(io->ctx, f->begin, offset + keep, s->window + keep, want - keep);
-    if (got < 0 && !(got == -ENOENT && s->setup->read_only))
+    if (got < 0 && !(got == -ENOENT && s->read_only))
         return cannot_read(s, f->begin, got);
     s->window_n += got > 0 ? (size_t)got : 0;
     if (s->window_n < want)
@@ -175,10 +178,10 @@ static enum err wrong_format(const struct scan *s, const struct store_segment_he
 {
     char name[STORE_NAME_MAX];
 
-    log_error(s->setup->log,
+    log_error(s->log,
               "Store %s: %s has format %u, and this release reads format %u only. Nothing was "
               "changed.",
-              s->setup->name, store_segment_name(h->segment, name), (unsigned)h->format,
+              s->name, store_segment_name(h->segment, name), (unsigned)h->format,
               (unsigned)STORE_FORMAT);
     return ERR_UNSUPPORTED;
 }
@@ -252,12 +255,11 @@ static enum err find_foreign(struct scan *s)
     return ERR_OK;
 }
 
-enum err scan_open(struct scan *s, const struct recover_setup *setup)
+enum err scan_open(struct scan *s)
 {
-    enum err e;
+    enum err e = list_files(s);
 
-    *s = (struct scan){.setup = setup, .until = UINT64_MAX};
-    e = list_files(s);
+    s->until = UINT64_MAX;
     if (!e)
         e = take_sizes(s);
     if (!e)
@@ -271,10 +273,10 @@ static enum err give(struct scan *s, size_t file, uint64_t position, struct str 
 {
     enum err e;
 
-    if (!s->apply || records.n == 0 || position < s->from || position >= s->until ||
+    if (!s->applying || records.n == 0 || position < s->from || position >= s->until ||
         (!s->skip && s->bad_count > 0))
         return ERR_OK;
-    e = s->setup->apply(s->setup->apply_ctx, position + STORE_FRAME_HEADER, records);
+    e = s->apply(s->apply_ctx, position + STORE_FRAME_HEADER, records);
     if (e == ERR_MALFORMED) {
         struct scan_bad bad = {.kind = SCAN_RECORDS,
                                .always = true,

@@ -8,8 +8,9 @@
 #ifndef STORE_SCAN_H
 #define STORE_SCAN_H
 
+#include "base/log.h"
 #include "store/frame.h"
-#include "store/recover.h"
+#include "store/io.h"
 
 struct scan_file {
     uint64_t begin;
@@ -38,7 +39,15 @@ struct scan_bad {
 };
 
 struct scan {
-    const struct recover_setup *setup;
+    /* Of the caller: */
+    const struct store_io *io;
+    const struct log *log;
+    const char *name; /* of the store, for the log */
+    bool read_only;   /* files may come and go meanwhile */
+    bool salvage;     /* not looked at here */
+    enum err (*apply)(void *ctx, uint64_t position, struct str records);
+    void *apply_ctx;
+
     struct scan_file *files; /* without empty ones; ascending */
     size_t count, cap;
     uint64_t *empty; /* segments without a byte: they say nothing */
@@ -52,8 +61,8 @@ struct scan {
     uint64_t durable; /* the greatest that any frame says */
 
     /* What scan_run does beside looking: */
-    bool apply; /* give frames from `from` on, before `until` and before the first bad … */
-    bool skip;  /* … or behind bad ones too, without noting those again */
+    bool applying; /* give frames from `from` on, before `until` and before the first bad … */
+    bool skip;     /* … or behind bad ones too, without noting those again */
     uint64_t from, until;
 
     uint8_t *window; /* bytes of a file */
@@ -63,10 +72,11 @@ struct scan {
 };
 
 /*
- * Which files there are, and of which store. ERR_SYSTEM and ERR_UNSUPPORTED (a format that is not
- * ours) have been logged; ERR_NOMEM. In any case scan_clear is due.
+ * Which files there are, and of which store; the caller has filled in his part, all else is 0.
+ * ERR_SYSTEM and ERR_UNSUPPORTED (a format that is not ours) have been logged; ERR_NOMEM. In any
+ * case scan_clear is due.
  */
-MUST_CHECK enum err scan_open(struct scan *s, const struct recover_setup *setup);
+MUST_CHECK enum err scan_open(struct scan *s);
 /* Walk. Errors as above, and those of `apply`. */
 MUST_CHECK enum err scan_run(struct scan *s);
 void scan_clear(struct scan *s);

@@ -21,6 +21,11 @@
 #define SPARE_MAX (2 * 1024 * 1024)   /* bytes of a buffer that is kept to be filled again */
 #define WRITE_MAX (64U * 1024 * 1024) /* bytes of one job */
 #define SEGMENTS_LEAST 16
+/*
+ * A seal is wanted when nothing has come for so long: in the mode `fsync` it costs a sync, for
+ * which the next frame would have to wait.
+ */
+#define SEAL_AFTER_MS 1000
 #define HEADER_AT (STORE_FRAME_ROOM - STORE_FRAME_HEADER) /* of a frame, in its buffer */
 
 _Static_assert(sizeof(struct store_node) <= HEADER_AT, "the node fits in front of the header");
@@ -132,13 +137,17 @@ static void rotate(struct store *s)
     s->segments[s->count++] = (struct store_segment){.begin = s->next, .end = s->next};
 }
 
+static bool is_current_full(const struct store *s)
+{
+    const struct store_segment *last = &s->segments[s->count - 1];
+    uint64_t bytes = last->end - last->begin;
+
+    return bytes > 0 && (s->rotate || bytes + STORE_SEGMENT_HEADER >= store_segment_limit(s));
+}
+
 static struct store_segment *current(struct store *s)
 {
-    struct store_segment *last = s->count > 0 ? &s->segments[s->count - 1] : NULL;
-
-    if (!last ||
-        (last->end > last->begin &&
-         (s->rotate || last->end - last->begin + STORE_SEGMENT_HEADER >= store_segment_limit(s))))
+    if (s->count == 0 || is_current_full(s))
         rotate(s);
     s->rotate = false;
     return &s->segments[s->count - 1];
@@ -243,18 +252,32 @@ static bool is_quiet(const struct store *s)
            (s->durable == s->next || (s->sealed && s->durable >= s->seals_from));
 }
 
-bool store_wants_seal(const struct store *s)
+static bool can_seal(const struct store *s)
 {
     if (!is_quiet(s) || s->count == 0 || s->next == s->segments[0].begin)
         return false;
     return !s->sealed || s->rotate || store_clean_done(s, UINT64_MAX) > s->oldest;
 }
 
+/* When a seal is wanted; UINT64_MAX: not now. */
+static uint64_t seal_due(const struct store *s)
+{
+    if (!can_seal(s))
+        return UINT64_MAX;
+    return s->rotate || store_clean_done(s, UINT64_MAX) > s->oldest ? 0
+                                                                    : s->quiet_ms + SEAL_AFTER_MS;
+}
+
+bool store_wants_seal(const struct store *s)
+{
+    return seal_due(s) <= s->now_ms;
+}
+
 void store_seal(struct store *s)
 {
     struct store_node *n = (struct store_node *)(void *)s->seal;
 
-    if (!store_wants_seal(s))
+    if (!can_seal(s))
         return;
     if (!s->sealed)
         s->seals_from = s->next;
@@ -397,7 +420,7 @@ static void set_durable(struct store *s, uint64_t position)
     s->durable = position;
     if (s->fsync && s->durable == s->written)
         s->durable_turn = s->written_turn;
-    if (s->said_end && s->durable >= s->said_end) {
+    while (s->said_end && s->durable >= s->said_end) {
         s->removable = s->said;
         s->said_end = 0;
         if (s->oldest > s->removable) { /* the last frame says so, if none before */
@@ -405,8 +428,10 @@ static void set_durable(struct store *s, uint64_t position)
             s->said_end = s->next;
         }
     }
-    if (s->durable == s->next)
+    if (s->durable == s->next) {
         s->sync_soon = false;
+        s->quiet_ms = s->now_ms;
+    }
 }
 
 static void write_done(struct store *s, const struct store_job *job)
@@ -576,6 +601,8 @@ uint64_t store_deadline(const struct store *s)
     if (s->head && !(s->fsync && s->job_out) && !is_full(s))
         when = s->trouble ? s->retry_ms : 0;
     if (!s->job_out && (other = sync_due(s)) < when)
+        when = other;
+    if ((other = seal_due(s)) < when)
         when = other;
     other = store_clean_deadline(s);
     return other < when ? other : when;

@@ -95,8 +95,8 @@ bool store_take_background(struct store *s, uint64_t now_ms, struct store_job *j
 /* Do it. Touches nothing but the job and what it points to. */
 void store_run(const struct store_io *io, struct store_job *job);
 void store_done(struct store *s, uint64_t now_ms, const struct store_job *job);
-/* When store_take_write or store_take_background may have something to do, although nothing was put
- * or done meanwhile: monotonic ms; UINT64_MAX = never. */
+/* When store_take_write, store_take_background, store_clean_next or store_wants_seal may have
+ * something, although nothing was put or done meanwhile: monotonic ms; UINT64_MAX = never. */
 uint64_t store_deadline(const struct store *s);
 
 /* --- what is known --- */
@@ -162,13 +162,15 @@ void store_sync_soon(struct store *s);
  * A seal is an empty frame that tells that everything before it was synced: damage in the last
  * frames can then be told from a tail that never reached the disk. It moves store_next_payload, so
  * the store cannot put it by itself: the caller does when store_wants_seal, and the core has
- * gathered no records, and calls broker_place again. It is wanted when all has become quiet, and to
- * let go of segments that have been cleaned. In the mode `write` a seal alone is not synced until
- * store_sync_soon.
+ * gathered no records, and calls broker_place again. It is wanted when all has been quiet for a
+ * second, and to let go of segments that have been cleaned. In the mode `write` a seal alone is not
+ * synced until store_sync_soon.
  */
 bool store_wants_seal(const struct store *s);
-/* Nothing, unless it is wanted. Needs no memory. At the end: until store_is_clean, seal, and until
- * store_is_clean again with store_sync_soon. */
+/*
+ * Nothing, unless all is quiet and there is no seal yet. Needs no memory. At the end: until
+ * store_is_clean, seal, and until store_is_clean again with store_sync_soon.
+ */
 void store_seal(struct store *s);
 
 #endif
