@@ -23,6 +23,7 @@ command:$CC                 gcc
 header:stdio.h              libc6-dev
 header:xxhash.h             libxxhash-dev
 header:uuid/uuid.h          uuid-dev
+header:cjson/cJSON.h        libcjson-dev
 TABLE
 }
 
