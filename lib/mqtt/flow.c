@@ -524,7 +524,7 @@ void flow_set_done(struct flow *f, uint64_t seq)
 /* --- loading --- */
 
 /* So far may a row be from the others: more than any queue of ours was ever long. */
-#define LOAD_SPAN_MAX (1u << 27)
+#define LOAD_SPAN_MAX (1u << 26)
 
 static enum err chunk_in_front(struct flow *f)
 {

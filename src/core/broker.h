@@ -135,7 +135,7 @@ void broker_storage_pause(struct broker *b, bool pause);
 
 /*
  * Rebuild: apply the records of frames in their order to a new broker, before anything else is done
- * with it, then broker_apply_end. `position` is where the records stand in the journal.
+ * with it, then broker_apply_end. `position` is where the records stand in the journal, never 0.
  * ERR_MALFORMED: these bytes are no records of ours, and were applied up to the bad one; ERR_NOMEM.
  */
 MUST_CHECK enum err broker_apply(struct broker *b, uint64_t position, struct str records);

@@ -129,44 +129,53 @@ static enum err renew_inbound(struct broker *b, const struct session *s, uint16_
     return ERR_OK;
 }
 
+/* What only ends something, or says how far something has come, is never renewed by itself. */
+static bool is_renewed(enum record_type type)
+{
+    return type == RECORD_CLIENT || type == RECORD_SUBSCRIBE || type == RECORD_QUEUE ||
+           type == RECORD_IN_ADD;
+}
+
 static enum err renew(struct broker *b, const struct record *r, uint64_t position)
 {
-    struct session *s = r->session ? sessions_numbered(&b->sessions, r->session) : NULL;
+    struct session *s;
 
     if (r->type == RECORD_MESSAGE)
         return renew_message(b, r, position);
+    s = is_renewed(r->type) ? sessions_numbered(&b->sessions, r->session) : NULL;
     if (!s)
         return ERR_OK;
-    switch (r->type) {
-    case RECORD_CLIENT:
+    if (r->type == RECORD_CLIENT)
         return renew_client(b, s, position);
-    case RECORD_SUBSCRIBE:
+    if (r->type == RECORD_SUBSCRIBE)
         return renew_subscription(b, s, r->text, position);
-    case RECORD_QUEUE:
-        return renew_row(b, s, r->seq);
-    case RECORD_IN_ADD:
-        return renew_inbound(b, s, r->id);
-    default:
-        return ERR_OK;
-    }
+    return r->type == RECORD_QUEUE ? renew_row(b, s, r->seq) : renew_inbound(b, s, r->id);
 }
 
 /* A record looked at, about; one written anew costs its bytes beside. */
 enum { RENEW_COST = 1 };
+
+/* Bytes of this turn's records. */
+static uint32_t recorded(const struct broker *b)
+{
+    uint32_t n = b->persist.frame.len;
+
+    return n > PERSIST_FRAME_ROOM ? n - PERSIST_FRAME_ROOM : 0;
+}
 
 enum err broker_renew(struct broker *b, uint64_t *position, struct str *records)
 {
     while (records->n > 0 && !work_is_spent(&b->work)) {
         struct str rest = *records;
         struct record r;
-        size_t before = b->persist.frame.len;
+        uint32_t before = recorded(b);
         enum err e = record_read(&rest, &r);
         if (!e)
             e = renew(b, &r, *position);
         if (e)
             return e;
-        work_charge(&b->work,
-                    RENEW_COST + (uint32_t)((b->persist.frame.len - before) >> 10) * WORK_KILOBYTE);
+        work_charge(&b->work, RENEW_COST + ((recorded(b) - before) >> 10) * WORK_KILOBYTE);
+        b->stats.renewed_bytes += recorded(b) - before;
         *position += records->n - rest.n;
         *records = rest;
     }

@@ -23,6 +23,7 @@ struct stats {
     uint64_t subscriptions;
     uint64_t shared_subscriptions;
     uint64_t retained;
+    uint64_t renewed_bytes; /* of records that cleaning has recorded anew */
 };
 
 #endif

@@ -93,6 +93,7 @@ struct stored *stored_at(struct stored_all *all, uint64_t position)
 void stored_place(struct stored_all *all, struct stored *e, uint64_t position, uint32_t bytes,
                   uint32_t content)
 {
+    assert(position > 0);
     unlist(all, e);
     e->position = position & (UINT64_MAX >> 8);
     e->overhead = (bytes - content) & UINT8_MAX;

@@ -202,9 +202,11 @@ static enum err renew_piece(struct disk *d, bool *stuck)
         return ERR_OK;
     }
     size_t before = records.n;
+    uint64_t renewed = broker_stats(d->broker)->renewed_bytes;
     enum err e = broker_renew(d->broker, &position, &records);
     *stuck = records.n == before;
-    store_cleaned(d->store, before - records.n, d->turn);
+    renewed = broker_stats(d->broker)->renewed_bytes - renewed;
+    store_cleaned(d->store, before - records.n, (size_t)renewed, d->turn);
     return e;
 }
 

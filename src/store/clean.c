@@ -123,9 +123,9 @@ static void end_pass(struct store *s)
     struct store_clean *c = &s->clean;
     uint64_t read = c->pass_end - c->pass_begin;
 
-    c->futile = read > 0 && c->pass_put >= read - read / 8;
+    c->futile = read > 0 && c->pass_copied >= read - read / 8;
     c->futile_size = size_now(s);
-    c->futile_live = c->live;
+    c->futile_live = c->live > c->pass_live ? c->live : c->pass_live;
     c->futile_ms = s->now_ms;
 }
 
@@ -138,7 +138,8 @@ static void count_pass(struct store *s)
         return;
     c->pass_begin = c->look;
     c->pass_end = s->segments[s->count - 1].begin;
-    c->pass_put = 0;
+    c->pass_copied = 0;
+    c->pass_live = c->live;
     c->futile = false;
 }
 
@@ -159,8 +160,6 @@ void store_set_live(struct store *s, uint64_t bytes)
 
     c->live = bytes;
     c->paced = s->next;
-    if (is_wanted(s))
-        c->pass_put += put;
     c->allowance = PACE_LEAST + PACE * put;
     c->untouched = false;
     /* A large frame is over, or all. */
@@ -261,7 +260,7 @@ bool store_clean_next(struct store *s, uint64_t *position, struct str *records)
     return true;
 }
 
-void store_cleaned(struct store *s, size_t n, uint64_t turn)
+void store_cleaned(struct store *s, size_t n, size_t copied, uint64_t turn)
 {
     struct store_clean *c = &s->clean;
 
@@ -269,6 +268,7 @@ void store_cleaned(struct store *s, size_t n, uint64_t turn)
         return;
     c->untouched = false;
     c->turn = turn;
+    c->pass_copied += copied;
     c->piece += n;
     c->left -= (uint32_t)n;
     c->allowance -= n < c->allowance ? n : c->allowance;

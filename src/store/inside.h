@@ -55,7 +55,8 @@ struct store_clean {
     uint64_t compact; /* look at all before this position, whatever the bounds say */
     /* A pass goes over all segments that were there when it began. */
     uint64_t pass_begin, pass_end;
-    uint64_t pass_put;    /* bytes put meanwhile: copies, mostly */
+    uint64_t pass_copied; /* bytes of what was recorded anew */
+    uint64_t pass_live;   /* what the broker said when it began */
     bool futile;          /* the last pass freed next to nothing */
     uint64_t futile_size; /* bytes of all segments then … */
     uint64_t futile_live; /* … what the broker said … */

@@ -105,15 +105,13 @@ enum err mend_cut(struct scan *s, uint64_t position)
     if (e || s->count == 0)
         return e;
     f = &s->files[s->count - 1];
-    if (f->foreign || scan_file_end(f) > position) {
-        f->size = f->foreign ? 0 : position - f->begin + STORE_SEGMENT_HEADER;
-        e = resize(s, f->begin, f->size);
-        if (!e && f->foreign)
-            e = write_header(s, f->begin, false);
-        if (!e)
-            e = mend_sync(s, f->begin);
-    }
-    return e;
+    if (f->header_ok && !f->foreign && scan_file_end(f) <= position)
+        return ERR_OK;
+    f->size = f->foreign ? 0 : position - f->begin + STORE_SEGMENT_HEADER;
+    e = resize(s, f->begin, f->size);
+    if (!e && (f->foreign || !f->header_ok))
+        e = write_header(s, f->begin, false);
+    return e ? e : mend_sync(s, f->begin);
 }
 
 /* Fillers from begin to end; a frame's length has 32 bits, and none may be shorter than a header.

@@ -97,16 +97,17 @@ static void report_front(const struct scan *s, const struct verdict *v, const ch
 
 /* --- the verdict --- */
 
-static bool is_needed(const struct verdict *v, const struct scan_bad *bad)
+/* Does the last frame say that this file may go? */
+static bool is_old(const struct scan *s, const struct verdict *v, size_t file)
 {
-    return v->once || bad->end > v->oldest || (bad->begin >= v->oldest && bad->kind == SCAN_HEADER);
+    return file + 1 < s->count && s->files[file + 1].begin <= v->oldest;
 }
 
 static bool is_damage(const struct scan *s, const struct verdict *v, size_t i)
 {
     const struct scan_bad *bad = &s->bad[i];
 
-    return is_needed(v, bad) && (bad->begin < s->durable || bad->always);
+    return (v->once || !is_old(s, v, bad->file)) && (bad->begin < s->durable || bad->always);
 }
 
 static struct verdict judge(const struct scan *s, bool once)
@@ -231,11 +232,11 @@ static void forget_file(struct scan *s, size_t i)
 }
 
 /* Segments that nothing needs any more. */
-static enum err remove_old(struct scan *s, uint64_t oldest)
+static enum err remove_old(struct scan *s, const struct verdict *v)
 {
     enum err e = ERR_OK;
 
-    while (!e && s->count > 1 && s->files[1].begin <= oldest) {
+    while (!e && is_old(s, v, 0)) {
         e = mend_remove(s, s->files[0].begin);
         forget_file(s, 0);
     }
@@ -304,29 +305,32 @@ static enum err change(struct scan *s, const struct verdict *v, struct recovered
         e = mend_missing(s, v->oldest, s->files[0].begin);
     if (!e)
         e = sync_found(s);
-    return e ? e : remove_old(s, v->oldest);
+    return e ? e : remove_old(s, v);
 }
 
 /* --- the result --- */
 
-static enum err make_result(const struct scan *s, const struct verdict *v, struct recovered *out)
+/* Before anything is changed, so that nothing can fail for want of memory afterwards. */
+static enum err reserve_result(const struct scan *s, struct recovered *out)
 {
-    bool front = v->front && !s->read_only;
+    out->cap = s->count + 1; /* one that was missing in front */
+    out->segments = mem_alloc(out->cap * sizeof(*out->segments));
+    if (!out->segments)
+        out->cap = 0;
+    return out->segments ? ERR_OK : ERR_NOMEM;
+}
+
+static void make_result(const struct scan *s, const struct verdict *v, struct recovered *out)
+{
     uint64_t next = s->next < v->cut ? s->next : v->cut;
 
-    out->store_id = s->store_id;
+    out->store_id = s->count > 0 ? s->store_id : 0;
     out->turn = v->turn;
     out->frames = v->frames;
     out->next = next;
     if (s->read_only)
         out->cut_bytes = tail_bytes(s, v->cut);
-    if (s->count == 0)
-        return ERR_OK;
-    out->cap = s->count + front;
-    out->segments = mem_alloc(out->cap * sizeof(*out->segments));
-    if (!out->segments)
-        return ERR_NOMEM;
-    if (front)
+    if (v->front && !s->read_only)
         out->segments[out->count++] =
             (struct store_segment){.begin = v->oldest, .end = s->files[0].begin};
     for (size_t i = 0; i < s->count && s->files[i].begin <= next; i++) {
@@ -334,7 +338,6 @@ static enum err make_result(const struct scan *s, const struct verdict *v, struc
         out->segments[out->count++] =
             (struct store_segment){.begin = s->files[i].begin, .end = end < next ? end : next};
     }
-    return ERR_OK;
 }
 
 /* The second walk: what is needed and can be read is applied. */
@@ -345,7 +348,8 @@ static enum err apply_found(struct scan *s, struct verdict *v, struct recovered 
     enum err e;
 
     s->applying = s->skip = true;
-    s->from = v->oldest;
+    for (size_t i = 0; i < s->count && is_old(s, v, i); i++)
+        s->from = s->files[i + 1].begin;
     s->until = v->cut;
     e = scan_run(s);
     s->durable = durable;
@@ -372,9 +376,13 @@ static enum err recover(struct scan *s, struct recovered *out)
         return ERR_MALFORMED;
     if (twice)
         e = apply_found(s, &v, out);
+    if (!e)
+        e = reserve_result(s, out);
     if (!e && !s->read_only)
         e = change(s, &v, out);
-    return e ? e : make_result(s, &v, out);
+    if (!e)
+        make_result(s, &v, out);
+    return e;
 }
 
 enum err store_recover(const struct recover_setup *setup, struct recovered *out)

@@ -2,7 +2,8 @@
  * Any sequence of operations on a flow: its invariant holds after each one, and every message is
  * given back in the end.
  *
- * Two input bytes are one operation and its argument.
+ * Two input bytes are one operation and its argument. Behind an 'L' the input is records instead,
+ * of five bytes each, from which a flow is loaded.
  */
 #include "base/mem.h"
 #include "mqtt/flow.h"
@@ -21,6 +22,7 @@ static void must(bool holds)
 struct fuzz {
     struct flow *f;
     struct message *m;
+    struct blob *ticket;
     struct flow_limits lim;
 };
 
@@ -39,7 +41,7 @@ static void op_push(struct fuzz *z, uint8_t arg)
     if (e != ERR_OK)
         return;
     if ((arg & 3) == 3)
-        flow_push_hole(z->f);
+        flow_push_away(z->f, z->ticket, 3, (enum qos)(arg >> 4 & 1), arg & 4);
     else
         flow_push(z->f, z->m, (enum qos)(arg & 3), arg & 4);
 }
@@ -92,6 +94,19 @@ static void op_limits(struct fuzz *z, uint8_t arg)
     };
 }
 
+/* The message of a row goes, or comes back. */
+static void op_leave(struct fuzz *z, uint8_t arg)
+{
+    const struct flow_row *row = flow_row_at(z->f, seq_of(z, arg));
+
+    if (!row || !row->message)
+        return;
+    if (row->away)
+        flow_arrived(z->f, seq_of(z, arg), z->m);
+    else
+        flow_leave(z->f, seq_of(z, arg), z->ticket);
+}
+
 static void op_resume(struct fuzz *z, uint8_t arg)
 {
     if (flow_head(z->f) == flow_tail(z->f))
@@ -124,10 +139,8 @@ static void op(struct fuzz *z, uint8_t code, uint8_t arg)
         flow_set_done(z->f, seq_of(z, arg));
         break;
     case 8:
-        flow_set_received(z->f, seq_of(z, arg));
-        break;
     case 9:
-        flow_set_begun(z->f, seq_of(z, arg), (uint16_t)(flow_last_id(z->f) + code / 64));
+        op_leave(z, arg);
         break;
     case 10:
         flow_rewind(z->f);
@@ -138,17 +151,77 @@ static void op(struct fuzz *z, uint8_t code, uint8_t arg)
     }
 }
 
+static void run(struct fuzz *z, const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i + 2 <= size; i += 2) {
+        op(z, data[i], data[i + 1]);
+        must(flow_check(z->f));
+    }
+}
+
+static void load_record(struct fuzz *z, const uint8_t *p)
+{
+    uint64_t seq = (uint64_t)p[1] << (p[0] >> 4 & 3) | p[2];
+    uint16_t id = (uint16_t)(p[3] << 8 | p[4]);
+    struct blob *ticket = p[3] & 0x80 ? NULL : z->ticket;
+    enum err e;
+
+    switch (p[0] % 5) {
+    case 0:
+        e = flow_load_row(z->f, seq, ticket, 1, (enum qos)(p[3] % 3), p[3] & 4);
+        must(e == ERR_OK || e == ERR_INVAL);
+        break;
+    case 1:
+        flow_load_begun(z->f, seq, id);
+        break;
+    case 2:
+        flow_load_received(z->f, seq);
+        break;
+    case 3:
+        flow_load_done(z->f, seq);
+        break;
+    default:
+        flow_load_position(z->f, seq, id);
+    }
+}
+
+/* Every second row's message is in memory. */
+static void resolve(struct fuzz *z)
+{
+    for (uint64_t seq = flow_head(z->f); seq < flow_tail(z->f); seq++) {
+        const struct flow_row *row = flow_row_at(z->f, seq);
+        if (row && row->away)
+            flow_load_resolve(z->f, seq, seq & 1 ? z->m : NULL, 3);
+    }
+}
+
+static void load(struct fuzz *z, const uint8_t *data, size_t size)
+{
+    uint64_t lost = 0;
+    size_t i = 0;
+
+    for (; i + 5 <= size && data[i] != 'R'; i += 5)
+        load_record(z, data + i);
+    resolve(z);
+    must(flow_load_end(z->f, &lost) == ERR_OK);
+    must(flow_check(z->f));
+    run(z, data + i, size - i);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct fuzz z = {.f = flow_new(), .m = message_new(STR("t"), STR("pp"), QOS_2)};
+    struct fuzz z = {.f = flow_new(),
+                     .m = message_new(STR("t"), STR("pp"), QOS_2),
+                     .ticket = blob_new(sizeof(struct blob))};
 
-    must(z.f && z.m);
-    for (size_t i = 0; i + 2 <= size; i += 2) {
-        op(&z, data[i], data[i + 1]);
-        must(flow_check(z.f));
-    }
+    must(z.f && z.m && z.ticket);
+    if (size > 0 && data[0] == 'L')
+        load(&z, data + 1, size - 1);
+    else
+        run(&z, data, size);
     flow_free(z.f);
-    must(z.m->blob.refs == 1);
+    must(z.m->blob.refs == 1 && z.ticket->refs == 1);
     message_unref(z.m);
+    blob_unref(z.ticket);
     return 0;
 }

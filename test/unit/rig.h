@@ -42,6 +42,18 @@ struct rig_client {
 
 TAILQ_HEAD(rig_clients, rig_client);
 
+/* The records of one turn, and where they stand in the journal. */
+struct rig_frame {
+    uint64_t position;
+    size_t n;
+};
+
+/* The journal begins at this position, and each frame with so many bytes before its records. */
+#define RIG_JOURNAL_BEGIN 4096
+#define RIG_FRAME_HEAD 48
+
+#define RIG_FETCHES 1024
+
 struct rig {
     struct broker *b;
     struct conf conf;
@@ -49,9 +61,17 @@ struct rig {
     struct broker_setup setup;
     struct now now;
     struct rig_clients clients;
-    struct rig_bytes journal; /* all frames of records, one after another */
-    struct rig_bytes log;     /* all lines */
-    size_t max_read;          /* bytes of one read call */
+    struct rig_bytes journal; /* all frames, one after another, heads included */
+    struct rig_frame *frames; /* in it */
+    size_t frame_first;       /* those before it are gone: see rig_drop_frames */
+    size_t frame_count;
+    struct fetch fetches[RIG_FETCHES]; /* wanted, to be answered in the next turn */
+    size_t fetch_count;
+    uint64_t fetched; /* answers, all in all */
+    /* What a fetch is answered with; NULL: what stands in the journal. */
+    struct str (*answer)(struct rig *r, const struct fetch *f);
+    struct rig_bytes log; /* all lines */
+    size_t max_read;      /* bytes of one read call */
     uint64_t turns;
     uint64_t next;     /* what broker_next said last */
     uint64_t recorded; /* the last turn that had records */
@@ -72,6 +92,8 @@ void rig_end(struct rig *r);
 void rig_check(const struct rig *r);
 
 void rig_turn(struct rig *r);
+/* The records that the broker has gathered become the next frame. */
+void rig_commit(struct rig *r);
 /* Turns until nothing moves and the broker has nothing more to do at once. */
 void rig_settle(struct rig *r);
 /* Let the clock jump, then one turn. */
@@ -80,6 +102,14 @@ void rig_pass(struct rig *r, uint64_t ms);
 unsigned rig_logged(const struct rig *r, const char *text);
 /* What broker_dump says, terminated; free it. */
 char *rig_dump(const struct rig *r);
+/* The records of a frame. */
+struct str rig_records(const struct rig *r, size_t frame);
+/* What stands in the journal for a fetch: as much as would be welcome; nothing if it is gone. */
+struct str rig_journal_at(const struct rig *r, const struct fetch *f);
+/* Frames before this one are gone. */
+void rig_drop_frames(struct rig *r, size_t first);
+/* Another broker, from the journal; *lost says what that was without. */
+struct broker *rig_rebuild(const struct rig *r, struct broker_lost *lost);
 /* A broker that was rebuilt from the journal says the same as this one. */
 void rig_check_replay(const struct rig *r);
 /* The process dies at once, and another one begins with the journal. */

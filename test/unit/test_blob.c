@@ -31,6 +31,60 @@ static void the_last_reference_frees(void **state)
     blob_unref(NULL);
 }
 
+struct keeper {
+    struct blob_keeper keeper; /* first */
+    struct blob *gone;
+    unsigned calls;
+};
+
+static void note_gone(struct blob_keeper *keeper, struct blob *blob)
+{
+    struct keeper *k = CONTAINER_OF(keeper, struct keeper, keeper);
+
+    assert_int_equal(blob->refs, 0);
+    k->gone = blob;
+    k->calls++;
+}
+
+static void a_keeper_hears_of_the_last_reference(void **state)
+{
+    struct keeper k = {.keeper = {.gone = note_gone}};
+    size_t used = mem_used();
+    struct thing *t = (struct thing *)(void *)blob_new(sizeof(*t) + 10);
+
+    (void)state;
+    assert_non_null(t);
+    assert_null(t->blob.keeper);
+    t->blob.keeper = &k.keeper;
+    blob_ref(&t->blob);
+    blob_unref(&t->blob);
+    assert_int_equal(k.calls, 0);
+    memset(t->bytes, 'x', 10);
+    blob_unref(&t->blob);
+    assert_int_equal(k.calls, 1);
+    assert_ptr_equal(k.gone, &t->blob);
+    assert_int_equal(t->bytes[9], 'x'); /* it is the keeper who frees it, when it likes */
+    blob_free(&t->blob);
+    assert_int_equal(mem_used(), used);
+    assert_int_equal(k.calls, 1);
+}
+
+/* One that wants to keep it takes a new reference. */
+static void a_keeper_may_keep_it(void **state)
+{
+    struct keeper k = {.keeper = {.gone = note_gone}};
+    struct blob *b = blob_new(sizeof(*b));
+
+    (void)state;
+    assert_non_null(b);
+    b->keeper = &k.keeper;
+    blob_unref(b);
+    blob_ref(b);
+    b->keeper = NULL;
+    blob_unref(b);
+    assert_int_equal(k.calls, 1);
+}
+
 static void without_memory_there_is_none(void **state)
 {
     (void)state;
@@ -48,8 +102,8 @@ static void sizes_beyond_4_gib_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT_TEST(the_last_reference_frees),
-        UNIT_TEST(without_memory_there_is_none),
+        UNIT_TEST(the_last_reference_frees),       UNIT_TEST(a_keeper_hears_of_the_last_reference),
+        UNIT_TEST(a_keeper_may_keep_it),           UNIT_TEST(without_memory_there_is_none),
         UNIT_TEST(sizes_beyond_4_gib_are_refused),
     };
 

@@ -98,7 +98,17 @@ static void assert_same_global(const struct conf_global *a, const struct conf_gl
     struct conf_global x = *a, y = *b;
 
     assert_string_equal(x.auto_id_prefix, y.auto_id_prefix);
+    assert_string_equal(x.persistence_file, y.persistence_file);
     x.auto_id_prefix = y.auto_id_prefix = NULL;
+    x.persistence_file = y.persistence_file = NULL;
+    /* Without a default: the example has to say something. */
+    if (feature_built(FEATURE_PERSISTENCE))
+        assert_string_equal(x.persistence_location, "/var/lib/mosquitto");
+    assert_null(y.persistence_location);
+    x.persistence_location = NULL;
+    assert_true(x.persistent_client_expiration_s == 2 * 30 * 24 * 3600);
+    assert_int_equal(y.persistent_client_expiration_s, 0);
+    x.persistent_client_expiration_s = 0;
     assert_null(x.log_file);
     assert_null(y.log_file);
     assert_memory_equal(&x, &y, sizeof(x));
@@ -164,6 +174,38 @@ static void fail_each(const char *text, enum err at_last)
     assert_true(n > 5);
 }
 
+/* A reload: what needs a restart stays, the rest is taken. */
+static void fixed_values_are_kept(void **state)
+{
+    struct conf *old = loaded("listener 18830\npersistence_file a.db\npersistence_location /a\n"
+                              "persistence_segment_size 64K\npersistence_sync fsync\n"
+                              "persistence_sync_interval 2\npersistence_max_size 1M\n");
+    struct conf *fresh = loaded("listener 18830\npersistence_file b.db\n"
+                                "persistence_sync_interval 3\npersistence_max_size 2M\n");
+
+    (void)state;
+    captured_reset();
+    if (!feature_built(FEATURE_PERSISTENCE)) {
+        conf_keep_fixed(fresh, old, &captured_log);
+        assert_int_equal(captured.warnings, 0);
+        conf_free(old);
+        conf_free(fresh);
+        return;
+    }
+    conf_keep_fixed(fresh, old, &captured_log);
+    conf_free(old);
+    assert_string_equal(fresh->global.persistence_file, "a.db");
+    assert_string_equal(fresh->global.persistence_location, "/a");
+    assert_int_equal(fresh->global.persistence_segment_size, 64 << 10);
+    assert_true(fresh->global.persistence_fsync);
+    assert_int_equal(fresh->global.persistence_sync_interval, 3);
+    assert_int_equal(fresh->global.persistence_max_size, 2 << 20);
+    assert_int_equal(captured.warnings, 4);
+    assert_logged("Warning: persistence_file: a changed value needs a restart; the old one stays.");
+    assert_logged("Warning: persistence_sync: ");
+    conf_free(fresh);
+}
+
 static void failing_memory_leaks_nothing(void **state)
 {
     (void)state;
@@ -201,6 +243,7 @@ int main(void)
         UNIT_TEST(without_a_log_it_works_too),
         UNIT_TEST(the_example_changes_nothing),
         UNIT_TEST(the_example_without_its_comment_signs),
+        UNIT_TEST(fixed_values_are_kept),
         UNIT_TEST(failing_memory_leaks_nothing),
         UNIT_TEST(failing_memory_while_reading_the_file),
     };

@@ -80,8 +80,6 @@ static void a_new_flow_is_empty(void **state)
     assert_int_equal(ack(f, PACKET_PUBACK, 1), FLOW_UNKNOWN);
     assert_int_equal(idset_next(flow_inbound(f), 1), 0);
     flow_set_done(f, 1);
-    flow_set_received(f, 1);
-    flow_set_begun(f, 1, 1);
     flow_rewind(f);
     assert_true(flow_check(f));
     flow_free(f);
@@ -440,92 +438,106 @@ static void queued_rows_may_be_dropped(void **state)
     message_unref(m);
 }
 
-/* What replay does: rows, holes, ids, steps; then everything unfinished goes out again. */
-static void replay_rebuilds_the_flow(void **state)
+/* --- messages that are elsewhere --- */
+
+static struct blob *ticket_new(void)
+{
+    struct blob *ticket = blob_new(sizeof(*ticket));
+
+    assert_non_null(ticket);
+    return ticket;
+}
+
+static void an_away_row_holds_its_ticket(void **state)
 {
     struct flow_next next;
     struct message *m = message_of("p");
+    struct blob *ticket = ticket_new();
+    struct flow *f = flow_made();
 
     (void)state;
-    struct flow *f = flow_made();
-    flow_resume_at(f, 40, 65533);
-    push(f, m, QOS_1); /* 40 */
     assert_ok(flow_reserve(f));
-    flow_push_hole(f); /* 41 */
+    assert_int_equal(flow_push_away(f, ticket, 2, QOS_2, true), 1);
     assert_true(flow_check(f));
-    push(f, m, QOS_2); /* 42 */
-    push(f, m, QOS_0); /* 43 */
-    push(f, m, QOS_2); /* 44 */
-    push(f, m, QOS_1); /* 45 */
-    flow_set_begun(f, 40, 65534);
-    flow_set_begun(f, 40, 7); /* there already */
-    assert_true(flow_check(f));
-    flow_set_begun(f, 42, 1);
-    assert_true(flow_check(f));
-    flow_set_received(f, 40); /* is QoS 1 */
-    flow_set_received(f, 42);
-    flow_set_begun(f, 44, 65534); /* an id in flight: makes no sense */
-    assert_int_equal(flow_begun(f), 43);
-    flow_set_begun(f, 44, 2); /* so 43, QoS 0, was sent */
-    assert_true(flow_check(f));
-    assert_int_equal(flow_inflight(f), 3);
+    assert_int_equal(ticket->refs, 2);
     assert_int_equal(flow_queued(f), 1);
-    assert_int_equal(flow_last_id(f), 2);
-    assert_int_equal(m->blob.refs, 4);
-    flow_rewind(f);
-    assert_int_equal(send_next(f, &no_limits), 65534);
+    assert_int_equal(flow_queued_bytes(f), 2);
     assert_true(flow_peek(f, &no_limits, &next));
-    assert_true(next.seq == 42 && next.id == 1 && next.pubrel);
-    flow_advance(f);
-    assert_true(flow_peek(f, &no_limits, &next));
-    assert_true(next.seq == 44 && next.id == 2 && next.dup);
-    flow_advance(f);
-    assert_int_equal(send_next(f, &no_limits), 3);
-    assert_int_equal(ack(f, PACKET_PUBACK, 65534), FLOW_ACCEPTED);
-    assert_int_equal(flow_head(f), 42);
-    flow_free(f);
+    assert_true(next.row->away && next.row->retain && next.row->qos == QOS_2);
+    assert_ptr_equal(next.row->ticket, ticket);
+    flow_arrived(f, 1, m);
+    assert_true(flow_check(f));
+    assert_false(next.row->away);
+    assert_ptr_equal(next.row->message, m);
+    assert_int_equal(ticket->refs, 1);
+    assert_int_equal(m->blob.refs, 2);
+    assert_int_equal(flow_queued_bytes(f), 2);
+    assert_int_equal(send_next(f, &no_limits), 1);
+    assert_int_equal(ack(f, PACKET_PUBREC, 1), FLOW_ACCEPTED);
     assert_int_equal(m->blob.refs, 1);
-    message_unref(m);
-}
-
-/* Ids that replay gives need not be neighbours: their span shuts the window before one comes twice.
- */
-static void ids_with_gaps_are_not_reused(void **state)
-{
-    struct flow_next next;
-    struct message *m = message_of("p");
-
-    (void)state;
-    struct flow *f = flow_made();
-    for (int i = 0; i < 4; i++)
-        push(f, m, QOS_1);
-    flow_set_begun(f, 1, 10);
-    flow_set_begun(f, 2, 8);
-    flow_rewind(f);
-    assert_int_equal(send_next(f, &no_limits), 10);
-    assert_int_equal(send_next(f, &no_limits), 8);
-    assert_int_equal(send_next(f, &no_limits), 9);
-    assert_false(flow_peek(f, &no_limits, &next));
-    assert_int_equal(ack(f, PACKET_PUBACK, 8), FLOW_ACCEPTED);
-    assert_false(flow_peek(f, &no_limits, &next));
-    assert_int_equal(ack(f, PACKET_PUBACK, 10), FLOW_ACCEPTED);
-    assert_int_equal(send_next(f, &no_limits), 10);
-    flow_free(f);
-    message_unref(m);
-}
-
-static void holes_alone_leave_nothing(void **state)
-{
-    (void)state;
-    struct flow *f = flow_made();
-    for (int i = 0; i < 100; i++) {
-        assert_ok(flow_reserve(f));
-        flow_push_hole(f);
-        assert_true(flow_check(f));
-    }
+    assert_int_equal(ack(f, PACKET_PUBCOMP, 1), FLOW_ACCEPTED);
     assert_true(flow_is_empty(f));
-    assert_int_equal(flow_head(f), 101);
     flow_free(f);
+    message_unref(m);
+    blob_unref(ticket);
+}
+
+static void a_message_may_leave_and_come_back(void **state)
+{
+    struct message *m = message_of("p");
+    struct blob *ticket = ticket_new();
+    struct flow *f = flow_made();
+
+    (void)state;
+    push(f, m, QOS_1);
+    push(f, m, QOS_1);
+    flow_leave(f, 1, ticket);
+    assert_true(flow_check(f));
+    assert_int_equal(m->blob.refs, 2);
+    assert_int_equal(ticket->refs, 2);
+    send_next(f, &no_limits); /* while it is away it is like any other */
+    assert_int_equal(flow_inflight_bytes(f), 2);
+    flow_arrived(f, 1, m);
+    assert_int_equal(m->blob.refs, 3);
+    assert_int_equal(ticket->refs, 1);
+    flow_leave(f, 2, ticket);
+    flow_leave(f, 1, ticket);
+    message_unref(m); /* nobody needs it meanwhile */
+    assert_true(flow_check(f));
+    assert_int_equal(flow_queued(f) + flow_inflight(f), 2);
+    flow_free(f);
+    assert_int_equal(ticket->refs, 1);
+    blob_unref(ticket);
+}
+
+/* Whichever way a row ends while it is away, its ticket is given back. */
+static void tickets_are_given_back(void **state)
+{
+    static const enum qos levels[] = {QOS_1, QOS_2, QOS_1, QOS_0, QOS_1};
+    struct blob *ticket = ticket_new();
+    struct flow *f = flow_made();
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
+        assert_ok(flow_reserve(f));
+        flow_push_away(f, ticket, 5, levels[i], false);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        send_next(f, &no_limits);
+    assert_int_equal(ack(f, PACKET_PUBREC, 2), FLOW_ACCEPTED);
+    assert_int_equal(ticket->refs, 5);
+    assert_false(flow_row_at(f, 2)->away);
+    assert_int_equal(ack(f, PACKET_PUBACK, 1), FLOW_ACCEPTED);
+    assert_int_equal(ticket->refs, 4);
+    assert_int_equal(send_next(f, &no_limits), 0); /* QoS 0 is finished by it */
+    assert_int_equal(ticket->refs, 3);
+    flow_set_done(f, 5);
+    assert_int_equal(ticket->refs, 2);
+    flow_rewind(f);
+    assert_true(flow_check(f));
+    flow_free(f); /* and the last one, in flight */
+    assert_int_equal(ticket->refs, 1);
+    blob_unref(ticket);
 }
 
 /* --- memory --- */
@@ -748,6 +760,7 @@ static void incoming_ids_shrink_without_memory(void **state)
 
 struct model_row {
     struct message *message; /* held or not */
+    bool away;               /* what is held is its ticket */
     uint32_t bytes;
     enum qos qos;
     enum flow_state state;
@@ -761,6 +774,7 @@ struct model {
     struct rng rng;
     struct flow_limits lim;
     struct message *messages[MODEL_MESSAGES];
+    struct blob *tickets[MODEL_MESSAGES];
     struct model_row rows[MODEL_ROWS];
     uint64_t base; /* sequence number of rows[0] */
     uint32_t count;
@@ -844,9 +858,20 @@ static bool model_room(const struct model *m, const struct model_sums *s, bool c
            (!m->lim.max_queued_bytes || s->queued_bytes + bytes <= m->lim.max_queued_bytes);
 }
 
+/* Which message a row of the flow holds, or holds the ticket of; none: MODEL_MESSAGES. */
+static int message_index(const struct model *m, const struct flow_row *row)
+{
+    int k = 0;
+
+    while (k < MODEL_MESSAGES &&
+           (row->away ? row->ticket != m->tickets[k] : row->message != m->messages[k]))
+        k++;
+    return k;
+}
+
 static void compare_rows(const struct model *m)
 {
-    uint32_t refs[MODEL_MESSAGES] = {0};
+    uint32_t refs[2][MODEL_MESSAGES + 1] = {0};
 
     for (uint32_t i = 0; i < m->count; i++) {
         const struct model_row *want = &m->rows[i];
@@ -855,10 +880,11 @@ static void compare_rows(const struct model *m)
             assert_int_equal(want->state, FLOW_DONE);
             continue;
         }
+        int k = message_index(m, row);
+        refs[row->away][k]++;
         assert_int_equal(row->state, want->state);
-        assert_ptr_equal(row->message, want->message);
-        for (int k = 0; k < MODEL_MESSAGES; k++)
-            refs[k] += row->message == m->messages[k];
+        assert_int_equal(row->away, want->away);
+        assert_ptr_equal(k < MODEL_MESSAGES ? m->messages[k] : NULL, want->message);
         if (want->state == FLOW_DONE)
             continue;
         assert_int_equal(row->qos, want->qos);
@@ -866,8 +892,10 @@ static void compare_rows(const struct model *m)
         assert_int_equal(row->retain, want->retain);
         assert_int_equal(row->bytes, want->bytes);
     }
-    for (int k = 0; k < MODEL_MESSAGES; k++)
-        assert_int_equal(m->messages[k]->blob.refs, refs[k] + 1);
+    for (int k = 0; k < MODEL_MESSAGES; k++) {
+        assert_int_equal(m->messages[k]->blob.refs, refs[0][k] + 1);
+        assert_int_equal(m->tickets[k]->refs, refs[1][k] + 1);
+    }
 }
 
 static void compare_peek(const struct model *m, const struct model_sums *s)
@@ -920,6 +948,7 @@ static void model_finish(struct model_row *r)
 {
     r->state = FLOW_DONE;
     r->message = NULL;
+    r->away = false;
 }
 
 static bool reserved(struct model *m)
@@ -936,21 +965,19 @@ static void step_push(struct model *m)
     if (m->count == MODEL_ROWS || !reserved(m))
         return;
     struct model_row *r = &m->rows[m->count];
-    if (rng_below(&m->rng, 20) == 0) {
-        flow_push_hole(m->f);
-        *r = (struct model_row){.state = FLOW_DONE};
-        m->count++;
-        return;
-    }
-    struct message *message = m->messages[rng_below(&m->rng, MODEL_MESSAGES)];
+    uint32_t k = rng_below(&m->rng, MODEL_MESSAGES);
+    struct message *message = m->messages[k];
     *r = (struct model_row){
         .message = message,
+        .away = rng_below(&m->rng, 4) == 0,
         .bytes = (uint32_t)(message_topic(message).n + message_payload(message).n),
         .qos = (enum qos)rng_below(&m->rng, 3),
         .state = FLOW_QUEUED,
         .retain = rng_below(&m->rng, 2),
     };
-    assert_int_equal(flow_push(m->f, message, r->qos, r->retain), m->base + m->count);
+    uint64_t seq = r->away ? flow_push_away(m->f, m->tickets[k], r->bytes, r->qos, r->retain)
+                           : flow_push(m->f, message, r->qos, r->retain);
+    assert_int_equal(seq, m->base + m->count);
     m->count++;
 }
 
@@ -997,6 +1024,7 @@ static enum flow_answer model_answer(struct model_row *r, enum packet_type type)
             return FLOW_REPEATED;
         r->state = FLOW_WAIT_PUBCOMP;
         r->message = NULL;
+        r->away = false;
         return FLOW_ACCEPTED;
     }
     if ((type == PACKET_PUBACK && r->qos == QOS_1) ||
@@ -1038,49 +1066,21 @@ static void step_rewind(struct model *m)
         m->rows[i].sent = false;
 }
 
-static uint32_t id_after(uint16_t from, uint16_t id)
-{
-    return ((uint32_t)id + 65535 - from) % 65535;
-}
-
-static void step_set_begun(struct model *m)
+/* Some row's message goes, or comes back. */
+static void step_leave(struct model *m)
 {
     struct model_row *r = model_any(m, false);
-    uint16_t id = (uint16_t)(m->last_id + rng_below(&m->rng, 4)); /* may be 0, or in flight */
-    struct model_sums s = model_sum(m);
+    uint32_t k = 0;
 
-    if (!r)
+    if (!r || !r->message)
         return;
-    flow_set_begun(m->f, model_seq(m, r), id);
-    if (r->state != FLOW_QUEUED && r < (s.fresh ? s.fresh : m->rows + m->count))
-        return;
-    bool follows =
-        id && (!s.oldest || id_after(s.oldest->id, id) > id_after(s.oldest->id, m->last_id));
-    if (r->qos != QOS_0 && !follows)
-        return;
-    for (struct model_row *before = m->rows; before < r; before++) {
-        if (row_is_waiting(before))
-            model_finish(before);
-    }
-    if (r->state != FLOW_QUEUED)
-        return;
-    if (r->qos == QOS_0)
-        model_finish(r);
+    while (m->messages[k] != r->message)
+        k++;
+    if (r->away)
+        flow_arrived(m->f, model_seq(m, r), r->message);
     else
-        model_begin(m, r, id);
-}
-
-static void step_set_received(struct model *m)
-{
-    struct model_row *r = model_any(m, false);
-
-    if (!r)
-        return;
-    flow_set_received(m->f, model_seq(m, r));
-    if (r->state == FLOW_WAIT_PUBREC) {
-        r->state = FLOW_WAIT_PUBCOMP;
-        r->message = NULL;
-    }
+        flow_leave(m->f, model_seq(m, r), m->tickets[k]);
+    r->away = !r->away;
 }
 
 static void step_set_done(struct model *m)
@@ -1147,10 +1147,8 @@ static void step(struct model *m)
         step_ack(m);
     else if (dice < 88)
         step_rewind(m);
-    else if (dice < 89)
-        step_set_begun(m);
     else if (dice < 91)
-        step_set_received(m);
+        step_leave(m);
     else if (dice < 93)
         step_set_done(m);
     else if (dice < 99)
@@ -1168,6 +1166,8 @@ static void run_model(struct model *m, uint64_t seed)
     rng_seed(&m->rng, seed);
     for (int i = 0; i < MODEL_MESSAGES; i++)
         m->messages[i] = message_of(payloads[i]);
+    for (int i = 0; i < MODEL_MESSAGES; i++)
+        m->tickets[i] = ticket_new();
     m->f = flow_made();
     m->base = 1 + rng_below(&m->rng, 40);
     m->last_id = (uint16_t)(rng_below(&m->rng, 2) ? 65536 - rng_below(&m->rng, 200) : 0);
@@ -1180,6 +1180,8 @@ static void run_model(struct model *m, uint64_t seed)
     for (int i = 0; i < MODEL_MESSAGES; i++) {
         assert_int_equal(m->messages[i]->blob.refs, 1);
         message_unref(m->messages[i]);
+        assert_int_equal(m->tickets[i]->refs, 1);
+        blob_unref(m->tickets[i]);
     }
 }
 
@@ -1210,9 +1212,9 @@ int main(void)
         UNIT_TEST(ids_wrap_and_are_not_reused),
         UNIT_TEST(rows_behind_a_stuck_one_are_bounded),
         UNIT_TEST(queued_rows_may_be_dropped),
-        UNIT_TEST(replay_rebuilds_the_flow),
-        UNIT_TEST(ids_with_gaps_are_not_reused),
-        UNIT_TEST(holes_alone_leave_nothing),
+        UNIT_TEST(an_away_row_holds_its_ticket),
+        UNIT_TEST(a_message_may_leave_and_come_back),
+        UNIT_TEST(tickets_are_given_back),
         UNIT_TEST(steady_traffic_does_not_allocate),
         UNIT_TEST(an_empty_flow_costs_little),
         UNIT_TEST(a_reservation_outlives_an_empty_flow),

@@ -71,7 +71,7 @@ static void a_message_holds_its_bytes(void **state)
     assert_true(str_eq(message_topic(m), STR("a/b")));
     assert_true(str_eq(message_payload(m), STR("payload")));
     assert_int_equal(m->qos, QOS_2);
-    assert_int_equal(m->number, 0);
+    assert_null(m->blob.keeper);
     assert_int_equal(m->flags, 0);
     assert_ptr_equal(message_ref(m), m);
     assert_int_equal(m->blob.refs, 2);

@@ -59,6 +59,13 @@ static void default_text(const struct conf_option *opt, char *out, size_t cap)
         snprintf(out, cap, "%" PRId64, opt->fallback);
     if (opt->type == OPTION_TEXT && opt->text)
         snprintf(out, cap, "%s", opt->text);
+    if (opt->type == OPTION_CHOICE) {
+        const struct option_word *w = opt->words;
+        while (w->bits != (unsigned)opt->fallback)
+            w++;
+        snprintf(out, cap, "%s", w->name);
+        return;
+    }
     for (const struct option_word *w = opt->words; w && w->name; w++) {
         if (w->kind == WORD_ADDS && (w->bits & (unsigned)opt->fallback))
             used += (size_t)snprintf(out + used, cap - used, "%s%s", used ? " " : "", w->name);
@@ -96,8 +103,14 @@ static void rows_are_complete(void **state)
             assert_true(zero || (opt->fallback >= opt->min && opt->fallback <= opt->max));
             assert_true(opt->size == 8 || opt->max < (int64_t)1 << (8 * opt->size));
         }
-        if (opt->type == OPTION_BOOL)
+        if (opt->type == OPTION_BOOL || opt->type == OPTION_CHOICE)
             assert_int_equal(opt->size, sizeof(bool));
+        if (opt->type == OPTION_PERIOD)
+            assert_int_equal(opt->size, sizeof(int64_t));
+        if (opt->flags & OPT_SIZE) {
+            assert_int_equal(opt->type, OPTION_INT);
+            assert_string_equal(opt->unit, "bytes");
+        }
         if (opt->type == OPTION_TEXT)
             assert_int_equal(opt->size, sizeof(char *));
         if (opt->type == OPTION_WORDS)
@@ -167,6 +180,13 @@ static void judge_asks_for_the_build_that_is_needed(void **state)
     assert_string_equal(why, "needs a build with WITH_TLS=yes");
     opt.flags = OPT_STOPS;
     assert_int_equal(option_judge(&opt, STR("true"), why, sizeof(why)), OPTION_REFUSES);
+    assert_int_equal(option_judge(&opt, STR("false"), why, sizeof(why)), OPTION_REFUSES);
+    opt.as_is = "false";
+    assert_int_equal(option_judge(&opt, STR("true"), why, sizeof(why)), OPTION_REFUSES);
+    assert_int_equal(option_judge(&opt, STR("0"), why, sizeof(why)), OPTION_SKIPPED);
+    /* Where it can be obeyed, the same value is one like others. */
+    opt.needs = FEATURE_NONE;
+    assert_int_equal(option_judge(&opt, STR("false"), why, sizeof(why)), OPTION_APPLIES);
 }
 
 static void judge_lets_pass_what_asks_for_nothing(void **state)

@@ -31,9 +31,10 @@ static void bench_begin(struct bench *r, bool persistent)
 static void next_turn(struct bench *r)
 {
     uint64_t turn;
-    struct str records;
+    struct buf frame = {0};
 
-    (void)persist_end_turn(&r->persist, &turn, &records);
+    (void)persist_end_turn(&r->persist, &turn, &frame);
+    persist_reuse(&r->persist, &frame);
 }
 
 static void bench_end(struct bench *r)

@@ -298,12 +298,80 @@ static void what_asks_for_nothing_passes(void **state)
     assert_int_equal(captured.warnings + captured.errors, 0);
 }
 
-static void persistence_warns(void **state)
+static void persistence_needs_its_build(void **state)
+{
+    bool built = feature_built(FEATURE_PERSISTENCE);
+    struct conf *c;
+
+    (void)state;
+    if (!built) {
+        assert_refused("retained_persistence true\n", 1,
+                       "Error: persistence (m.conf:1): needs a build with WITH_PERSISTENCE=yes, "
+                       "refusing to start without it.\n");
+    } else {
+        c = loaded("retained_persistence true\n");
+        assert_true(c->global.persistence);
+        assert_int_equal(captured.warnings, 0);
+        conf_free(c);
+    }
+    c = loaded("persistence false\npersistence_sync fsync\n");
+    assert_false(c->global.persistence);
+    assert_int_equal(c->global.persistence_fsync, built);
+    assert_int_equal(captured.warnings, !built);
+    conf_free(c);
+}
+
+static void autosave_is_not_needed(void **state)
 {
     (void)state;
-    conf_free(loaded("retained_persistence true\n"));
-    assert_logged("Warning: persistence (m.conf:1): not available in this release: sessions and "
-                  "messages are kept in memory only; the line is ignored.\n");
+    conf_free(loaded("autosave_interval 1800\nautosave_on_changes false\n"));
+    assert_int_equal(captured.warnings, 2);
+    assert_logged("Warning: autosave_interval (m.conf:1): not needed any more: every change is "
+                  "stored before it is acknowledged; the line is ignored.\n");
+    assert_logged("Warning: autosave_on_changes (m.conf:2): not needed any more: ");
+}
+
+static void a_store_is_a_name_in_its_directory(void **state)
+{
+    static const char *const wrong[] = {"a/b", "/tmp/x.db", "..", ".", "x/"};
+    char line[80];
+
+    (void)state;
+    if (!feature_built(FEATURE_PERSISTENCE))
+        skip();
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        snprintf(line, sizeof(line), "persistence_file %s\n", wrong[i]);
+        assert_refused(line, 1,
+                       "Error: persistence_file (m.conf:1): expected a name without '/'; "
+                       "persistence_location names the directory.\n");
+    }
+    conf_free(loaded("persistence_file my store..db\n"));
+}
+
+static void wrong_values_of_persistence(void **state)
+{
+    static const char *const cases[][2] = {
+        {"persistence yes", "expected true or false."},
+        {"persistence_sync always", "expected one of 'write' 'fsync'."},
+        {"persistence_sync", "without a value"},
+        {"persistence_recover strict salvage", "expected one of 'strict' 'salvage'."},
+        {"persistence_sync_interval 0", "expected a number of seconds from 1 to 3600."},
+        {"persistence_segment_size 63K",
+         "expected a number of bytes from 65536 to 1073741824 (K, M "
+         "or G may follow)."},
+        {"persistence_segment_size 2G", "expected a number of bytes from 65536"},
+        {"persistence_segment_size 64KB", "expected a number of bytes from 65536"},
+        {"persistence_max_size 1", "expected a number of bytes, 1048576 or more, or 0 (K"},
+        {"persistence_max_unsynced 0", "expected a number of bytes, 65536 or more (K"},
+        {"persistence_memory_limit -1M", "expected a number of bytes, 0 or more (K"},
+        {"persistence_memory_limit 9999999999G", "expected a number of bytes, 0 or more (K"},
+    };
+
+    (void)state;
+    if (!feature_built(FEATURE_PERSISTENCE))
+        skip();
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        assert_refused(cases[i][0], 1, cases[i][1]);
 }
 
 static void memory_limit_needs_its_build(void **state)
@@ -378,7 +446,10 @@ int main(void)
         UNIT_TEST(a_word_of_a_later_release_warns),
         UNIT_TEST(what_protects_refuses_to_start),
         UNIT_TEST(what_asks_for_nothing_passes),
-        UNIT_TEST(persistence_warns),
+        UNIT_TEST(persistence_needs_its_build),
+        UNIT_TEST(autosave_is_not_needed),
+        UNIT_TEST(a_store_is_a_name_in_its_directory),
+        UNIT_TEST(wrong_values_of_persistence),
         UNIT_TEST(memory_limit_needs_its_build),
         UNIT_TEST(a_bridge_is_one_warning),
         UNIT_TEST(a_bridge_option_without_a_bridge),

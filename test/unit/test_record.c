@@ -11,7 +11,12 @@
 /* One of each type with every field that it has, small and large. */
 static const struct record samples[] = {
     {.type = RECORD_CLIENT, .session = 1, .time = 0, .text = STR("")},
-    {.type = RECORD_CLIENT, .session = UINT64_MAX, .time = UINT64_MAX, .text = STR("client\0id")},
+    {.type = RECORD_CLIENT,
+     .session = UINT64_MAX,
+     .seq = UINT64_MAX,
+     .time = UINT64_MAX,
+     .id = UINT16_MAX,
+     .text = STR("client\0id")},
     {.type = RECORD_CLIENT_END, .session = 128},
     {.type = RECORD_SUBSCRIBE,
      .session = 127,

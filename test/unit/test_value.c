@@ -67,6 +67,17 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_int_equal(f->global.max_packet_size, 2000000);
     assert_int_equal(f->global.message_size_limit, 0);
     assert_int_equal(f->global.memory_limit, 0);
+    assert_false(f->global.persistence);
+    assert_null(f->global.persistence_location);
+    assert_string_equal(f->global.persistence_file, "mosquitto.db");
+    assert_false(f->global.persistence_fsync);
+    assert_false(f->global.persistence_salvage);
+    assert_int_equal(f->global.persistence_sync_interval, 1);
+    assert_int_equal(f->global.persistence_segment_size, 32 << 20);
+    assert_int_equal(f->global.persistence_max_size, 0);
+    assert_int_equal(f->global.persistence_max_unsynced, 64 << 20);
+    assert_int_equal(f->global.persistence_memory_limit, 0);
+    assert_int_equal(f->global.persistent_client_expiration_s, 0);
     assert_int_equal(f->global.max_keepalive, 0);
     assert_false(f->global.queue_qos0_messages);
     assert_true(f->global.retain_available);
@@ -153,6 +164,103 @@ static void zero_beside_a_range(void **state)
     assert_int_equal(set(f, "max_packet_size", "19"), ERR_INVAL);
     assert_int_equal(set(f, "message_size_limit", "268435455"), ERR_OK);
     assert_int_equal(set(f, "message_size_limit", "268435456"), ERR_INVAL);
+}
+
+static void sizes(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(set(f, "persistence_memory_limit", "256M"), ERR_OK);
+    assert_true(f->global.persistence_memory_limit == UINT64_C(256) << 20);
+    assert_int_equal(set(f, "persistence_memory_limit", "0x10K # bytes"), ERR_OK);
+    assert_int_equal(f->global.persistence_memory_limit, 16 << 10);
+    assert_int_equal(set(f, "memory_limit", "3G"), ERR_OK);
+    assert_true(f->global.memory_limit == UINT64_C(3) << 30);
+    assert_int_equal(set(f, "persistence_segment_size", "64K"), ERR_OK);
+    assert_int_equal(f->global.persistence_segment_size, 64 << 10);
+    assert_int_equal(set(f, "max_packet_size", "0M"), ERR_OK);
+    assert_int_equal(f->global.max_packet_size, 0);
+    assert_int_equal(set(f, "memory_limit", "8589934591G"), ERR_OK);
+    assert_int_equal(set(f, "memory_limit", "8589934592G"), ERR_INVAL);
+    assert_int_equal(set(f, "memory_limit", "-9223372036854775808G"), ERR_INVAL);
+    assert_int_equal(set(f, "memory_limit", "1T"), ERR_INVAL);
+    assert_int_equal(set(f, "memory_limit", "1k"), ERR_INVAL);
+    assert_int_equal(set(f, "memory_limit", "1 K"), ERR_INVAL);
+    assert_int_equal(set(f, "memory_limit", "K"), ERR_INVAL);
+    assert_int_equal(set(f, "memory_limit", "1KK"), ERR_INVAL);
+    /* No bytes, no letter. */
+    assert_int_equal(set(f, "max_queued_messages", "1K"), ERR_INVAL);
+    assert_int_equal(set(f, "max_keepalive", "1K"), ERR_INVAL);
+}
+
+static void periods(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t seconds;
+    } cases[] = {
+        {"1s", 1},
+        {"2h", 7200},
+        {"3d", 259200},
+        {"1w", 604800},
+        {"1m", 30 * 86400},
+        {"1y", 365 * 86400},
+        {"14d # two", 1209600},
+        {"0d", -1},
+        {"-1d", -1},
+        {"1", -1},
+        {"d", -1},
+        {"1 d", -1},
+        {"1x", -1},
+        {"", -1},
+        {"1dd", -1},
+        {"99999999999999y", -1},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        enum err e = cases[i].seconds < 0 ? ERR_INVAL : ERR_OK;
+        f->global.persistent_client_expiration_s = 7;
+        assert_int_equal(set(f, "persistent_client_expiration", cases[i].text), e);
+        assert_true(f->global.persistent_client_expiration_s == (e ? 7 : cases[i].seconds));
+    }
+}
+
+static void choices(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(set(f, "persistence_sync", "fsync"), ERR_OK);
+    assert_true(f->global.persistence_fsync);
+    assert_int_equal(set(f, "persistence_sync", "Write"), ERR_INVAL);
+    assert_int_equal(set(f, "persistence_sync", "write fsync"), ERR_INVAL);
+    assert_int_equal(set(f, "persistence_sync", ""), ERR_INVAL);
+    assert_true(f->global.persistence_fsync);
+    assert_int_equal(set(f, "persistence_sync", "write # fast"), ERR_OK);
+    assert_false(f->global.persistence_fsync);
+    assert_int_equal(set(f, "persistence_recover", "salvage"), ERR_OK);
+    assert_true(f->global.persistence_salvage);
+}
+
+static void swapping_what_differs(void **state)
+{
+    struct fixture *f = *state;
+    const struct conf_option *file = option_find(STR("persistence_file"));
+    const struct conf_option *size = option_find(STR("persistence_segment_size"));
+    struct conf_global other = {0};
+
+    assert_int_equal(value_defaults(&other, false), ERR_OK);
+    assert_false(value_swap_if_other(file, &f->global, &other));
+    assert_false(value_swap_if_other(size, &f->global, &other));
+    assert_int_equal(set(f, "persistence_file", "x"), ERR_OK);
+    assert_int_equal(set(f, "persistence_segment_size", "64K"), ERR_OK);
+    assert_true(value_swap_if_other(file, &f->global, &other));
+    assert_true(value_swap_if_other(size, &f->global, &other));
+    assert_string_equal(f->global.persistence_file, "mosquitto.db");
+    assert_string_equal(other.persistence_file, "x");
+    assert_int_equal(f->global.persistence_segment_size, 32 << 20);
+    assert_int_equal(other.persistence_segment_size, 64 << 10);
+    value_free(&other, false);
 }
 
 static void texts(void **state)
@@ -263,8 +371,11 @@ static void expectations(void **state)
     static const char *const cases[][2] = {
         {"allow_anonymous", "true or false"},
         {"max_qos", "a number from 0 to 2"},
-        {"max_packet_size", "a number of bytes from 20 to 4294967295, or 0"},
-        {"memory_limit", "a number of bytes, 0 or more"},
+        {"max_packet_size", "a number of bytes from 20 to 4294967295, or 0 (K, M or G may follow)"},
+        {"max_keepalive", "a number of seconds from 0 to 65535"},
+        {"memory_limit", "a number of bytes, 0 or more (K, M or G may follow)"},
+        {"persistence_sync", "one of 'write' 'fsync'"},
+        {"persistent_client_expiration", "a number and one of the letters h d w m y s"},
         {"auto_id_prefix", "1 to 50 bytes of UTF-8 text without control characters"},
         {"bind_address", "1 to 255 bytes of UTF-8 text without control characters and blanks"},
         {"log_dest", "one of 'stderr' 'stdout' 'file PATH' 'none'"},
@@ -322,6 +433,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(numbers, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_of_every_size, setup, teardown),
         cmocka_unit_test_setup_teardown(zero_beside_a_range, setup, teardown),
+        cmocka_unit_test_setup_teardown(sizes, setup, teardown),
+        cmocka_unit_test_setup_teardown(periods, setup, teardown),
+        cmocka_unit_test_setup_teardown(choices, setup, teardown),
+        cmocka_unit_test_setup_teardown(swapping_what_differs, setup, teardown),
         cmocka_unit_test_setup_teardown(texts, setup, teardown),
         cmocka_unit_test_setup_teardown(words_replace_the_default_then_add, setup, teardown),
         cmocka_unit_test_setup_teardown(log_destinations, setup, teardown),
