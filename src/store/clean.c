@@ -33,8 +33,9 @@
 #define READ_SIZE ((size_t)256 * 1024)
 #define PACE 4
 #define PACE_LEAST ((uint64_t)64 * 1024)
-/* One fewer than is promised, and one for what waits for its sync before it is removed. */
-#define SLACK 2
+/* Fewer than are promised: one is being written, one waits for its sync before it is cleaned, and one
+ * for its removal. */
+#define SLACK 1
 #define FUTILE_MS 60000 /* at max_size, a pass is tried again so much later */
 
 void store_clean_init(struct store *s)
@@ -96,6 +97,15 @@ static bool is_futile(const struct store *s)
 bool store_clean_helps(const struct store *s)
 {
     return s->clean.live <= s->max_size / 4 * 3 && !is_futile(s) && !s->clean.error;
+}
+
+bool store_clean_presses(const struct store *s)
+{
+    uint64_t limit = store_segment_limit(s);
+    uint64_t size = size_now(s);
+
+    return s->written - s->durable >= limit && size > SLACK * limit &&
+           s->clean.live <= (size - SLACK * limit) / 2;
 }
 
 /* Is the segment that comes next, or of which some was looked at already, to be cleaned now? */

@@ -12,6 +12,7 @@
 #include "store/recover.h"
 
 #define STORE_SPARES 4
+#define STORE_SEAL_ROOM 96 /* of a frame without records: STORE_FRAME_ROOM */
 
 struct store_job;
 
@@ -107,7 +108,7 @@ struct store {
 
     uint64_t quiet_ms;   /* since when nothing is unsynced, if that is so */
     uint64_t seals_from; /* position from which on there are only seals, if sealed */
-    uint64_t seal[STORE_FRAME_ROOM / 8];
+    uint64_t seal[STORE_SEAL_ROOM / 8];
 
     uint64_t dirty_ms;   /* since when there is something unsynced */
     uint64_t sync_to;    /* durable when the sync under way is done */
@@ -135,6 +136,9 @@ void store_clean_clear(struct store *s);
 /* Begin of the first segment of which something must still be kept, once a frame of this turn is on
  * the disk; UINT64_MAX: all turns that have something to tell have been put. */
 uint64_t store_clean_done(const struct store *s, uint64_t turn);
+/* There is more than is promised, and a segment's worth of what was written waits for a sync before
+ * it can be cleaned or removed: sync now. */
+bool store_clean_presses(const struct store *s);
 /* Will cleaning bring us below max_size, so that more may be written above it? */
 bool store_clean_helps(const struct store *s);
 /* Jobs of the background, and what came of them. */

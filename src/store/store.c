@@ -29,6 +29,7 @@
 #define HEADER_AT (STORE_FRAME_ROOM - STORE_FRAME_HEADER) /* of a frame, in its buffer */
 
 _Static_assert(sizeof(struct store_node) <= HEADER_AT, "the node fits in front of the header");
+_Static_assert(STORE_SEAL_ROOM == STORE_FRAME_ROOM, "a seal is a frame without records");
 
 /* --- birth and limits --- */
 
@@ -470,7 +471,7 @@ static uint64_t sync_due(const struct store *s)
 {
     if (s->fsync || s->written == s->durable)
         return UINT64_MAX;
-    if (s->sync_soon || s->durable < s->sync_round)
+    if (s->sync_soon || s->durable < s->sync_round || store_clean_presses(s))
         return 0;
     if (s->sealed && s->durable >= s->seals_from && s->said_end == 0)
         return UINT64_MAX; /* a seal alone is not worth a sync */

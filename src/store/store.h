@@ -135,8 +135,8 @@ void store_set_live(struct store *s, uint64_t bytes);
  * need, or they are being read). Until it is finished the same piece is given again.
  */
 bool store_clean_next(struct store *s, uint64_t *position, struct str *records);
-/* The first `n` bytes of that piece have been looked at; what is still true of them, `copied` bytes,
- * stands in the frame of `turn`, which is to be put next (or stood in earlier ones). */
+/* The first `n` bytes of that piece have been looked at; what is still true of them, `copied`
+ * bytes, stands in the frame of `turn`, which is to be put next (or stood in earlier ones). */
 void store_cleaned(struct store *s, size_t n, size_t copied, uint64_t turn);
 /* Clean everything that stands in segments now, whatever the bounds say; sync now (SIGUSR1). */
 void store_compact(struct store *s);
