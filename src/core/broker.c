@@ -355,6 +355,18 @@ bool broker_take_records(struct broker *b, uint64_t *turn, struct buf *frame)
     return any;
 }
 
+bool broker_records_pass(const struct broker *b)
+{
+    return !b->persist.lasting;
+}
+
+uint64_t broker_first_message(const struct broker *b)
+{
+    const struct stored *e = TAILQ_FIRST(&b->persist.stored.list);
+
+    return e ? e->position : UINT64_MAX;
+}
+
 void broker_reuse(struct broker *b, struct buf *frame)
 {
     persist_reuse(&b->persist, frame);

@@ -121,6 +121,11 @@ uint64_t broker_next(const struct broker *b);
  */
 #define BROKER_FRAME_ROOM 96
 bool broker_take_records(struct broker *b, uint64_t *turn, struct buf *frame);
+/* Do this turn's records, before they are taken, tell of nothing but messages that stand among them
+ * and what became of those? */
+bool broker_records_pass(const struct broker *b);
+/* No message that is needed has its record before this position; UINT64_MAX: there is none. */
+uint64_t broker_first_message(const struct broker *b);
 void broker_reuse(struct broker *b, struct buf *frame);
 /*
  * The first byte of the records of the turn that has begun with broker_take_records will stand at

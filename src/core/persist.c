@@ -35,6 +35,8 @@ void persist_reuse(struct persist *p, struct buf *frame)
 bool persist_end_turn(struct persist *p, uint64_t *turn, struct buf *frame)
 {
     *turn = p->turn++;
+    p->lasting = false;
+    p->first = p->next_message;
     if (p->recorded != *turn) {
         if (p->durable >= p->recorded)
             p->durable = *turn;
@@ -83,6 +85,21 @@ void persist_fulfil(struct persist *p)
     p->promised = 0;
 }
 
+/* Is it true longer than the messages whose records stand in this turn are needed? */
+static bool is_lasting(const struct persist *p, const struct record *r)
+{
+    switch (r->type) {
+    case RECORD_CLIENT:
+    case RECORD_SUBSCRIBE:
+    case RECORD_IN_ADD:
+        return true;
+    case RECORD_QUEUE: /* a QoS 2 row outlives its message: PUBREL is still to come */
+        return r->qos == 2 || r->number < p->first;
+    default:
+        return false;
+    }
+}
+
 uint64_t persist_write(struct persist *p, const struct record *r)
 {
     uint64_t position;
@@ -93,6 +110,7 @@ uint64_t persist_write(struct persist *p, const struct record *r)
     position = p->place + p->frame.len - PERSIST_FRAME_ROOM;
     record_write(&p->frame, r);
     p->recorded = p->turn;
+    p->lasting |= is_lasting(p, r);
     return position;
 }
 

@@ -31,6 +31,8 @@ struct persist {
     uint64_t place;   /* position in the journal of this turn's first record */
     struct buf frame; /* this turn's records, behind the room */
     struct buf spare; /* an empty buffer for the next */
+    bool lasting;     /* this turn's records tell of more than messages that stand in it */
+    uint64_t first;   /* number of the first message of this turn */
     size_t promised;  /* bytes of the frame that somebody counts on */
     uint64_t live;    /* bytes of records that sessions would take now */
     struct stored_all stored;

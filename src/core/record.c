@@ -25,7 +25,7 @@ static const uint16_t fields[RECORD_TYPES] = {
     [RECORD_UNSUBSCRIBE] = HAS_SESSION | HAS_TEXT,
     [RECORD_FED] = HAS_SESSION | HAS_TEXT,
     [RECORD_MESSAGE] = HAS_NUMBER | HAS_QOS | HAS_TEXT | HAS_PAYLOAD,
-    [RECORD_QUEUE] = HAS_SESSION | HAS_NUMBER | HAS_SEQ | HAS_QOS | HAS_FLAGS,
+    [RECORD_QUEUE] = HAS_SESSION | HAS_NUMBER | HAS_SEQ | HAS_ID | HAS_QOS | HAS_FLAGS,
     [RECORD_BEGIN] = HAS_SESSION | HAS_SEQ | HAS_ID,
     [RECORD_RECEIVED] = HAS_SESSION | HAS_SEQ,
     [RECORD_DONE] = HAS_SESSION | HAS_SEQ,
@@ -82,7 +82,7 @@ void record_write(struct buf *out, const struct record *r)
     buf_added(out, (size_t)(p - begin));
 }
 
-static bool get_byte(struct str *in, uint8_t *v)
+static inline bool get_byte(struct str *in, uint8_t *v)
 {
     if (in->n == 0)
         return false;
@@ -91,7 +91,7 @@ static bool get_byte(struct str *in, uint8_t *v)
     return true;
 }
 
-static bool get_varint(struct str *in, uint64_t *v)
+static bool get_long_varint(struct str *in, uint64_t *v)
 {
     uint8_t byte = 0x80;
 
@@ -104,7 +104,17 @@ static bool get_varint(struct str *in, uint64_t *v)
     return true;
 }
 
-static bool get_str(struct str *in, struct str *s)
+static inline bool get_varint(struct str *in, uint64_t *v)
+{
+    if (LIKELY(in->n > 0 && !(in->p[0] & 0x80))) {
+        *v = (uint8_t)in->p[0];
+        *in = str_of(in->p + 1, in->n - 1);
+        return true;
+    }
+    return get_long_varint(in, v);
+}
+
+static inline bool get_str(struct str *in, struct str *s)
 {
     uint64_t n;
 
@@ -115,7 +125,7 @@ static bool get_str(struct str *in, struct str *s)
     return true;
 }
 
-static bool get_id(struct str *in, uint16_t *id)
+static inline bool get_id(struct str *in, uint16_t *id)
 {
     uint64_t v;
 
@@ -147,4 +157,27 @@ enum err record_read(struct str *in, struct record *r)
         return ERR_MALFORMED;
     r->type = (enum record_type)type;
     return get_fields(in, fields[type], r) ? ERR_OK : ERR_MALFORMED;
+}
+
+/* Types of numbers alone that are never renewed, and how many: who cleans passes by most of them.
+ */
+static const uint8_t numbers[RECORD_TYPES] = {
+    [RECORD_CLIENT_END] = 1, [RECORD_BEGIN] = 3,     [RECORD_RECEIVED] = 2,
+    [RECORD_DONE] = 2,       [RECORD_IN_REMOVE] = 2, [RECORD_RETAIN] = 1,
+};
+
+bool record_skip(struct str *in)
+{
+    size_t left = in->n > 0 && (uint8_t)in->p[0] < RECORD_TYPES ? numbers[(uint8_t)in->p[0]] : 0;
+    size_t at = 0;
+
+    if (left == 0)
+        return false;
+    while (left > 0) {
+        if (++at >= in->n)
+            return false;
+        left -= !(in->p[at] & 0x80);
+    }
+    *in = str_of(in->p + at + 1, in->n - at - 1);
+    return true;
 }

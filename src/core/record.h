@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum record_type {
@@ -25,8 +26,10 @@ enum record_type {
     RECORD_UNSUBSCRIBE, /* session, text */
     RECORD_FED,         /* this subscription has been given its retained messages: session, text */
     RECORD_MESSAGE,     /* number, qos, text = topic, payload */
-    /* A row of a session's flow: session, number, seq, qos, flags. Number 0: its message is not
-     * needed any more (RECEIVED follows). */
+    /*
+     * A row of a session's flow: session, number, seq, id, qos, flags. Number 0: its message is not
+     * needed any more (RECEIVED follows). An id other than 0: it was given at once, as by BEGIN.
+     */
     RECORD_QUEUE,
     RECORD_BEGIN,        /* a row was given its packet id, or finished if QoS 0: session, seq, id */
     RECORD_RECEIVED,     /* PUBREC for a row: session, seq */
@@ -61,5 +64,11 @@ struct record {
 void record_write(struct buf *out, const struct record *r);
 /* Cut one record off the front of *in; its strings point into it. ERR_MALFORMED: not a record. */
 MUST_CHECK enum err record_read(struct str *in, struct record *r);
+/*
+ * Cut a record off the front that only ends something or says how far something has come, whatever
+ * it is: who cleans the journal meets many, and never records one anew. False: it is another, or
+ * none; nothing was cut.
+ */
+bool record_skip(struct str *in);
 
 #endif

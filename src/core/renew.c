@@ -58,17 +58,15 @@ static enum err renew_row(struct broker *b, const struct session *s, uint64_t se
 
     if (!row || row->state == FLOW_DONE)
         return ERR_OK;
-    if (session_record_reserve(&b->env, s, 3, 0))
+    if (session_record_reserve(&b->env, s, 2, 0))
         return ERR_NOMEM;
     session_record(&b->env, s,
                    (struct record){.type = RECORD_QUEUE,
                                    .number = number_of(row),
                                    .seq = seq,
+                                   .id = row->id,
                                    .qos = row->qos,
                                    .flags = row->retain ? RECORD_FLAG_RETAIN : 0});
-    if (row->state != FLOW_QUEUED)
-        session_record(&b->env, s,
-                       (struct record){.type = RECORD_BEGIN, .seq = seq, .id = row->id});
     if (row->state == FLOW_WAIT_PUBCOMP)
         session_record(&b->env, s, (struct record){.type = RECORD_RECEIVED, .seq = seq});
     return ERR_OK;
@@ -129,27 +127,27 @@ static enum err renew_inbound(struct broker *b, const struct session *s, uint16_
     return ERR_OK;
 }
 
-/* What only ends something, or says how far something has come, is never renewed by itself. */
-static bool is_renewed(enum record_type type)
-{
-    return type == RECORD_CLIENT || type == RECORD_SUBSCRIBE || type == RECORD_QUEUE ||
-           type == RECORD_IN_ADD;
-}
-
 static enum err renew(struct broker *b, const struct record *r, uint64_t position)
 {
     struct session *s;
 
     if (r->type == RECORD_MESSAGE)
         return renew_message(b, r, position);
-    s = is_renewed(r->type) ? sessions_numbered(&b->sessions, r->session) : NULL;
+    s = sessions_numbered(&b->sessions, r->session);
     if (!s)
         return ERR_OK;
-    if (r->type == RECORD_CLIENT)
+    switch (r->type) {
+    case RECORD_CLIENT:
         return renew_client(b, s, position);
-    if (r->type == RECORD_SUBSCRIBE)
+    case RECORD_SUBSCRIBE:
         return renew_subscription(b, s, r->text, position);
-    return r->type == RECORD_QUEUE ? renew_row(b, s, r->seq) : renew_inbound(b, s, r->id);
+    case RECORD_QUEUE:
+        return renew_row(b, s, r->seq);
+    case RECORD_IN_ADD:
+        return renew_inbound(b, s, r->id);
+    default:
+        return ERR_OK; /* what only ends something is never renewed */
+    }
 }
 
 /* A record looked at, about; one written anew costs its bytes beside. */
@@ -169,9 +167,12 @@ enum err broker_renew(struct broker *b, uint64_t *position, struct str *records)
         struct str rest = *records;
         struct record r;
         uint32_t before = recorded(b);
-        enum err e = record_read(&rest, &r);
-        if (!e)
-            e = renew(b, &r, *position);
+        enum err e = ERR_OK;
+        if (!record_skip(&rest)) {
+            e = record_read(&rest, &r);
+            if (!e)
+                e = renew(b, &r, *position);
+        }
         if (e)
             return e;
         work_charge(&b->work, RENEW_COST + ((recorded(b) - before) >> 10) * WORK_KILOBYTE);

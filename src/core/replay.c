@@ -104,6 +104,8 @@ static enum err apply_queue(struct broker *b, struct loading_session *l, const s
         return ERR_NOMEM;
     err = flow_load_row(l->flow, r->seq, e ? &e->blob : NULL, 0, (enum qos)r->qos,
                         r->flags & RECORD_FLAG_RETAIN);
+    if (!err && r->id != 0)
+        flow_load_begun(l->flow, r->seq, r->id);
     return err == ERR_INVAL ? ERR_MALFORMED : err;
 }
 

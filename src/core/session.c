@@ -276,9 +276,11 @@ void session_arrived(struct session_env *env, struct session *s, uint64_t seq, u
 
 /*
  * Send rows while there is room. `fresh` is the publication of the row pushed last, encoded
- * already, or NULL. False: stopped by something that broker_work must look at again.
+ * already, or NULL. That row is not recorded yet if it is `newest`: its record will say what became
+ * of it. False: stopped by something that broker_work must look at again.
  */
-static bool pump_rows(struct session_env *env, struct session *s, struct publication *fresh)
+static bool pump_rows(struct session_env *env, struct session *s, struct publication *fresh,
+                      uint64_t newest)
 {
     struct flow_next next;
 
@@ -295,7 +297,7 @@ static bool pump_rows(struct session_env *env, struct session *s, struct publica
         if (session_record_reserve(env, s, 1, 0) || send_row(env, s, &next, fresh))
             return false;
         flow_advance(s->flow);
-        if (begins)
+        if (begins && next.seq != newest)
             session_record(env, s, r);
         if (next.id == 0)
             session_weigh(env, s, -PERSIST_ROW_BYTES);
@@ -325,24 +327,33 @@ static bool should_leave(const struct session_env *env, const struct session *s)
            !(s->out && flow_window_open(s->flow, &env->limits));
 }
 
-static void push_row(struct session_env *env, struct session *s, struct message *m, enum qos qos,
-                     bool retain)
+/* Its record comes with record_row. */
+static uint64_t push_row(struct session_env *env, struct session *s, struct message *m,
+                         enum qos qos, bool retain)
 {
     struct stored *e = is_recorded(s) ? persist_message(env->persist, m) : NULL;
-    uint64_t seq;
 
+    session_weigh(env, s, PERSIST_ROW_BYTES);
+    work_charge(env->work, WORK_DELIVERY);
     if (e && should_leave(env, s))
-        seq = flow_push_away(s->flow, stored_ticket(e), m->topic_len + m->payload_len, qos, retain);
-    else
-        seq = flow_push(s->flow, m, qos, retain);
+        return flow_push_away(s->flow, stored_ticket(e), m->topic_len + m->payload_len, qos,
+                              retain);
+    return flow_push(s->flow, m, qos, retain);
+}
+
+static void record_row(struct session_env *env, const struct session *s, uint64_t seq,
+                       const struct message *m)
+{
+    const struct flow_row *row = flow_row_at(s->flow, seq);
+    const struct stored *e = stored_of(m);
+
     session_record(env, s,
                    (struct record){.type = RECORD_QUEUE,
                                    .number = e ? e->number : 0,
                                    .seq = seq,
-                                   .qos = (uint8_t)qos,
-                                   .flags = retain ? RECORD_FLAG_RETAIN : 0});
-    session_weigh(env, s, PERSIST_ROW_BYTES);
-    work_charge(env->work, WORK_DELIVERY);
+                                   .id = row->id,
+                                   .qos = row->qos,
+                                   .flags = row->retain ? RECORD_FLAG_RETAIN : 0});
 }
 
 static void deliver_qos0(struct session_env *env, struct session *s, struct publication *pub,
@@ -372,7 +383,7 @@ static void queue_qos0(struct session_env *env, struct session *s, struct public
     else if (!flow_has_room(s->flow, &env->limits, false, QOS_0, bytes))
         dropped(env, s, REASON_QUEUE_FULL);
     else
-        push_row(env, s, pub->message, QOS_0, retain);
+        record_row(env, s, push_row(env, s, pub->message, QOS_0, retain), pub->message);
 }
 
 /* QoS 0 messages that were queued while the client was away are not overtaken (4.6). */
@@ -385,6 +396,7 @@ void session_deliver(struct session_env *env, struct session *s, struct publicat
                      enum qos qos, bool retain)
 {
     size_t bytes = pub->topic.n + pub->payload.n;
+    uint64_t seq;
 
     if (qos == QOS_0 && s->out && !qos0_must_queue(env, s)) {
         deliver_qos0(env, s, pub, retain);
@@ -400,14 +412,15 @@ void session_deliver(struct session_env *env, struct session *s, struct publicat
     }
     if (flow_queued(s->flow) == 0)
         episode_over(env, s);
-    push_row(env, s, pub->message, qos, retain);
-    if (!pump_rows(env, s, pub))
+    seq = push_row(env, s, pub->message, qos, retain);
+    if (!pump_rows(env, s, pub, seq))
         session_want_work(env, s);
+    record_row(env, s, seq, pub->message);
 }
 
 void session_pump(struct session_env *env, struct session *s)
 {
-    if (s->out && !s->out->shut && !pump_rows(env, s, NULL))
+    if (s->out && !s->out->shut && !pump_rows(env, s, NULL, 0))
         session_want_work(env, s);
 }
 
@@ -425,8 +438,8 @@ bool session_give_retained(struct session_env *env, struct session *s, struct me
         if (send_publish(env, s, &pub, &how))
             dropped(env, s, REASON_NOMEM);
     } else {
-        push_row(env, s, m, qos, true);
-        stopped = !pump_rows(env, s, NULL);
+        record_row(env, s, push_row(env, s, m, qos, true), m);
+        stopped = !pump_rows(env, s, NULL, 0);
     }
     publication_clear(&pub);
     return !stopped;

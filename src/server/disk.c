@@ -193,12 +193,30 @@ enum err disk_open(struct disk **out, const struct conf *conf, const struct log 
 
 /* --- one turn --- */
 
-static enum err renew_piece(struct disk *d, bool *stuck)
+/* What cleaning looks at was written lately, mostly: then reading it needs no waiting. */
+static bool read_cached(struct disk *d, uint64_t now_ms)
+{
+    struct store_job job;
+    if (!store_take_read(d->store, &job)) {
+        return false;
+    }
+    job.result = disk_files_read_cached(&d->files, job.segment, job.offset, job.iov[0].iov_base,
+                                        job.iov[0].iov_len);
+    bool whole = job.result == (int64_t)job.iov[0].iov_len;
+    if (!whole) {
+        job.result = -EAGAIN;
+    }
+    store_done(d->store, now_ms, &job);
+    return whole;
+}
+
+static enum err renew_piece(struct disk *d, uint64_t now_ms, bool *stuck)
 {
     uint64_t position;
     struct str records;
+    store_set_first(d->store, broker_first_message(d->broker));
     if (!store_clean_next(d->store, &position, &records)) {
-        *stuck = true;
+        *stuck = !read_cached(d, now_ms);
         return ERR_OK;
     }
     size_t before = records.n;
@@ -212,13 +230,12 @@ static enum err renew_piece(struct disk *d, bool *stuck)
 
 void disk_begin(struct disk *d, uint64_t now_ms)
 {
-    (void)now_ms;
     if (!d) {
         return;
     }
     bool stuck = false;
     store_set_live(d->store, broker_live_bytes(d->broker));
-    while (!stuck && renew_piece(d, &stuck) == ERR_OK) {
+    while (!stuck && renew_piece(d, now_ms, &stuck) == ERR_OK) {
     }
 }
 
@@ -227,7 +244,11 @@ static void commit(struct disk *d)
 {
     struct buf frame = {0};
     uint64_t turn = d->turn;
+    bool passing = broker_records_pass(d->broker);
     if (broker_take_records(d->broker, &turn, &frame)) {
+        if (passing) {
+            store_mark_passing(d->store);
+        }
         store_put(d->store, turn, &frame);
         broker_reuse(d->broker, &frame);
     } else if (store_wants_seal(d->store)) {

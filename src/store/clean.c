@@ -31,10 +31,11 @@
 #include <errno.h>
 
 #define READ_SIZE ((size_t)256 * 1024)
+#define HEADER_READ ((size_t)4096)
 #define PACE 4
 #define PACE_LEAST ((uint64_t)64 * 1024)
-/* Fewer than are promised: one is being written, one waits for its sync before it is cleaned, and one
- * for its removal. */
+/* Fewer than are promised: one is being written, one waits for its sync before it is cleaned, and
+ * one for its removal. */
 #define SLACK 1
 #define FUTILE_MS 60000 /* at max_size, a pass is tried again so much later */
 
@@ -43,6 +44,7 @@ void store_clean_init(struct store *s)
     s->clean.live = UINT64_MAX; /* until we are told */
     s->clean.look = s->count > 0 ? s->segments[0].begin : s->next;
     s->clean.paced = s->next;
+    s->clean.own = s->next;
 }
 
 static void drop_data(struct store_clean *c)
@@ -178,6 +180,11 @@ void store_set_live(struct store *s, uint64_t bytes)
         drop_data(c);
 }
 
+void store_set_first(struct store *s, uint64_t position)
+{
+    s->clean.first = position;
+}
+
 void store_compact(struct store *s)
 {
     s->clean.compact = s->next;
@@ -211,6 +218,22 @@ static const uint8_t *have(struct store_clean *c, size_t n)
     return NULL;
 }
 
+/* Nothing of it is true any more, and that is known without looking. */
+static bool is_past(const struct store_clean *c, const struct store_frame *f)
+{
+    return (f->flags & STORE_FRAME_PASSING) && c->look >= c->own &&
+           c->look + STORE_FRAME_HEADER + f->length <= c->first;
+}
+
+static void pass_by(struct store *s, uint64_t size)
+{
+    struct store_clean *c = &s->clean;
+    uint64_t cost = size / 16 + 1; /* one header, instead of all records */
+
+    c->allowance -= cost < c->allowance ? cost : c->allowance;
+    look_on(s, size);
+}
+
 /* Look at the next frame's header, and offer its records. False: there is nothing to offer yet. */
 static bool next_frame(struct store *s, const struct store_segment *segment)
 {
@@ -232,8 +255,9 @@ static bool next_frame(struct store *s, const struct store_segment *segment)
         return false;
     }
     size = STORE_FRAME_HEADER + (uint64_t)f.length;
-    if ((f.flags & STORE_FRAME_FILLER) || f.length == 0) {
-        look_on(s, size);
+    c->passing = is_past(c, &f);
+    if (c->passing || (f.flags & STORE_FRAME_FILLER) || f.length == 0) {
+        pass_by(s, size);
         return true;
     }
     p = have(c, size);
@@ -252,11 +276,9 @@ bool store_clean_next(struct store *s, uint64_t *position, struct str *records)
 {
     struct store_clean *c = &s->clean;
 
-    if (c->allowance == 0)
-        return false;
     while (c->left == 0) {
         const struct store_segment *segment;
-        if (!is_wanted(s))
+        if (c->allowance == 0 || !is_wanted(s))
             return false;
         segment = &s->segments[store_find(s, c->look)];
         if (c->look == segment->begin)
@@ -264,6 +286,8 @@ bool store_clean_next(struct store *s, uint64_t *position, struct str *records)
         if (!next_frame(s, segment))
             return false;
     }
+    if (c->allowance == 0)
+        return false;
     *position = c->piece;
     *records = str_of((const char *)c->data + (c->piece - c->at), c->left);
     c->untouched = true;
@@ -307,13 +331,13 @@ static bool can_remove(const struct store *s)
     return s->count > 1 && s->segments[0].end <= s->removable && s->now_ms >= s->removal_ms;
 }
 
-static bool take_read(struct store *s, struct store_job *job)
+bool store_clean_wants(struct store *s, struct store_job *job)
 {
     struct store_clean *c = &s->clean;
     const struct store_segment *segment;
     size_t n;
 
-    if (c->want == 0 || !is_wanted(s))
+    if (c->want == 0 || c->reading || !is_wanted(s))
         return false;
     if (c->cap < c->want || c->cap < READ_SIZE) {
         drop_data(c);
@@ -324,7 +348,8 @@ static bool take_read(struct store *s, struct store_job *job)
         c->cap = n;
     }
     segment = &s->segments[store_find(s, c->look)];
-    n = segment->end - c->look < c->cap ? (size_t)(segment->end - c->look) : c->cap;
+    n = c->passing && c->want == STORE_FRAME_HEADER ? HEADER_READ : c->cap;
+    n = segment->end - c->look < n ? (size_t)(segment->end - c->look) : n;
     c->at = c->look;
     c->n = 0;
     c->reading = true;
@@ -342,7 +367,7 @@ bool store_clean_take(struct store *s, struct store_job *job)
         *job = (struct store_job){.op = STORE_REMOVE, .segment = s->segments[0].begin};
         return true;
     }
-    return take_read(s, job);
+    return store_clean_wants(s, job);
 }
 
 void store_clean_read(struct store *s, const struct store_job *job)
@@ -350,6 +375,9 @@ void store_clean_read(struct store *s, const struct store_job *job)
     struct store_clean *c = &s->clean;
 
     c->reading = false;
+    c->uncached = job->result == -EAGAIN;
+    if (c->uncached)
+        return;
     c->want = 0;
     if (job->result < 0)
         stop_cleaning(s, (int)-job->result);

@@ -98,5 +98,6 @@ bool store_frame_read(const uint8_t in[STORE_FRAME_HEADER], uint64_t store_id, u
         .durable = get64(in + 24),
         .oldest = get64(in + 32),
     };
-    return (f->flags & ~(uint32_t)(STORE_FRAME_SEAL | STORE_FRAME_FILLER)) == 0;
+    return (f->flags & ~(uint32_t)(STORE_FRAME_SEAL | STORE_FRAME_FILLER | STORE_FRAME_PASSING)) ==
+           0;
 }

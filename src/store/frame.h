@@ -29,9 +29,11 @@
     }
 
 enum store_frame_flag {
-    STORE_FRAME_SEAL = 1,  /* no records: everything before it was synced */
-    STORE_FRAME_FILLER = 2 /* in the place of what could not be read: its payload means nothing and
-                              has no checksum */
+    STORE_FRAME_SEAL = 1,   /* no records: everything before it was synced */
+    STORE_FRAME_FILLER = 2, /* in the place of what could not be read: its payload means nothing and
+                               has no checksum */
+    STORE_FRAME_PASSING = 4 /* what is still true of it is so by a message whose record stands in it
+                             */
 };
 
 struct store_frame {

@@ -50,8 +50,10 @@ struct store_clean {
     size_t cap;
     size_t n;
     uint64_t at;
-    size_t want;  /* bytes from `look` on that are to be read; 0: none */
-    bool reading; /* the job is under way */
+    size_t want;   /* bytes from `look` on that are to be read; 0: none */
+    bool reading;  /* the job is under way */
+    bool passing;  /* the last frame was passed by: the next is likely to be, so read little */
+    bool uncached; /* it would have to wait: it is for the background */
 
     uint64_t compact; /* look at all before this position, whatever the bounds say */
     /* A pass goes over all segments that were there when it began. */
@@ -62,6 +64,11 @@ struct store_clean {
     uint64_t futile_size; /* bytes of all segments then … */
     uint64_t futile_live; /* … what the broker said … */
     uint64_t futile_ms;   /* … and when it was */
+
+    uint64_t first; /* no message that is needed stands before it */
+    /* Frames of a former process are always looked at: it may have ended between a message and what
+     * became of it. */
+    uint64_t own;
 
     int error; /* errno: what was read does not check; cleaning has stopped at … */
     uint64_t error_segment, error_offset;
@@ -82,8 +89,9 @@ struct store {
     bool housekept; /* the last one was a read or a removal: writing has precedence */
     bool sync_soon;
     bool behind;
-    bool sealed; /* the last frame is a seal */
-    bool rotate; /* the next frame begins a segment, whatever the size */
+    bool sealed;  /* the last frame is a seal */
+    bool passing; /* the next frame is marked so */
+    bool rotate;  /* the next frame begins a segment, whatever the size */
     int trouble, failed;
     uint64_t now_ms; /* when we were told the time last */
 
@@ -143,6 +151,8 @@ bool store_clean_presses(const struct store *s);
 bool store_clean_helps(const struct store *s);
 /* Jobs of the background, and what came of them. */
 bool store_clean_take(struct store *s, struct store_job *job);
+/* The read that is wanted for it. */
+bool store_clean_wants(struct store *s, struct store_job *job);
 void store_clean_read(struct store *s, const struct store_job *job);
 void store_clean_removed(struct store *s, const struct store_job *job);
 /* As store_deadline. */

@@ -229,7 +229,13 @@ void store_put(struct store *s, uint64_t turn, struct buf *frame)
     s->put_turn = turn;
     s->sealed = false;
     say_oldest(s, turn);
-    append(s, n, 0);
+    append(s, n, s->passing ? STORE_FRAME_PASSING : 0);
+    s->passing = false;
+}
+
+void store_mark_passing(struct store *s)
+{
+    s->passing = true;
 }
 
 static void forget_node(struct store *s, struct store_node *n)
@@ -541,6 +547,14 @@ bool store_take_background(struct store *s, uint64_t now_ms, struct store_job *j
     return true;
 }
 
+bool store_take_read(struct store *s, struct store_job *job)
+{
+    if (s->failed || s->clean.uncached || !store_clean_wants(s, job))
+        return false;
+    job->mark = &s->clean;
+    return true;
+}
+
 void store_run(const struct store_io *io, struct store_job *job)
 {
     job->sync_error = 0;
@@ -574,7 +588,7 @@ void store_done(struct store *s, uint64_t now_ms, const struct store_job *job)
     s->now_ms = now_ms;
     if (job->mark == s)
         s->job_out = false;
-    else if (job->op != STORE_WRITE)
+    else if (job->op != STORE_WRITE && job->mark != &s->clean)
         return; /* a stored payload: not ours */
     switch (job->op) {
     case STORE_WRITE:

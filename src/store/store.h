@@ -66,6 +66,10 @@ uint64_t store_next_payload(const struct store *s);
 #define STORE_FRAME_ROOM 96
 void store_put(struct store *s, uint64_t turn, struct buf *frame);
 
+/* The frame that is put next tells of nothing but messages and what became of them: when the last
+ * of them is gone, none of it is true any more. */
+void store_mark_passing(struct store *s);
+
 /* --- jobs out --- */
 
 enum store_op { STORE_WRITE, STORE_SYNC, STORE_READ, STORE_REMOVE };
@@ -92,6 +96,12 @@ bool store_take_write(struct store *s, uint64_t now_ms, struct store_job *job);
 /* The next background job; false: nothing to do, or one is under way. Follow with store_run, on any
  * thread, and store_done in the store's. */
 bool store_take_background(struct store *s, uint64_t now_ms, struct store_job *job);
+/*
+ * A read that cleaning waits for, which would else become a background job: to be tried at once, if
+ * that needs no waiting. Follow with store_done; a result of -EAGAIN leaves it to the background.
+ * It may come while a background job is under way.
+ */
+bool store_take_read(struct store *s, struct store_job *job);
 /* Do it. Touches nothing but the job and what it points to. */
 void store_run(const struct store_io *io, struct store_job *job);
 void store_done(struct store *s, uint64_t now_ms, const struct store_job *job);
@@ -130,6 +140,9 @@ struct store_figures store_figures(const struct store *s);
 /* Live bytes as the broker counts them. Drives the cleaning: to be called once each turn, before
  * store_clean_next. */
 void store_set_live(struct store *s, uint64_t bytes);
+/* No message that is needed has its record before this position. Asked as often as
+ * store_clean_next: frames marked as passing that end before it need not be looked at. */
+void store_set_first(struct store *s, uint64_t position);
 /*
  * A piece of the oldest segment's records to look at: those from *position on. False: none now (no
  * need, or they are being read). Until it is finished the same piece is given again.

@@ -346,6 +346,44 @@ static void every_allocation_of_a_reservation_may_fail(void **state)
     }
 }
 
+/* Does a turn with this record alone, and one message, tell of nothing but that message? */
+static bool passes(struct persist *p, struct record r)
+{
+    struct message *m = message_of("x");
+    bool is_lasting;
+
+    assert_ok(persist_reserve(p, 2, 100));
+    if (r.number == 1)
+        r.number = p->next_message;
+    (void)persist_message(p, m);
+    (void)persist_write(p, &r);
+    is_lasting = p->lasting;
+    next_turn(p);
+    assert_false(p->lasting);
+    message_unref(m);
+    return !is_lasting;
+}
+
+static void what_outlives_its_messages_is_known(void **state)
+{
+    struct persist p;
+
+    (void)state;
+    persist_begin(&p);
+    next_turn(&p);
+    assert_true(passes(&p, (struct record){.type = RECORD_QUEUE, .number = 1, .qos = 1}));
+    assert_true(passes(&p, (struct record){.type = RECORD_QUEUE, .number = 1}));
+    assert_true(passes(&p, (struct record){.type = RECORD_DONE, .seq = 1}));
+    assert_true(passes(&p, (struct record){.type = RECORD_RETAIN, .number = 1}));
+    assert_false(passes(&p, (struct record){.type = RECORD_QUEUE, .number = 1, .qos = 2}));
+    assert_false(passes(&p, (struct record){.type = RECORD_QUEUE, .number = 2, .qos = 1}));
+    assert_false(passes(&p, (struct record){.type = RECORD_QUEUE, .qos = 1}));
+    assert_false(passes(&p, (struct record){.type = RECORD_CLIENT, .text = STR("c")}));
+    assert_false(passes(&p, (struct record){.type = RECORD_SUBSCRIBE, .text = STR("a")}));
+    assert_false(passes(&p, (struct record){.type = RECORD_IN_ADD, .id = 1}));
+    persist_clear(&p);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -361,6 +399,7 @@ int main(void)
         UNIT_TEST(what_was_promised_stays_free),
         UNIT_TEST(failing_memory_changes_nothing),
         UNIT_TEST(every_allocation_of_a_reservation_may_fail),
+        UNIT_TEST(what_outlives_its_messages_is_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -183,6 +183,28 @@ static void random_bytes_are_read_or_refused(void **state)
     assert_true(accepted > 10000);
 }
 
+/* Cleaning passes by what only ends something, and by nothing else. */
+static void what_is_never_renewed_is_skipped(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
+        bool ends = samples[i].type == RECORD_CLIENT_END || samples[i].type == RECORD_BEGIN ||
+                    samples[i].type == RECORD_RECEIVED || samples[i].type == RECORD_DONE ||
+                    samples[i].type == RECORD_IN_REMOVE || samples[i].type == RECORD_RETAIN;
+        struct buf out = {0};
+        struct str in;
+        write_to(&out, &samples[i]);
+        in = buf_str(&out);
+        assert_int_equal(record_skip(&in), ends);
+        assert_int_equal(in.n, ends ? 0 : out.len);
+        for (size_t n = 0; ends && n < out.len; n++) {
+            in = str_of((const char *)buf_begin(&out), n);
+            assert_false(record_skip(&in));
+        }
+        buf_clear(&out);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -191,6 +213,7 @@ int main(void)
         UNIT_TEST(a_record_cut_anywhere_is_refused),
         UNIT_TEST(what_makes_no_sense_is_refused),
         UNIT_TEST(random_bytes_are_read_or_refused),
+        UNIT_TEST(what_is_never_renewed_is_skipped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

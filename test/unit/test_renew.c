@@ -212,7 +212,7 @@ static void handshakes_are_renewed(void **state)
         rig_check_replay(&s.r);
     }
     assert_int_equal(count_type(&s.r, RECORD_QUEUE), 5);
-    assert_int_equal(count_type(&s.r, RECORD_BEGIN), 4);
+    assert_int_equal(count_type(&s.r, RECORD_BEGIN), 0); /* QUEUE says it */
     assert_int_equal(count_type(&s.r, RECORD_RECEIVED), 1);
     assert_int_equal(count_type(&s.r, RECORD_DONE), 0);
     assert_int_equal(count_type(&s.r, RECORD_IN_ADD), 2);

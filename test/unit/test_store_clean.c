@@ -32,6 +32,8 @@ static struct buf records;
 static uint64_t place;     /* of the next frame's records */
 static uint64_t renew_max; /* records looked at in a turn */
 static uint64_t renewed;   /* bytes */
+static uint64_t looked;    /* bytes of pieces that were offered and looked at */
+static bool passing;       /* frames are marked, and the first position is told */
 static bool lie;           /* the broker says that nothing is alive */
 static size_t largest;     /* payload of a record */
 
@@ -122,6 +124,8 @@ static void begin(uint64_t seed, bool fsync)
     version = 0;
     renew_max = 1000;
     renewed = 0;
+    looked = 0;
+    passing = false;
     lie = false;
     largest = 300;
     assert_ok(store_rig_open(&rig));
@@ -157,6 +161,17 @@ static void change_some(void)
     }
 }
 
+/* Of all that is alive. */
+static uint64_t first_position(void)
+{
+    uint64_t first = UINT64_MAX;
+
+    for (int i = 0; i < KEYS; i++)
+        if (rows[i].version && rows[i].position < first)
+            first = rows[i].position;
+    return first;
+}
+
 static void clean_some(uint64_t number)
 {
     uint64_t budget = renew_max;
@@ -164,9 +179,15 @@ static void clean_some(uint64_t number)
     struct str piece;
 
     store_set_live(rig.store, lie ? 0 : live_bytes());
-    while (budget > 0 && store_clean_next(rig.store, &position, &piece)) {
+    while (budget > 0) {
         uint32_t before = records.len;
-        size_t n = renew(position, piece, &budget);
+        size_t n;
+        if (passing)
+            store_set_first(rig.store, first_position());
+        if (!store_clean_next(rig.store, &position, &piece))
+            break;
+        n = renew(position, piece, &budget);
+        looked += n;
         store_cleaned(rig.store, n, records.len - before, number);
     }
 }
@@ -179,6 +200,8 @@ static void turn(bool traffic)
     clean_some(number);
     if (traffic)
         change_some();
+    if (records.len > 0 && passing)
+        store_mark_passing(rig.store);
     if (records.len > 0)
         store_rig_put(&rig, buf_begin(&records), records.len);
     else if (store_wants_seal(rig.store))
@@ -231,6 +254,44 @@ static void the_size_stays_in_bounds(void **state)
         assert_true(is_as_after(rig.found.turn));
         end();
     }
+}
+
+/* Frames of which nothing is alive go without being looked at; but not those of a former process.
+ */
+static void what_is_past_is_passed_by(void **state)
+{
+    uint64_t all = 0;
+
+    (void)state;
+    for (int pass = 0; pass < 2; pass++) {
+        begin(3, false);
+        passing = pass;
+        for (int i = 0; i < 3000; i++)
+            turn(true);
+        assert_true(store_figures(rig.store).cleaned_segments > 50);
+        if (!pass)
+            all = looked;
+        else
+            assert_in_range(looked, all / 100, all / 2);
+        assert_ok(reopen());
+        assert_true(is_as_after(rig.found.turn));
+        end();
+    }
+    begin(4, false);
+    for (int i = 0; i < 20; i++) {
+        passing = true;
+        turn(true);
+    }
+    rest(5);
+    assert_ok(reopen());
+    passing = true;
+    looked = 0;
+    for (int i = 0; i < KEYS; i++)
+        write_record((uint8_t)i, 0, 0);
+    store_compact(rig.store);
+    rest(100);
+    assert_true(looked > 0);
+    end();
 }
 
 /* What can be cleaned goes also when nobody writes any more, and then all is quiet. */
@@ -471,6 +532,7 @@ static void a_removal_that_fails_is_tried_again(void **state)
 static void lives(uint64_t seed)
 {
     begin(seed, seed % 2);
+    passing = seed % 3 == 0;
     rig.setup.segment_size = 300 + rng_below(&rig.rng, 3000);
     rig.disk->forget_percent = rng_below(&rig.rng, 101);
     store_set(rig.store, &rig.setup);
@@ -524,6 +586,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_TEST(the_size_stays_in_bounds),
+        UNIT_TEST(what_is_past_is_passed_by),
         UNIT_TEST(an_idle_store_cleans_up_and_rests),
         UNIT_TEST(compacting_leaves_what_is_alive),
         UNIT_TEST(a_pass_that_frees_nothing_is_not_repeated),
