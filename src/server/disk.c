@@ -82,11 +82,13 @@ static enum err end_recovery(struct disk *d, const struct recovered *found, int6
 {
     struct broker_lost lost = {0};
     enum err e = broker_apply_end(d->broker, found->turn, wall_s, &lost);
-    if (!e && lost.rows > 0) {
+    if (!e && (found->damaged > 0 || lost.rows > 0)) {
         log_warning(d->log,
-                    "Warning: %llu queued messages were lost: their content was in the damaged "
-                    "part of the store.",
-                    (unsigned long long)lost.rows);
+                    "Warning: Store %s was salvaged: %llu frames were read, %llu places with %llu "
+                    "bytes could not be; %llu queued messages are lost because their content was "
+                    "there.",
+                    d->name, (unsigned long long)found->frames, (unsigned long long)found->damaged,
+                    (unsigned long long)found->damaged_bytes, (unsigned long long)lost.rows);
     }
     return e;
 }

@@ -78,6 +78,7 @@ def salvage(runs, broker, original):
     copies = [p for p in broker.journal.iterdir() if p.suffix != ".seg" and p.is_file()]
     assert any(p.read_bytes() == original for p in copies), copies
     assert again.log.find(DAMAGE) and len(again.log.find(KEPT)) == 1, again.report()
+    assert len(again.log.find(r"was salvaged: \d+ frames were read, \d+ places with \d+ bytes could not be")) == 1
     left = numbers_of(drain(again, "absent"))
     assert left == sorted(set(left)) and set(left) <= set(range(COUNT))
     again.answers()
