@@ -140,7 +140,10 @@ static enum err start_thread(struct disk *d, struct poll *poll, unsigned char wa
 static enum err start(struct disk *d, const struct conf_global *g, struct poll *poll,
                       unsigned char watch_kind, int64_t wall_s)
 {
-    /* Names that an earlier process made may not be on the disk yet. */
+    /*
+     * Names that an earlier process made may not be on the disk yet, nor the absence of those that
+     * it removed: a segment that came back in a power cut could speak of numbers that begin anew.
+     */
     if (fsync(d->files.dir) != 0) {
         log_error(d->log, "Error: Cannot sync %s: %s.", d->name, strerror(errno));
         return ERR_SYSTEM;

@@ -31,6 +31,8 @@ struct store_io {
     /* The file's content, and its name in the directory, survive a power cut. */
     int (*sync)(void *ctx, uint64_t segment);
     int (*truncate)(void *ctx, uint64_t segment, uint64_t size);
+    /* Whoever opens the store next must sync the directory first: what comes back after a power cut
+     * must not come back later. */
     int (*remove)(void *ctx, uint64_t segment);
     /*
      * Keep a copy of the file as it is beside it, under a name that `list` does not show; synced.

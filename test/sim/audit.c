@@ -240,6 +240,7 @@ static void seen_first(struct sim *s, struct cable *k, const struct row *r,
     if (p->dup && r->born == k->serial)
         sim_fail(s, "message %u comes with DUP, and was never sent before", r->letter);
     f->id = p->id;
+    f->blurred |= f->hazy;
     f->hazy = false;
     if (!f->order)
         f->order = ++s->facts.order;
@@ -259,7 +260,7 @@ static void seen_again(struct sim *s, struct cable *k, const struct row *r,
                  p->id, p->dup, f->id);
     s->totals->resent++;
     if (((r->flags & ROW_RETAINED) && s->clients[k->client].amnesty) ||
-        s->letters.all[r->letter].again || s->letters.all[r->letter].size == 0)
+        s->letters.all[r->letter].again || s->letters.all[r->letter].size == 0 || f->blurred)
         return; /* its place before the crash is not known, or not which copy it is */
     if (f->order < k->resend)
         sim_fail(s, "message %u is sent again behind a later one", r->letter);
@@ -383,6 +384,10 @@ static uint32_t take_row(struct sim *s, struct cable *k, struct row *r,
     }
     check_held(s, r->turn, r->letter, 0);
     pick_won(&s->facts, r->pick, uid);
+    if (s->knobs.nomem && r->mask != 1) {
+        r->mask &= (uint8_t)~1u; /* or was it another copy? Then this one may come still */
+        return 0;
+    }
     row_done(&s->model.sessions[k->client], r);
     return 0;
 }

@@ -66,6 +66,12 @@ static void forget_state(struct client *c)
     c->out_n = 0;
 }
 
+void client_forget(struct client *c)
+{
+    forget_state(c);
+    memset(c->last_seq, 0, sizeof c->last_seq);
+}
+
 /* --- what arrives --- */
 
 static void react(struct client *c, enum op_kind kind, uint16_t id, uint32_t uid)

@@ -96,6 +96,8 @@ struct frame;
 void client_receive(struct sim *s, struct cable *k, const struct frame *f);
 /* Its connection is gone. */
 void client_lost(struct client *c);
+/* What it has seen never was: it begins anew. */
+void client_forget(struct client *c);
 /* Somebody who is no client comes. */
 void stranger_act(struct sim *s);
 

@@ -26,6 +26,8 @@ static void draw_conf(const struct knobs *k, struct rng *r, struct conf *conf,
         .max_inflight_messages = k->max_inflight,
         .max_packet_size = ONE_OF(r, 0, 400000),
         .message_size_limit = ONE_OF(r, 0, 0, 0, 2000),
+        .persistence = k->persistent,
+        .persistence_memory_limit = ONE_OF(r, 0, 0, 0, 1, 2000, 50000),
     };
     if (k->limits) {
         conf->global.max_queued_messages = ONE_OF(r, 1, 3, 20, 100);
@@ -47,6 +49,32 @@ static void draw_traffic(struct knobs *k, struct rng *r)
     k->max_inflight = ONE_OF(r, 1, 2, 5, 20, 20, 0);
 }
 
+static void draw_store(struct knobs *k, struct rng *r)
+{
+    bool mortal = k->crash > 0;
+
+    k->store = (struct store_setup){
+        .fsync = rng_below(r, 2) == 0,
+        .sync_interval_ms = ONE_OF(r, 0, 20, 200, 1000),
+        .segment_size = ONE_OF(r, 4096, 8192, 16384, 65536),
+        .max_unsynced = ONE_OF(r, 64 << 20, 64 << 20, 64 << 20, 2000, 50000),
+        .new_id = 1 + rng_below(r, 1000000),
+    };
+    if (rng_below(r, 6) == 0)
+        k->store.max_size = k->store.segment_size * ONE_OF(r, 4, 10, 30);
+    k->salvage = rng_below(r, 4) == 0;
+    k->fetch = ONE_OF(r, 1000, 500, 100);
+    k->full = ONE_OF(r, 0, 0, 20, 100);
+    k->power = ONE_OF(r, 0, 300, 1000);
+    if (rng_below(r, 2))
+        return;
+    k->faults.cut_short = ONE_OF(r, 0, 5, 100);
+    k->faults.write = ONE_OF(r, 0, 5, 100);
+    k->faults.read = ONE_OF(r, 0, 0, 1, 20);
+    k->faults.other = ONE_OF(r, 0, 5, 100);
+    k->faults.sync = mortal ? ONE_OF(r, 0, 0, 1, 5) : 0;
+}
+
 static void draw_trouble(struct knobs *k, struct rng *r)
 {
     k->split =
@@ -66,6 +94,7 @@ static void draw_trouble(struct knobs *k, struct rng *r)
     k->nomem = k->crash || k->share ? 0 : ONE_OF(r, 0, 0, 20, 100);
     /* What a limit drops after a failed allocation cannot be foreseen either. */
     k->limits = !k->share && !k->nomem && rng_below(r, 3) == 0;
+    draw_store(k, r);
 }
 
 void knobs_draw(struct knobs *k, struct rng *r, struct conf *conf, struct conf_listener *listener)

@@ -6,6 +6,8 @@
 
 #include "base/rng.h"
 #include "conf/conf.h"
+#include "files.h"
+#include "store/store.h"
 
 enum split {
     SPLIT_WHOLE, /* all that was sent arrives at once */
@@ -30,11 +32,17 @@ struct knobs {
     unsigned illegal;  /* of 10,000 actions */
     unsigned stranger; /* of 10,000 turns: a connection that never becomes a client */
     unsigned jump;     /* of 1000 turns: the clock leaps by seconds */
-    unsigned durable;  /* of 1000: the disk gets on; 1000 = at once */
+    unsigned durable;  /* of 1000: the disk's thread gets on; 1000 = at once */
+    unsigned fetch;    /* likewise: a payload that is wanted back */
+    unsigned full;     /* of 10,000 turns: the disk has no room for a while */
     unsigned crash;    /* of 10,000 phases of turns */
+    unsigned power;    /* of 1000 crashes: the power goes, too */
     unsigned nomem;    /* of 1000 turns: an allocation fails */
     unsigned pause;    /* of 10,000 turns: storage is behind */
     unsigned max_inflight;
+    struct file_faults faults;
+    struct store_setup store;
+    bool salvage;
 };
 
 void knobs_draw(struct knobs *k, struct rng *r, struct conf *conf, struct conf_listener *listener);

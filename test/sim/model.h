@@ -75,6 +75,7 @@ struct fact {
     uint16_t id;
     bool claimed; /* that a limit has dropped it */
     bool hazy;    /* a crash may have undone what was seen */
+    bool blurred; /* it was hazy once: it may be another copy than the one that was seen first */
 };
 
 /* A message to one of a group. */

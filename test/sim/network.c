@@ -237,7 +237,8 @@ void cables_poll(struct sim *s)
         check_closing(s, k);
         uint64_t limit = k->accepted ? k->keepalive_s * 1500ull : CONNECT_LIMIT_MS;
         uint64_t since = k->accepted ? k->byte_ms : k->opened_ms;
-        if (!k->dead && limit && !s->paused && s->now.mono_ms > since + limit + TIMER_SLACK_MS)
+        if (!k->dead && limit && !s->paused && !s->disk.behind &&
+            s->now.mono_ms > since + limit + TIMER_SLACK_MS)
             sim_fail(s, "connection %u of client %d has been silent for %llu ms and is open",
                      k->serial, k->client, (unsigned long long)(s->now.mono_ms - since));
     }

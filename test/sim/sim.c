@@ -22,6 +22,7 @@
 #define STEPS_DEFAULT 1500
 #define DRAIN_TURNS 20000
 #define HOLD_TURNS 100000
+#define REST_TURNS 2000
 
 void sim_fail(struct sim *s, const char *fmt, ...)
 {
@@ -61,19 +62,26 @@ static void make_id(void *ctx, char out[BROKER_ID_MAX])
     (void)snprintf(out, BROKER_ID_MAX, "made-%llu", (unsigned long long)++s->made_ids);
 }
 
+struct log sim_log(struct sim *s)
+{
+    struct log log = {.mask = LOG_LEVEL_ALL, .sink = log_to_trace, .ctx = s};
+
+    if (!s->trace.loud)
+        log.mask &= ~(unsigned)LOG_LEVEL_DEBUG;
+    return log;
+}
+
 struct broker *sim_broker(struct sim *s)
 {
     struct broker_setup setup = {
         .conf = &s->conf[s->conf_now],
-        .log = {.mask = LOG_LEVEL_ALL, .sink = log_to_trace, .ctx = s},
+        .log = sim_log(s),
         .seed = s->seed,
         .persistent = s->knobs.persistent,
         .make_id = make_id,
         .make_id_ctx = s,
     };
 
-    if (!s->trace.loud)
-        setup.log.mask &= ~(unsigned)LOG_LEVEL_DEBUG;
     return broker_new(&setup);
 }
 
@@ -155,7 +163,7 @@ static void storage_trouble(struct sim *s)
     if (s->paused) {
         if (--s->paused == 0 || s->calm) {
             s->paused = 0;
-            broker_storage_pause(s->broker, false);
+            broker_storage_pause(s->broker, s->disk.behind);
         }
     } else if (!s->calm && rarely(s, s->knobs.pause)) {
         s->paused = 1 + rng_below(&s->rng, 30);
@@ -173,7 +181,8 @@ static void reload(struct sim *s)
 
 static bool maybe_crash(struct sim *s)
 {
-    bool crash = !s->calm && rarely(s, s->knobs.crash);
+    bool died = s->disk.files.dead; /* in a call */
+    bool crash = died || (!s->calm && rarely(s, s->knobs.crash));
 
     if (crash) {
         mem_fail_never();
@@ -182,7 +191,7 @@ static bool maybe_crash(struct sim *s)
         s->barrier = false;
         s->more = false;
         s->paused = 0;
-        simdisk_crash(s);
+        simdisk_crash(s, chance(s, s->knobs.power) ? CRASH_POWER : CRASH_KILL);
     }
     return crash;
 }
@@ -199,6 +208,7 @@ static void input_phase(struct sim *s)
         sim_fail(s, "the broker never gets on");
     }
     broker_tick(s->broker, s->now);
+    simdisk_turn(s);
     storage_trouble(s);
     if (hold)
         return;
@@ -243,10 +253,10 @@ static void turn(struct sim *s)
     simdisk_collect(s);
     faint_end(s);
     s->faint = false;
-    if (maybe_crash(s))
-        return;
     if (chance(s, 500))
         simdisk_settle(s, s->calm);
+    if (maybe_crash(s))
+        return;
     if (chance(s, 50))
         check_invariants(s);
     cables_flush(s);
@@ -254,6 +264,7 @@ static void turn(struct sim *s)
     if (maybe_crash(s))
         return;
     simdisk_settle(s, s->calm);
+    (void)maybe_crash(s);
 }
 
 /* --- a whole run --- */
@@ -268,7 +279,7 @@ static bool is_quiet(const struct sim *s)
         if (s->cables[i].serial && s->cables[i].unsent)
             return false;
     }
-    return !s->more && !s->pending;
+    return !s->more && !s->pending && simdisk_quiet(s);
 }
 
 /* Everybody comes back, reads, answers, until nothing moves any more. */
@@ -299,6 +310,21 @@ static void read_retained(struct sim *s)
     drain(s);
 }
 
+/* Time for cleaning, as long as it gets on. */
+static void rest(struct sim *s)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned i = 0; i < REST_TURNS && !simdisk_is_small(s); i++) {
+        uint64_t bytes = files_bytes(&s->disk.files);
+        if (bytes < least)
+            i = 0;
+        least = bytes < least ? bytes : least;
+        turn(s);
+    }
+    simdisk_check_size(s);
+}
+
 static void finish(struct sim *s)
 {
     s->calm = true;
@@ -306,6 +332,8 @@ static void finish(struct sim *s)
     read_retained(s);
     audit_end(s);
     check_invariants(s);
+    if (s->knobs.persistent)
+        rest(s);
     if (chance(s, 500)) {
         broker_tick(s->broker, s->now);
         broker_stop(s->broker, REASON_SHUTDOWN);
@@ -314,7 +342,23 @@ static void finish(struct sim *s)
         simdisk_collect(s);
     }
     if (s->knobs.persistent)
-        simdisk_compare(s);
+        simdisk_stop(s);
+}
+
+static void begin_broker(struct sim *s)
+{
+    struct broker_lost lost;
+
+    simdisk_init(s);
+    s->mem_start = mem_used();
+    if (s->knobs.persistent) {
+        simdisk_start(s);
+        s->disk.files.losses = 0; /* there was nothing to lose */
+        return;
+    }
+    s->broker = sim_broker(s);
+    if (broker_apply_end(s->broker, 0, s->now.wall_s, &lost) != ERR_OK)
+        sim_fail(s, "broker_apply_end fails");
 }
 
 static void begin(struct sim *s)
@@ -338,18 +382,18 @@ static void begin(struct sim *s)
     s->trace.count = 0;
     letters_init(&s->letters);
     facts_init(&s->facts);
-    simdisk_init(&s->disk);
     for (int i = 0; i < CLIENTS; i++)
         client_init(&s->clients[i], i);
-    s->mem_start = mem_used();
-    s->broker = sim_broker(s);
-    broker_apply_end(s->broker, s->now.wall_s);
+    begin_broker(s);
 }
 
 static void end(struct sim *s)
 {
     s->totals->dropped += s->admitted + broker_stats(s->broker)->publish_dropped;
     broker_free(s->broker);
+    store_free(s->disk.store);
+    while (s->disk.wanted_n > 0)
+        free(s->disk.wanted[--s->disk.wanted_n].p);
     for (unsigned i = 0; i < CABLES; i++) {
         if (s->cables[i].serial)
             cable_free(s, &s->cables[i]);
@@ -361,7 +405,7 @@ static void end(struct sim *s)
     model_clear(&s->model);
     facts_clear(&s->facts);
     letters_clear(&s->letters);
-    simdisk_clear(&s->disk);
+    simdisk_clear(s);
 }
 
 static void run_seed(struct sim *s)
@@ -396,14 +440,17 @@ static void report(const struct totals *t)
                  "%llu sent again, "
                  "%llu retained, %llu dropped by limits, %llu connects, %llu takeovers, %llu "
                  "closed by timeout, "
-                 "%llu crashes, %llu rebuilds, %llu failed allocations\n",
+                 "%llu crashes, %llu of the power, %llu failed syncs, %llu rebuilds, "
+                 "%llu payloads fetched, %llu segments cleaned, %llu failed allocations\n",
                  (unsigned long long)t->seeds, (unsigned long long)t->steps,
                  (unsigned long long)t->packets, (unsigned long long)t->sent,
                  (unsigned long long)t->delivered, (unsigned long long)t->resent,
                  (unsigned long long)t->retained, (unsigned long long)t->dropped,
                  (unsigned long long)t->connects, (unsigned long long)t->takeovers,
                  (unsigned long long)t->closed, (unsigned long long)t->crashes,
-                 (unsigned long long)t->rebuilds, (unsigned long long)t->failures);
+                 (unsigned long long)t->cuts, (unsigned long long)t->failed_syncs,
+                 (unsigned long long)t->rebuilds, (unsigned long long)t->fetched,
+                 (unsigned long long)t->cleaned, (unsigned long long)t->failures);
 }
 
 /*

@@ -17,7 +17,7 @@
 
 struct totals {
     uint64_t seeds, steps, packets, sent, delivered, resent, retained, dropped, connects, takeovers,
-        crashes, rebuilds, failures, closed;
+        crashes, rebuilds, failures, closed, cuts, failed_syncs, fetched, cleaned;
 };
 
 struct sim {
@@ -78,6 +78,7 @@ static inline bool rarely(struct sim *s, unsigned of_ten_thousand)
 
 /* A broker with this world's configuration. */
 struct broker *sim_broker(struct sim *s);
+struct log sim_log(struct sim *s);
 
 /* --- network.c: cables --- */
 
