@@ -32,34 +32,12 @@
 #define MQTT_FLOW_H
 
 #include "base/err.h"
+#include "mqtt/flow_row.h"
 #include "mqtt/idset.h"
-#include "mqtt/message.h"
 #include "mqtt/packet.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum flow_state {
-    FLOW_QUEUED,
-    FLOW_WAIT_PUBACK,
-    FLOW_WAIT_PUBREC,
-    FLOW_WAIT_PUBCOMP, /* PUBREC seen: PUBREL is what is sent again */
-    FLOW_DONE,
-    FLOW_HOLE /* while loading: nothing is known of this row yet */
-};
-
-struct flow_row { /* 16 bytes */
-    union {       /* one reference; NULL from PUBREC on, and when done */
-        struct message *message;
-        struct blob *ticket; /* if `away` */
-    };
-    uint32_t bytes; /* topic and payload, for the byte limits (kept when the message is gone) */
-    uint16_t id;    /* 0 while queued */
-    uint8_t qos;    /* effective: 0, 1, 2 */
-    uint8_t state : 4;
-    uint8_t retain : 1; /* send with RETAIN set */
-    uint8_t away : 1;   /* the message is elsewhere: what is held is the owner's ticket for it */
-};
 
 struct flow_limits {             /* 0 = no limit */
     uint32_t max_inflight;       /* messages; at most 65535 are ever in flight */
@@ -151,30 +129,6 @@ enum flow_answer flow_acknowledge(struct flow *f, enum packet_type type, uint16_
 
 /* Drop a row, if it is there. Its 16 bytes stay until all before it are finished. */
 void flow_set_done(struct flow *f, uint64_t seq);
-
-/* --- loading: the outgoing side from records --- */
-
-/*
- * Rows come in any order, each perhaps more than once, and what is said of unknown rows means
- * nothing. A new row is as if just pushed, and away; `ticket` may be NULL: its message is not
- * needed any more (flow_load_received follows). Takes a reference of its own. ERR_NOMEM; ERR_INVAL:
- * too far from the others to be true. Between the first of these calls and flow_load_end nothing
- * else may be done with the flow but looking at rows.
- */
-MUST_CHECK enum err flow_load_row(struct flow *f, uint64_t seq, struct blob *ticket, uint32_t bytes,
-                                  enum qos qos, bool retain);
-void flow_load_begun(struct flow *f, uint64_t seq, uint16_t id); /* finishes a QoS 0 row */
-void flow_load_received(struct flow *f, uint64_t seq);
-void flow_load_done(struct flow *f, uint64_t seq);
-/* What has been found out of an away row: its message, if that is in memory, and its bytes. */
-void flow_load_resolve(struct flow *f, uint64_t seq, struct message *m, uint32_t bytes);
-/* Rows before this one have been begun; the packet id given last was this one. */
-void flow_load_position(struct flow *f, uint64_t begun, uint16_t last_id);
-/*
- * Bring it in order. *lost counts rows that made no sense and were finished: none unless records
- * are missing. ERR_NOMEM: try again, or free it.
- */
-MUST_CHECK enum err flow_load_end(struct flow *f, uint64_t *lost);
 
 /* --- incoming QoS 2 --- */
 

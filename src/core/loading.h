@@ -12,7 +12,7 @@
 
 #include "base/table.h"
 #include "core/stored.h"
-#include "mqtt/flow.h"
+#include "mqtt/flow_load.h"
 
 struct loading_filter {
     enum qos qos;

@@ -6,7 +6,7 @@
  * of five bytes each, from which a flow is loaded.
  */
 #include "base/mem.h"
-#include "mqtt/flow.h"
+#include "mqtt/flow_load.h"
 
 #include <stdlib.h>
 

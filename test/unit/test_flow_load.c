@@ -2,7 +2,7 @@
  * A flow from records: by hand whatever order a cleaned journal may bring them in, then random
  * histories, cleaned as a journal is, against the flow that wrote them.
  */
-#include "mqtt/flow.h"
+#include "mqtt/flow_load.h"
 
 #include "base/rng.h"
 #include "unit.h"

@@ -1,0 +1,117 @@
+/*
+ * The rows of a flow, and its other fields: for flow.c and flow_load.c alone.
+ *
+ * The ring is a directory (circular, a power of two long) of chunks of rows, so that it grows
+ * without copying rows and shrinks from the front. Two entries stand in the flow itself: a short
+ * flow has no other allocation than its chunks. One spare chunk is kept while there are rows; an
+ * empty flow keeps nothing.
+ */
+#ifndef MQTT_FLOW_ROWS_H
+#define MQTT_FLOW_ROWS_H
+
+#include "mqtt/flow_row.h"
+#include "mqtt/idset.h"
+
+#include <assert.h>
+#include <stdbool.h>
+
+#define CHUNK_SHIFT 4
+#define CHUNK_ROWS (1u << CHUNK_SHIFT)
+#define DIR_INLINE 2
+#define ID_MAX 65535u /* of packet ids */
+
+static_assert(sizeof(struct flow_row) == 16, "a row is 16 bytes");
+
+struct flow_chunk {
+    struct flow_row rows[CHUNK_ROWS];
+};
+
+struct flow {
+    uint64_t head;
+    uint64_t sent;
+    uint64_t begun;
+    uint64_t tail;
+
+    struct flow_chunk **dir;
+    struct flow_chunk *dir_inline[DIR_INLINE];
+    struct flow_chunk *spare;
+    uint32_t dir_first; /* slot of the chunk with `head` */
+    uint32_t dir_count;
+    uint32_t dir_cap;
+
+    uint32_t inflight;
+    uint32_t queued;
+    uint64_t inflight_bytes;
+    uint64_t queued_bytes;
+
+    struct idset inbound;
+
+    uint16_t last_id;
+    bool reserved; /* a push has been promised room */
+};
+
+/* Make sure that the next rows_add cannot fail. */
+MUST_CHECK enum err rows_reserve(struct flow *f);
+/* A row in front of the head, not filled in yet. NULL without memory. */
+struct flow_row *rows_in_front(struct flow *f);
+/* The first chunk has no rows left. */
+void rows_pop(struct flow *f);
+/* No rows: nothing is kept but what was promised to rows_add. */
+void rows_release(struct flow *f);
+/* The directory itself, when there are no chunks. */
+void rows_free(struct flow *f);
+/* Give up what a row holds. */
+void rows_drop(struct flow_row *row);
+/*
+ * Move the three positions over what is finished. It keeps three promises, so that looking at what
+ * comes next never searches: the row at `head` is not finished; the row at `sent` is not finished
+ * or is at `begun`; the row at `begun` waits. Finished rows that `begun` passes carry the id before
+ * theirs, so that ids never fall and can be bisected.
+ */
+void rows_settle(struct flow *f);
+/* For flow_check: does the directory fit the rows? */
+bool rows_check(const struct flow *f);
+
+static inline struct flow_row *rows_at(const struct flow *f, uint64_t seq)
+{
+    uint64_t chunk = (seq >> CHUNK_SHIFT) - (f->head >> CHUNK_SHIFT);
+    uint32_t slot = (f->dir_first + (uint32_t)chunk) & (f->dir_cap - 1);
+
+    return &f->dir[slot]->rows[seq & (CHUNK_ROWS - 1)];
+}
+
+static inline bool rows_lack_chunk(const struct flow *f)
+{
+    return f->dir_count == 0 || (f->tail & (CHUNK_ROWS - 1)) == 0;
+}
+
+/* A row at the tail, not filled in yet. */
+static inline struct flow_row *rows_add(struct flow *f)
+{
+    assert(f->reserved);
+    if (rows_lack_chunk(f)) {
+        assert(f->spare && f->dir_count < f->dir_cap);
+        f->dir[(f->dir_first + f->dir_count) & (f->dir_cap - 1)] = f->spare;
+        f->dir_count++;
+        f->spare = NULL;
+    }
+    f->reserved = false;
+    return rows_at(f, f->tail++);
+}
+
+static inline void rows_forward(struct flow *f)
+{
+    bool chunk_ends = (f->head & (CHUNK_ROWS - 1)) == CHUNK_ROWS - 1;
+
+    f->head++;
+    if (chunk_ends)
+        rows_pop(f);
+}
+
+/* How far an id is behind that of the first row in flight; ids wrap from 65535 to 1 (2.3.1). */
+static inline uint32_t rows_distance(const struct flow *f, uint16_t id)
+{
+    return (id + ID_MAX - rows_at(f, f->head)->id) % ID_MAX;
+}
+
+#endif
