@@ -13,7 +13,7 @@
  * comes near; four bytes for each one that is put, so that cleaning wins over writing while less
  * than three quarters of what is looked at is still true. A pass over everything that frees next
  * to nothing shows that the live bytes were estimated too low: the next waits until the journal has
- * grown, or the broker has less.
+ * grown beyond what that pass has looked at, or the broker has less.
  *
  * max_size: at the limit, writing goes on as long as cleaning will bring the size down again
  * (live <= 3/4 max_size, and the last pass was of use): the copies must be written too, and so must
@@ -90,8 +90,9 @@ static bool is_futile(const struct store *s)
 {
     const struct store_clean *c = &s->clean;
 
-    if (!c->futile || size_now(s) > c->futile_size + c->futile_size / 4 ||
-        c->live < c->futile_live - c->futile_live / 4)
+    uint64_t again = c->futile_size + c->futile_size / 4 + 2 * store_segment_limit(s);
+
+    if (!c->futile || size_now(s) > again || c->live < c->futile_live - c->futile_live / 4)
         return false;
     return !s->max_size || s->now_ms < c->futile_ms + FUTILE_MS;
 }
@@ -136,7 +137,7 @@ static void end_pass(struct store *s)
     uint64_t read = c->pass_end - c->pass_begin;
 
     c->futile = read > 0 && c->pass_copied >= read - read / 8;
-    c->futile_size = size_now(s);
+    c->futile_size = read;
     c->futile_live = c->live > c->pass_live ? c->live : c->pass_live;
     c->futile_ms = s->now_ms;
 }

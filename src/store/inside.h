@@ -61,7 +61,7 @@ struct store_clean {
     uint64_t pass_copied; /* bytes of what was recorded anew */
     uint64_t pass_live;   /* what the broker said when it began */
     bool futile;          /* the last pass freed next to nothing */
-    uint64_t futile_size; /* bytes of all segments then … */
+    uint64_t futile_size; /* bytes that it looked at … */
     uint64_t futile_live; /* … what the broker said … */
     uint64_t futile_ms;   /* … and when it was */
 
