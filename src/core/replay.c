@@ -3,6 +3,8 @@
  * meanwhile is legal, since cleaning leaves such records behind, and means nothing.
  *
  * Messages are held until the last record has been applied: a row that needs one may come later.
+ * But their payloads are not: most of a journal is dead, and what nobody in sight needs can be read
+ * again.
  */
 #include "core/replay.h"
 
@@ -25,6 +27,17 @@ static struct stored *message_of(struct broker *b, uint64_t number)
     if (b->persist.next_message <= number)
         b->persist.next_message = number + 1;
     return loading_message(&b->replay->loading, &b->persist.stored, number);
+}
+
+/* If nobody in sight needs the payload any more, that goes; a row that comes later can fetch it. */
+static void release_body(struct stored *e)
+{
+    struct message *body = e ? e->body : NULL;
+
+    if (!body || e->blob.refs > 1 || body->blob.refs > 1)
+        return;
+    (void)blob_ref(&e->blob); /* the hold, which was by the body */
+    message_unref(body);
 }
 
 /* Have its payload in memory. What holds the entry holds the body from now on. */
@@ -56,13 +69,16 @@ static enum err apply_message(struct broker *b, const struct record *r, uint64_t
     e->sum = stored_sum(r->text, r->payload);
     stored_place(&b->persist.stored, e, position, (uint32_t)bytes,
                  (uint32_t)(r->text.n + r->payload.n));
-    return stored_has_room(&b->persist.stored, bytes) ? need_body(b, e, r) : ERR_OK;
+    if (stored_has_room(&b->persist.stored, bytes))
+        (void)need_body(b, e, r); /* without memory it stays in the journal */
+    return ERR_OK;
 }
 
 static enum err apply_retain(struct broker *b, const struct record *r)
 {
     struct stored *e = loading_find_message(&b->replay->loading, r->number);
     struct retain_node *node;
+    struct message *former;
 
     if (e && !e->body && b->replay->last.number == r->number && need_body(b, e, &b->replay->last))
         return ERR_NOMEM;
@@ -72,8 +88,20 @@ static enum err apply_retain(struct broker *b, const struct record *r)
         return ERR_MALFORMED;
     if (retain_reserve(&b->retain, message_topic(e->body), &node))
         return ERR_NOMEM;
+    former = retain_find(&b->retain, message_topic(e->body));
     retain_set(&b->retain, node, e->body);
+    if (former && former != e->body)
+        release_body(stored_of(former));
     return ERR_OK;
+}
+
+static void apply_retain_clear(struct broker *b, struct str topic)
+{
+    struct message *former = retain_find(&b->retain, topic);
+
+    (void)retain_remove(&b->retain, topic);
+    if (former)
+        release_body(stored_of(former));
 }
 
 /* --- sessions --- */
@@ -121,8 +149,13 @@ static enum err apply_in_add(struct loading_session *l, const struct record *r)
 
 static enum err apply_to_flow(struct loading_session *l, const struct record *r)
 {
+    const struct flow_row *row;
+    struct stored *e;
+
     if (loading_need_flow(l))
         return ERR_NOMEM;
+    row = flow_row_at(l->flow, r->seq);
+    e = row && row->away ? stored_of_ticket(row->ticket) : NULL;
     if (r->type == RECORD_BEGIN)
         flow_load_begun(l->flow, r->seq, r->id);
     else if (r->type == RECORD_RECEIVED)
@@ -131,6 +164,7 @@ static enum err apply_to_flow(struct loading_session *l, const struct record *r)
         flow_load_done(l->flow, r->seq);
     else
         (void)idset_remove(flow_inbound(l->flow), r->id);
+    release_body(e);
     return ERR_OK;
 }
 
@@ -171,7 +205,7 @@ static enum err apply(struct broker *b, const struct record *r, uint64_t positio
     case RECORD_RETAIN:
         return apply_retain(b, r);
     case RECORD_RETAIN_CLEAR:
-        (void)retain_remove(&b->retain, r->text);
+        apply_retain_clear(b, r->text);
         return ERR_OK;
     case RECORD_CLIENT_END:
         loading_end(&b->replay->loading, r->session);

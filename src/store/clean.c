@@ -19,9 +19,10 @@
  * (live <= 3/4 max_size, and the last pass was of use): the copies must be written too, and so must
  * the records that say what is not true any more, and all frames in their order. Until the first
  * removal the limit is exceeded by what waited in memory (about max_unsynced) and a segment or two.
- * Otherwise nothing is written until the broker has less, or max_size is raised. In the first case
- * every frame in front of the copies can be written, so cleaning ends; in the second no frame is
- * needed for the broker to have less: nobody waits for anybody.
+ * Otherwise no more publications are let in (store_is_behind), and what makes room is still
+ * written: readers must connect, and what they get and acknowledge must be recorded. For that there
+ * is a reserve of two segments above the limit; when it is used up nothing is written until the
+ * broker has less, or max_size is raised.
  */
 #include "store/store.h"
 

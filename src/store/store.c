@@ -296,15 +296,28 @@ void store_seal(struct store *s)
 
 /* --- writing --- */
 
+static bool exceeds(const struct store *s, uint64_t reserve)
+{
+    return s->max_size && store_bytes_to(s, s->written) >= s->max_size + reserve &&
+           !store_clean_helps(s);
+}
+
+/* Nothing more may come in, but what makes room may be recorded: that readers connect, what they
+ * get and acknowledge. */
 static bool is_full(const struct store *s)
 {
-    return s->max_size && s->head && store_bytes_to(s, s->written) >= s->max_size &&
-           !store_clean_helps(s);
+    return exceeds(s, 0);
+}
+
+static bool is_reserve_used(const struct store *s)
+{
+    return exceeds(s, 2 * store_segment_limit(s));
 }
 
 static bool may_write(const struct store *s)
 {
-    return s->head && !s->failed && (!s->trouble || s->now_ms >= s->retry_ms) && !is_full(s);
+    return s->head && !s->failed && (!s->trouble || s->now_ms >= s->retry_ms) &&
+           !is_reserve_used(s);
 }
 
 static bool needs_header(const struct store *s)
@@ -613,7 +626,7 @@ uint64_t store_deadline(const struct store *s)
 
     if (s->failed)
         return UINT64_MAX;
-    if (s->head && !(s->fsync && s->job_out) && !is_full(s))
+    if (s->head && !(s->fsync && s->job_out) && !is_reserve_used(s))
         when = s->trouble ? s->retry_ms : 0;
     if (!s->job_out && (other = sync_due(s)) < when)
         when = other;
@@ -637,7 +650,7 @@ uint64_t store_written(const struct store *s)
 
 bool store_is_behind(const struct store *s)
 {
-    return s->behind;
+    return s->behind || is_full(s);
 }
 
 bool store_is_clean(const struct store *s)

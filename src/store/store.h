@@ -40,9 +40,9 @@ struct store_setup {
     bool fsync;                /* a turn is durable when synced; otherwise when written */
     uint64_t sync_interval_ms; /* mode write: sync what was written, so often */
     uint64_t segment_size;     /* bytes after which a segment is followed by the next */
-    uint64_t max_size;     /* bytes of all segments; 0 = no limit. Above it nothing is written */
-    uint64_t max_unsynced; /* bytes of frames in memory above which store_is_behind */
-    uint64_t new_id;       /* random, not 0: the store's id if `found` has none */
+    uint64_t max_size;         /* bytes of all segments; 0 = no limit. Above it store_is_behind */
+    uint64_t max_unsynced;     /* bytes of frames in memory above which store_is_behind */
+    uint64_t new_id;           /* random, not 0: the store's id if `found` has none */
 };
 
 /* Takes what recovery found (found->segments is the store's afterwards). NULL without memory: then
