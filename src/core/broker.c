@@ -82,6 +82,7 @@ void broker_free(struct broker *b)
     }
     sessions_clear(&b->sessions);
     table_clear(&b->env.feeds);
+    table_clear(&b->env.resumed);
     buf_clear(&b->env.fetches);
     route_clear(&b->route);
     trie_clear(&b->trie);

@@ -4,6 +4,8 @@
  */
 #include "core/feed.h"
 
+#include "base/mem.h"
+
 #include <assert.h>
 
 struct feed_key {
@@ -42,6 +44,115 @@ bool feed_is_on(const struct session_env *env, const struct session *s, struct s
            table_find(&env->feeds, &feed_ops, env, hash_feed(env, s, filter), &key);
 }
 
+/* --- what was given in a former life --- */
+
+struct resumed {
+    const struct session *session;
+    struct table given; /* of message numbers */
+};
+
+static uint64_t number_of(const void *word)
+{
+    return (uint64_t)(uintptr_t)word;
+}
+
+static uint64_t given_hash(const void *entry, const void *ctx)
+{
+    (void)ctx;
+    return table_mix(0, number_of(entry));
+}
+
+static bool given_equal(const void *entry, const void *key, const void *ctx)
+{
+    (void)ctx;
+    return entry == key;
+}
+
+static const struct table_ops given_ops = {.hash = given_hash, .equal = given_equal};
+
+static uint64_t resumed_hash(const void *entry, const void *ctx)
+{
+    const struct resumed *r = entry;
+
+    (void)ctx;
+    return table_mix(0, (uintptr_t)r->session);
+}
+
+static bool resumed_equal(const void *entry, const void *key, const void *ctx)
+{
+    const struct resumed *r = entry;
+
+    (void)ctx;
+    return r->session == key;
+}
+
+static const struct table_ops resumed_ops = {.hash = resumed_hash, .equal = resumed_equal};
+
+enum err feed_given_add(struct table *given, uint64_t number)
+{
+    void *word = (void *)(uintptr_t)number; /* the table keeps 48 bits: more than there ever are */
+    uint64_t hash = table_mix(0, number);
+
+    if (number == 0 || number >> 47 || table_find(given, &given_ops, NULL, hash, word))
+        return ERR_OK;
+    return table_insert(given, &given_ops, NULL, hash, word);
+}
+
+enum err feed_resume(struct session_env *env, struct session *s, struct table *given)
+{
+    struct resumed *r = NULL;
+    struct retain_cursor *c;
+    enum err e = ERR_OK;
+
+    TAILQ_FOREACH(c, &s->cursors, entry)
+    {
+        c->resumed = true;
+    }
+    if (given->count > 0 && !TAILQ_EMPTY(&s->cursors)) {
+        r = mem_alloc(sizeof(*r));
+        e = r ? ERR_OK : ERR_NOMEM;
+    }
+    if (r) {
+        *r = (struct resumed){.session = s, .given = *given};
+        e = table_insert(&env->resumed, &resumed_ops, NULL, table_mix(0, (uintptr_t)s), r);
+    }
+    if (!r || e)
+        table_clear(given);
+    if (r && e)
+        mem_free(r, sizeof(*r));
+    *given = (struct table){0};
+    return e;
+}
+
+static bool was_given(const struct session_env *env, const struct session *s,
+                      const struct message *m)
+{
+    const struct stored *e = stored_of(m);
+    const struct resumed *r;
+
+    if (LIKELY(env->resumed.count == 0) || !e)
+        return false;
+    r = table_find(&env->resumed, &resumed_ops, NULL, table_mix(0, (uintptr_t)s), s);
+    return r && table_find(&r->given, &given_ops, NULL, table_mix(0, e->number),
+                           (void *)(uintptr_t)e->number);
+}
+
+/* All its feeds are over. */
+static void forget_given(struct session_env *env, const struct session *s)
+{
+    struct resumed *r;
+
+    if (LIKELY(env->resumed.count == 0) || !TAILQ_EMPTY(&s->cursors))
+        return;
+    r = table_remove(&env->resumed, &resumed_ops, NULL, table_mix(0, (uintptr_t)s), s);
+    if (!r)
+        return;
+    table_clear(&r->given);
+    mem_free(r, sizeof(*r));
+}
+
+/* --- feeds --- */
+
 void feed_end(struct session_env *env, struct session *s, struct str filter)
 {
     struct feed_key key = {.session = s, .filter = filter};
@@ -53,6 +164,7 @@ void feed_end(struct session_env *env, struct session *s, struct str filter)
         return;
     TAILQ_REMOVE(&s->cursors, c, entry);
     retain_cursor_free(env->retain, c);
+    forget_given(env, s);
 }
 
 /* A prepared cursor becomes this session's feed, in the place of a former one for the same filter.
@@ -112,6 +224,8 @@ static enum err feed_step(struct session_env *env, struct session *s, struct ret
         return ERR_OK;
     if (e)
         return e;
+    if (c->resumed && c->qos > QOS_0 && was_given(env, s, m))
+        return ERR_OK;
     return session_give_retained(env, s, m, c->qos) ? ERR_OK : ERR_AGAIN;
 }
 

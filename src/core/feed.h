@@ -15,6 +15,14 @@ MUST_CHECK enum err feed_reserve(struct session_env *env);
 /* A prepared cursor becomes this session's feed, in the place of a former one for the same filter.
  * After feed_reserve. */
 void feed_begin(struct session_env *env, struct session *s, struct retain_cursor *c);
+/*
+ * After a restart feeds begin anew, but what they have given already is not given again: the
+ * numbers of these messages, as words in a table (feed_given_ops). Takes the table, or frees it if
+ * this session has no feed. ERR_NOMEM: it is freed too.
+ */
+MUST_CHECK enum err feed_resume(struct session_env *env, struct session *s, struct table *given);
+/* Note a number. */
+MUST_CHECK enum err feed_given_add(struct table *given, uint64_t number);
 /* Has this session a feed for a filter? */
 bool feed_is_on(const struct session_env *env, const struct session *s, struct str filter);
 /* End this session's feed for a filter, if there is one. */

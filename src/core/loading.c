@@ -55,12 +55,15 @@ enum err loading_subscribe(struct loading_session *l, struct str filter, enum qo
         if (!f)
             return ERR_NOMEM;
         f->len = (uint32_t)filter.n;
+        f->feed = false;
         memcpy(f->text, filter.p, filter.n);
         if (table_insert(&l->filters, &filter_ops, NULL, hash_text(filter), f)) {
             filter_free(f);
             return ERR_NOMEM;
         }
     }
+    if (feed && f->feed)
+        table_clear(&l->given); /* it was asked for all of them once more */
     f->qos = qos;
     f->feed = feed;
     return ERR_OK;
@@ -120,6 +123,7 @@ static void session_free(struct loading_session *l)
     while ((f = loading_next_filter(l, &cursor)))
         filter_free(f);
     table_clear(&l->filters);
+    table_clear(&l->given);
     flow_free(l->flow);
     mem_free(l->id, l->id ? (size_t)l->id_len + 1 : 0);
     mem_free(l, sizeof(*l));

@@ -26,6 +26,7 @@ struct loading_session {
     uint64_t position; /* of its last CLIENT record */
     int64_t absent_s;
     struct table filters; /* of struct loading_filter */
+    struct table given;   /* retained messages that feeds have given: see core/feed.h */
     struct flow *flow;    /* NULL until it is needed */
     char *id;             /* NULL: not known yet */
     uint16_t id_len;

@@ -92,9 +92,10 @@ static bool is_lasting(const struct persist *p, const struct record *r)
     case RECORD_CLIENT:
     case RECORD_SUBSCRIBE:
     case RECORD_IN_ADD:
+    case RECORD_GIVEN:
         return true;
     case RECORD_QUEUE: /* a QoS 2 row outlives its message: PUBREL is still to come */
-        return r->qos == 2 || r->number < p->first;
+        return r->qos == 2 || r->number < p->first || (r->flags & RECORD_FLAG_GIVEN);
     default:
         return false;
     }

@@ -33,6 +33,7 @@ static const uint16_t fields[RECORD_TYPES] = {
     [RECORD_IN_REMOVE] = HAS_SESSION | HAS_ID,
     [RECORD_RETAIN] = HAS_NUMBER,
     [RECORD_RETAIN_CLEAR] = HAS_TEXT,
+    [RECORD_GIVEN] = HAS_SESSION | HAS_NUMBER,
 };
 
 static uint8_t *put_varint(uint8_t *p, uint64_t v)

@@ -38,10 +38,14 @@ enum record_type {
     RECORD_IN_REMOVE,    /* … and released: session, id */
     RECORD_RETAIN,       /* this message is its topic's retained one: number */
     RECORD_RETAIN_CLEAR, /* text = topic */
+    /* This retained message has been given for a subscription whose feed is not over: session,
+     * number. */
+    RECORD_GIVEN,
     RECORD_TYPES
 };
 
 #define RECORD_FLAG_RETAIN 1 /* QUEUE: to be sent with RETAIN */
+#define RECORD_FLAG_GIVEN 2  /* QUEUE: for a feed, as by GIVEN */
 #define RECORD_FLAG_FEED 1   /* SUBSCRIBE: retained messages are still to be given */
 
 struct record {

@@ -127,6 +127,24 @@ static enum err renew_inbound(struct broker *b, const struct session *s, uint16_
     return ERR_OK;
 }
 
+/* What a feed has given is not given again after a restart, as long as the session has one. */
+static enum err renew_given(struct broker *b, const struct session *s, uint64_t number)
+{
+    if (number == 0 || TAILQ_EMPTY(&s->cursors))
+        return ERR_OK;
+    if (session_record_reserve(&b->env, s, 1, 0))
+        return ERR_NOMEM;
+    session_record(&b->env, s, (struct record){.type = RECORD_GIVEN, .number = number});
+    return ERR_OK;
+}
+
+static enum err renew_queue(struct broker *b, const struct session *s, const struct record *r)
+{
+    enum err e = r->flags & RECORD_FLAG_GIVEN ? renew_given(b, s, r->number) : ERR_OK;
+
+    return e ? e : renew_row(b, s, r->seq);
+}
+
 static enum err renew(struct broker *b, const struct record *r, uint64_t position)
 {
     struct session *s;
@@ -142,7 +160,9 @@ static enum err renew(struct broker *b, const struct record *r, uint64_t positio
     case RECORD_SUBSCRIBE:
         return renew_subscription(b, s, r->text, position);
     case RECORD_QUEUE:
-        return renew_row(b, s, r->seq);
+        return renew_queue(b, s, r);
+    case RECORD_GIVEN:
+        return renew_given(b, s, r->number);
     case RECORD_IN_ADD:
         return renew_inbound(b, s, r->id);
     default:

@@ -9,6 +9,7 @@
 #include "core/replay.h"
 
 #include "base/mem.h"
+#include "core/feed.h"
 #include "core/loading.h"
 #include "core/subscription.h"
 #include "mqtt/topic.h"
@@ -132,6 +133,8 @@ static enum err apply_queue(struct broker *b, struct loading_session *l, const s
         return ERR_NOMEM;
     err = flow_load_row(l->flow, r->seq, e ? &e->blob : NULL, 0, (enum qos)r->qos,
                         r->flags & RECORD_FLAG_RETAIN);
+    if (!err && (r->flags & RECORD_FLAG_GIVEN))
+        err = feed_given_add(&l->given, r->number);
     if (!err && r->id != 0)
         flow_load_begun(l->flow, r->seq, r->id);
     return err == ERR_INVAL ? ERR_MALFORMED : err;
@@ -190,6 +193,8 @@ static enum err apply_to_session(struct broker *b, const struct record *r, uint6
         return ERR_OK;
     case RECORD_QUEUE:
         return apply_queue(b, l, r);
+    case RECORD_GIVEN:
+        return feed_given_add(&l->given, r->number);
     case RECORD_IN_ADD:
         return apply_in_add(l, r);
     default:
@@ -303,7 +308,8 @@ static enum err make_session(struct broker *b, struct loading_session *l, int64_
     session_weigh(&b->env, s,
                   (int64_t)(flow_queued(s->flow) + flow_inflight(s->flow)) * PERSIST_ROW_BYTES);
     session_settle(s);
-    return subscribe_all(b, s, l);
+    e = subscribe_all(b, s, l);
+    return e ? e : feed_resume(&b->env, s, &l->given);
 }
 
 static enum err make_sessions(struct broker *b, int64_t wall_s, uint64_t *lost)

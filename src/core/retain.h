@@ -41,6 +41,7 @@ struct retain_cursor {
     unsigned depth;                   /* levels of `at` */
     unsigned levels;                  /* of the filter; a final '#' not counted */
     bool rest;                        /* the filter ends in '#' */
+    bool resumed;                     /* its owner's: some were given in a former life (feed.c) */
     enum qos qos;                     /* granted */
     uint32_t filter_len;
     uint32_t *offsets; /* where each level begins, and the end; behind the filter in the same

@@ -342,7 +342,7 @@ static uint64_t push_row(struct session_env *env, struct session *s, struct mess
 }
 
 static void record_row(struct session_env *env, const struct session *s, uint64_t seq,
-                       const struct message *m)
+                       const struct message *m, unsigned flags)
 {
     const struct flow_row *row = flow_row_at(s->flow, seq);
     const struct stored *e = stored_of(m);
@@ -353,7 +353,7 @@ static void record_row(struct session_env *env, const struct session *s, uint64_
                                    .seq = seq,
                                    .id = row->id,
                                    .qos = row->qos,
-                                   .flags = row->retain ? RECORD_FLAG_RETAIN : 0});
+                                   .flags = (uint8_t)(flags | row->retain)});
 }
 
 static void deliver_qos0(struct session_env *env, struct session *s, struct publication *pub,
@@ -383,7 +383,7 @@ static void queue_qos0(struct session_env *env, struct session *s, struct public
     else if (!flow_has_room(s->flow, &env->limits, false, QOS_0, bytes))
         dropped(env, s, REASON_QUEUE_FULL);
     else
-        record_row(env, s, push_row(env, s, pub->message, QOS_0, retain), pub->message);
+        record_row(env, s, push_row(env, s, pub->message, QOS_0, retain), pub->message, 0);
 }
 
 /* QoS 0 messages that were queued while the client was away are not overtaken (4.6). */
@@ -415,7 +415,7 @@ void session_deliver(struct session_env *env, struct session *s, struct publicat
     seq = push_row(env, s, pub->message, qos, retain);
     if (!pump_rows(env, s, pub, seq))
         session_want_work(env, s);
-    record_row(env, s, seq, pub->message);
+    record_row(env, s, seq, pub->message, 0);
 }
 
 void session_pump(struct session_env *env, struct session *s)
@@ -438,7 +438,7 @@ bool session_give_retained(struct session_env *env, struct session *s, struct me
         if (send_publish(env, s, &pub, &how))
             dropped(env, s, REASON_NOMEM);
     } else {
-        record_row(env, s, push_row(env, s, m, qos, true), m);
+        record_row(env, s, push_row(env, s, m, qos, true), m, RECORD_FLAG_GIVEN);
         stopped = !pump_rows(env, s, NULL, 0);
     }
     publication_clear(&pub);

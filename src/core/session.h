@@ -62,6 +62,7 @@ struct session_env {
     bool queue_qos0;
     struct session_list todo; /* sessions that have something to send and could not go on */
     struct table feeds;       /* cursors by session and filter */
+    struct table resumed;     /* what feeds of a former life have given, by session: see feed.c */
     struct buf fetches;       /* of struct fetch: payloads that are wanted from the journal */
     uint64_t seed;
 };

@@ -35,6 +35,8 @@
 #define HEADER_READ ((size_t)4096)
 #define PACE 4
 #define PACE_LEAST ((uint64_t)64 * 1024)
+#define PACE_MOST ((uint64_t)4 * 1024 * 1024) /* in one turn; the rest is owed */
+#define PASS_COST 512                         /* of a frame that is passed by, at least */
 /* Fewer than are promised: one is being written, one waits for its sync before it is cleaned, and
  * one for its removal. */
 #define SLACK 1
@@ -174,7 +176,10 @@ void store_set_live(struct store *s, uint64_t bytes)
 
     c->live = bytes;
     c->paced = s->next;
-    c->allowance = PACE_LEAST + PACE * put;
+    c->owed = is_wanted(s) ? c->owed + PACE * put : 0;
+    c->allowance = c->owed < PACE_MOST ? c->owed : PACE_MOST;
+    c->owed -= c->allowance;
+    c->allowance += PACE_LEAST;
     c->untouched = false;
     /* A large frame is over, or all. */
     if (c->left == 0 && !c->reading &&
@@ -230,7 +235,7 @@ static bool is_past(const struct store_clean *c, const struct store_frame *f)
 static void pass_by(struct store *s, uint64_t size)
 {
     struct store_clean *c = &s->clean;
-    uint64_t cost = size / 16 + 1; /* one header, instead of all records */
+    uint64_t cost = size / 16 > PASS_COST ? size / 16 : PASS_COST;
 
     c->allowance -= cost < c->allowance ? cost : c->allowance;
     look_on(s, size);

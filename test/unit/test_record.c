@@ -40,6 +40,7 @@ static const struct record samples[] = {
     {.type = RECORD_IN_REMOVE, .session = 1, .id = 0},
     {.type = RECORD_RETAIN, .number = 5},
     {.type = RECORD_RETAIN_CLEAR, .text = STR("a/b/c")},
+    {.type = RECORD_GIVEN, .session = 3, .number = 1u << 20},
 };
 
 static void assert_same(const struct record *a, const struct record *b)
@@ -130,7 +131,7 @@ struct refusal {
 
 static const struct refusal refusals[] = {
     {"type 0", STR("\x00\x01")},
-    {"the first type that there is not", STR("\x0f\x01\x01\x01")},
+    {"the first type that there is not", STR("\x10\x01\x01\x01")},
     {"type 255", STR("\xff\x01")},
     {"a number of 11 bytes", STR("\x02\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01")},
     {"QoS 3", STR("\x03\x01\x03\x00\x01"

@@ -239,8 +239,9 @@ static void what_ends_behind_a_frame_is_in_the_next(void **state)
     rig_end(&r);
 }
 
-/* A feed that a crash has cut off begins again; one that was finished does not. */
-static void a_feed_begins_again_after_a_crash(void **state)
+/* A feed that a crash has cut off goes on, and gives nothing twice; one that was finished does not.
+ */
+static void a_feed_goes_on_after_a_crash(void **state)
 {
     struct rig r;
     struct rig_client c;
@@ -258,7 +259,7 @@ static void a_feed_begins_again_after_a_crash(void **state)
     rig_connect(&r, &c, "client", false);
     rig_send_subscribe(&c, 1, "r/#", QOS_1);
     rig_settle(&r);
-    assert_in_range(rig_drain(&c), 20, 21); /* the window */
+    assert_int_equal(rig_drain(&c), 20); /* the window */
     rig_check_replay(&r);
     rig_restart(&r);
     rig_forget(&c);
@@ -275,7 +276,7 @@ static void a_feed_begins_again_after_a_crash(void **state)
         }
         rig_settle(&r);
     }
-    assert_in_range(fresh, 30, 51);
+    assert_int_equal(fresh, 30);
     rig_check_replay(&r);
     rig_restart(&r);
     rig_forget(&c);
@@ -807,7 +808,8 @@ static void the_journal_has_every_type(void **state)
         seen |= 1u << rec.type;
     }
     journal_free(all);
-    assert_int_equal(seen, (1u << RECORD_TYPES) - 2);
+    /* GIVEN comes with cleaning alone. */
+    assert_int_equal(seen, (1u << RECORD_TYPES) - 2 - (1u << RECORD_GIVEN));
     rig_check_replay(&r);
     rig_end(&r);
 }
@@ -972,7 +974,7 @@ int main(void)
         UNIT_TEST(a_life_goes_on_after_crashes),
         UNIT_TEST(what_ends_while_writing_is_recorded_too),
         UNIT_TEST(what_ends_behind_a_frame_is_in_the_next),
-        UNIT_TEST(a_feed_begins_again_after_a_crash),
+        UNIT_TEST(a_feed_goes_on_after_a_crash),
         UNIT_TEST(what_is_said_may_come_first),
         UNIT_TEST(what_ended_sessions_left_behind_means_nothing),
         UNIT_TEST(a_row_that_waits_for_pubcomp_needs_no_message),
