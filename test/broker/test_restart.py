@@ -275,6 +275,81 @@ def churn(broker, count):
     return largest
 
 
+@ENDS
+def test_retained_messages_on_their_way_come_once(runs, end):
+    """Taken in part before the broker ends, in part after it starts again: QoS 2, none twice, none missing."""
+    broker = runs.start(UNLIMITED, "max_inflight_messages 5")
+    writer = broker.connect()
+    for number in range(50):
+        writer.publish(f"kept/{number}", str(number), qos=2, retain=True)
+    client = broker.connect("c", clean=False)
+    client.subscribe("kept/#", qos=2)
+    seen = []
+    while len(seen) < 20:
+        packet = client.recv()
+        if packet.kind == PUBLISH:
+            seen.append(int(packet.payload))
+            client.send(pubrec(packet.mid))
+        elif packet.kind == PUBREL:
+            client.send(pubcomp(packet.mid))
+            unfinished = len(seen)
+    again = restart(runs, broker, end)
+    client = again.connect("c", clean=False)
+    released = set()
+    while len(set(seen)) < 50 or len(released) < 30:
+        packet = client.recv()
+        if packet.kind == PUBLISH:
+            assert packet.dup or int(packet.payload) not in seen
+            seen.append(int(packet.payload))
+            client.send(pubrec(packet.mid))
+        elif packet.kind == PUBREL:
+            released.add(packet.mid)
+            client.send(pubcomp(packet.mid))
+    assert unfinished and sorted(set(seen)) == list(range(50))
+    assert len(seen) <= 55  # those in flight, with DUP
+
+
+def test_a_start_needs_memory_for_what_is_alive_alone(runs):
+    """The journal holds more dead messages than memory_limit allows at once."""
+    broker = runs.start(UNLIMITED, "memory_limit 12000000")
+    reader = broker.connect("c", clean=False)
+    reader.subscribe("q", qos=1)
+    writer = broker.connect("w")
+    for _ in range(100):
+        writer.send(*(publish("q", "x" * 4000, 1, mid) for mid in range(1, 51)))
+        for _ in range(50):
+            reader.send(puback(reader.expect(PUBLISH).mid))
+        for _ in range(50):
+            writer.expect(PUBACK)
+    assert broker.size() > 16000000
+    again = restart(runs, broker, signal.SIGKILL)
+    again.connect("c", clean=False).quiet()
+
+
+def test_a_full_store_is_emptied_by_its_readers(runs):
+    """Above persistence_max_size publishers wait; who can make room connects, also after a restart."""
+    lines = ["persistence_max_size 2M", "persistence_segment_size 128K", "persistence_max_unsynced 128K"]
+    broker = runs.start(UNLIMITED, *lines)
+    absent_session(broker, "c", "q", qos=1)
+    writer = broker.connect("w")
+    stored = 0
+    try:
+        while True:
+            writer.send(*(publish("q", f"{stored + mid:08d}" + "x" * 1000, 1, mid) for mid in range(1, 21)))
+            for _ in range(20):
+                assert writer.recv(2).kind == PUBACK
+                stored += 1
+    except TimeoutError:
+        pass
+    again = restart(runs, broker, signal.SIGKILL)
+    reader = again.connect("c", clean=False)
+    for number in range(stored):
+        packet = reader.expect(PUBLISH)
+        assert int(packet.payload[:8]) == number + 1
+        reader.send(puback(packet.mid))
+    again.connect("w2").publish("q", "there is room again", qos=1)
+
+
 # Nearly nothing is alive: four segments, the one that is being written and the one being cleaned.
 BOUND = 6 * 65536
 
