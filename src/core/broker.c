@@ -118,6 +118,7 @@ void broker_tick(struct broker *b, struct now now)
         watch_clock(b, now);
     b->now = now;
     b->work = (struct work){0};
+    b->renew_left = WORK_SHARE;
 }
 
 static void connection_due(struct broker *b, struct conn *c)

@@ -34,7 +34,7 @@ static enum err renew_message(struct broker *b, const struct record *r, uint64_t
     if (persist_reserve(&b->persist, 2, r->text.n + r->payload.n))
         return ERR_NOMEM;
     persist_move(&b->persist, e, r);
-    if (e->body && retain_find(&b->retain, r->text) == e->body)
+    if (e->body && retain_is_lasting(r->text) && retain_find(&b->retain, r->text) == e->body)
         (void)persist_write(&b->persist,
                             &(struct record){.type = RECORD_RETAIN, .number = r->number});
     return ERR_OK;
@@ -170,8 +170,11 @@ static enum err renew(struct broker *b, const struct record *r, uint64_t positio
     }
 }
 
-/* A record looked at, about; one written anew costs its bytes beside. */
-enum { RENEW_COST = 1 };
+/*
+ * What cleaning costs: a few units for a record that is recorded anew and for each of its
+ * kilobytes; of those that are only looked at, four take a unit. It has a share of each turn.
+ */
+enum { RENEW_ANEW = 3, RENEW_LOOKED_AT_SHIFT = 2 };
 
 /* Bytes of this turn's records. */
 static uint32_t recorded(const struct broker *b)
@@ -181,9 +184,19 @@ static uint32_t recorded(const struct broker *b)
     return n > PERSIST_FRAME_ROOM ? n - PERSIST_FRAME_ROOM : 0;
 }
 
+static void charge(struct broker *b, uint32_t bytes)
+{
+    uint32_t units = bytes > 0 ? RENEW_ANEW + bytes * WORK_KILOBYTE / 1024
+                               : (++b->looked_at & ((1U << RENEW_LOOKED_AT_SHIFT) - 1)) == 0;
+
+    b->stats.renewed_bytes += bytes;
+    b->renew_left -= units < b->renew_left ? units : b->renew_left;
+    work_charge(&b->work, units);
+}
+
 enum err broker_renew(struct broker *b, uint64_t *position, struct str *records)
 {
-    while (records->n > 0 && !work_is_spent(&b->work)) {
+    while (records->n > 0 && b->renew_left > 0 && !work_is_spent(&b->work)) {
         struct str rest = *records;
         struct record r;
         uint32_t before = recorded(b);
@@ -195,8 +208,7 @@ enum err broker_renew(struct broker *b, uint64_t *position, struct str *records)
         }
         if (e)
             return e;
-        work_charge(&b->work, RENEW_COST + ((recorded(b) - before) >> 10) * WORK_KILOBYTE);
-        b->stats.renewed_bytes += recorded(b) - before;
+        charge(b, recorded(b) - before);
         *position += records->n - rest.n;
         *records = rest;
     }

@@ -54,6 +54,13 @@ TAILQ_HEAD(retain_cursors, retain_cursor);
 MUST_CHECK enum err retain_init(struct retain *r, uint64_t seed);
 void retain_clear(struct retain *r); /* no cursors may be left */
 
+/* Does what is retained for this topic outlive the process? What the broker says of itself does
+ * not.
+ */
+static inline bool retain_is_lasting(struct str topic)
+{
+    return !str_has_prefix(topic, STR("$SYS/"));
+}
 /* The message retained for a topic, or NULL. */
 struct message *retain_find(const struct retain *r, struct str topic);
 /*

@@ -168,18 +168,12 @@ static void charge_retain(struct session_env *env, uint64_t before)
     work_charge(env->work, (uint32_t)((env->retain->visits - before) / 2));
 }
 
-/* What the broker says of itself holds as long as it runs. */
-static bool is_lasting(struct str topic)
-{
-    return !str_has_prefix(topic, STR("$SYS/"));
-}
-
 static void retain_publication(struct session_env *env, struct publication *pub,
                                struct retain_node *node)
 {
     if (pub->payload.n > 0) {
         struct stored *e =
-            is_lasting(pub->topic) ? persist_message(env->persist, pub->message) : NULL;
+            retain_is_lasting(pub->topic) ? persist_message(env->persist, pub->message) : NULL;
         retain_set(env->retain, node, pub->message);
         if (e)
             (void)persist_write(env->persist,

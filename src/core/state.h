@@ -51,9 +51,11 @@ struct broker {
     void (*make_id)(void *ctx, char out[BROKER_ID_MAX]);
     void *make_id_ctx;
     bool storage_paused;
-    bool sweeping; /* the trie has nodes to free */
-    bool unnoted;  /* of some sessions the journal says that they are connected still */
-    bool starved;  /* sessions stopped for want of memory, not of budget */
+    bool sweeping;       /* the trie has nodes to free */
+    uint32_t renew_left; /* units that cleaning may still take in this turn */
+    uint32_t looked_at;  /* old records, all of them */
+    bool unnoted;        /* of some sessions the journal says that they are connected still */
+    bool starved;        /* sessions stopped for want of memory, not of budget */
     uint8_t input[SHARED_INPUT];
 };
 

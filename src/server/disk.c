@@ -18,12 +18,16 @@
 #include "store/store.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 /* How long the end may take on a disk that is full or failing. */
 #define CLOSE_MS 3000
+
+/* What `$SYS` says of the store, where it is not an errno. */
+enum { STATE_UNSAID = -2, STATE_FULL = -1, STATE_OK = 0 };
 
 struct disk {
     const struct log *log;
@@ -36,6 +40,7 @@ struct disk {
     struct store_job job; /* the thread's, while it is busy */
     bool busy;
     bool paused;      /* the broker has been told to pause publishers */
+    int said;         /* what $SYS says: STATE_…, or the errno of what is wrong */
     uint64_t turn;    /* whose records are being gathered */
     uint64_t durable; /* the last turn that the broker was told */
     struct disk_fetches fetches;
@@ -155,6 +160,7 @@ static enum err start(struct disk *d, const struct conf_global *g, struct poll *
     if (!e) {
         disk_fetches_init(&d->fetches, d->log, d->broker, d->store, &d->files, &d->thread);
         disk_trouble_init(&d->trouble, d->log, d->name);
+        d->said = STATE_UNSAID;
         broker_place(d->broker, store_next_payload(d->store));
     }
     return e;
@@ -280,6 +286,24 @@ static void work(struct disk *d, uint64_t now_ms)
     }
 }
 
+/* `$SYS/broker/storage/state`, when it changes. */
+static void say_state(struct disk *d)
+{
+    int now = store_trouble(d->store);
+    char text[128] = "ok";
+    if (store_is_behind(d->store)) {
+        now = STATE_FULL;
+        (void)snprintf(text, sizeof(text), "full: publishers are paused");
+    } else if (now != STATE_OK) {
+        (void)snprintf(text, sizeof(text), "failing: %s", strerror(now));
+    }
+    if (LIKELY(now == d->said)) {
+        return;
+    }
+    d->said = now;
+    broker_publish_local(d->broker, STR("$SYS/broker/storage/state"), str_c(text), true);
+}
+
 static void release(struct disk *d)
 {
     uint64_t durable = store_durable_turn(d->store);
@@ -303,6 +327,7 @@ void disk_turn(struct disk *d, uint64_t now_ms)
     commit(d);
     work(d, now_ms);
     disk_trouble_watch(&d->trouble, d->store, now_ms);
+    say_state(d);
     if (!store_failed(d->store)) {
         release(d);
     }

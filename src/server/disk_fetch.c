@@ -68,8 +68,8 @@ static void complain(struct disk_fetches *f, const struct store_job *job, int64_
                      uint64_t now_ms)
 {
     char name[STORE_NAME_MAX];
-    if (now_ms < f->next_line) {
-        return;
+    if (now_ms < f->next_line || result == -ENOENT) {
+        return; /* a segment that is not there has been cleaned: it stands elsewhere now */
     }
     f->next_line = now_ms + LINES_MS;
     log_error(f->log, "Error: Cannot read stored messages in %s at offset %llu: %s. Trying again.",

@@ -176,6 +176,8 @@ void store_set_live(struct store *s, uint64_t bytes)
 
     c->live = bytes;
     c->paced = s->next;
+    put -= c->copied < put ? c->copied : put;
+    c->copied = 0;
     c->owed = is_wanted(s) ? c->owed + PACE * put : 0;
     c->allowance = c->owed < PACE_MOST ? c->owed : PACE_MOST;
     c->owed -= c->allowance;
@@ -310,6 +312,7 @@ void store_cleaned(struct store *s, size_t n, size_t copied, uint64_t turn)
     c->untouched = false;
     c->turn = turn;
     c->pass_copied += copied;
+    c->copied += copied;
     c->piece += n;
     c->left -= (uint32_t)n;
     c->allowance -= n < c->allowance ? n : c->allowance;

@@ -39,6 +39,7 @@ enum store_file {
 struct store_clean {
     uint64_t live;      /* bytes, as the broker says */
     uint64_t allowance; /* bytes that may still be looked at in this turn */
+    uint64_t copied;    /* bytes of what was recorded anew since then: they set no pace */
     uint64_t owed;      /* … of later turns */
     uint64_t paced;     /* store's `next` when the allowance was given */
     uint64_t look;      /* position of the frame that is being looked at, or comes next */
