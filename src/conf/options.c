@@ -335,8 +335,8 @@ const struct conf_option options[] = {
         .unit = "bytes",
         .needs = FEATURE_PERSISTENCE,
         .flags = OPT_RELOAD | OPT_SIZE | OPT_ZERO,
-        .doc = "Size of the whole store above which nothing is written, as on a full disk; 0 means "
-               "no limit.",
+        .doc = "Size of the whole store above which publishers are paused, as on a full disk, "
+               "until readers have taken enough; 0 means no limit.",
     },
     {
         .name = "persistence_max_unsynced",

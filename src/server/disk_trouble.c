@@ -26,7 +26,7 @@ static bool may_say(struct disk_plight *p, uint64_t now_ms)
 
 static void watch_writing(struct disk_trouble *t, const struct store *s, uint64_t now_ms)
 {
-    int why = store_trouble(s);
+    int why = store_is_full(s) ? 0 : store_trouble(s); /* a limit of ours is said below */
     if (why != 0 && may_say(&t->writing, now_ms)) {
         log_error(t->log,
                   "Error: Cannot write to the store %s: %s. %llu bytes wait in memory, and nothing "
@@ -39,14 +39,28 @@ static void watch_writing(struct disk_trouble *t, const struct store *s, uint64_
     }
 }
 
+static void log_paused(const struct disk_trouble *t, const struct store *s)
+{
+    struct store_figures n = store_figures(s);
+    if (store_is_full(s)) {
+        log_warning(
+            t->log,
+            "Warning: Publishers are paused: the store %s has %llu bytes, which is all that "
+            "persistence_max_size allows, and most of them are still needed.",
+            t->name, (unsigned long long)n.bytes);
+    } else {
+        log_warning(t->log,
+                    "Warning: Publishers are paused: %llu bytes wait to be stored, more than "
+                    "persistence_max_unsynced.",
+                    (unsigned long long)n.waiting_bytes);
+    }
+}
+
 static void watch_behind(struct disk_trouble *t, const struct store *s, uint64_t now_ms)
 {
     bool behind = store_is_behind(s);
     if (behind && may_say(&t->behind, now_ms)) {
-        log_warning(t->log,
-                    "Warning: Publishers are paused: %llu bytes wait to be stored, more than "
-                    "persistence_max_unsynced.",
-                    (unsigned long long)store_figures(s).waiting_bytes);
+        log_paused(t, s);
     } else if (!behind && t->behind.said) {
         t->behind.said = false;
         log_notice(t->log, "Publishers go on.");

@@ -653,6 +653,11 @@ bool store_is_behind(const struct store *s)
     return s->behind || is_full(s);
 }
 
+bool store_is_full(const struct store *s)
+{
+    return is_full(s);
+}
+
 bool store_is_clean(const struct store *s)
 {
     return s->durable == s->next;

@@ -117,6 +117,8 @@ uint64_t store_durable_turn(const struct store *s);
 uint64_t store_written(const struct store *s);
 /* Frames in memory exceed max_unsynced: let no more in. False again below half of it. */
 bool store_is_behind(const struct store *s);
+/* Is that because of max_size? */
+bool store_is_full(const struct store *s);
 /* Is everything written and synced? */
 bool store_is_clean(const struct store *s);
 /* errno of the write that failed last and is tried again, ENOSPC for max_size; 0 = none, it is

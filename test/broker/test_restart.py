@@ -321,6 +321,7 @@ def test_a_start_needs_memory_for_what_is_alive_alone(runs):
             reader.send(puback(reader.expect(PUBLISH).mid))
         for _ in range(50):
             writer.expect(PUBACK)
+    reader.quiet()
     assert broker.size() > 16000000
     again = restart(runs, broker, signal.SIGKILL)
     again.connect("c", clean=False).quiet()
@@ -331,6 +332,9 @@ def test_a_full_store_is_emptied_by_its_readers(runs):
     lines = ["persistence_max_size 2M", "persistence_segment_size 128K", "persistence_max_unsynced 128K"]
     broker = runs.start(UNLIMITED, *lines)
     absent_session(broker, "c", "q", qos=1)
+    watcher = broker.connect("watcher")
+    watcher.subscribe("$SYS/broker/storage/state")
+    assert watcher.expect(PUBLISH).payload == b"ok"
     writer = broker.connect("w")
     stored = 0
     try:
@@ -341,6 +345,9 @@ def test_a_full_store_is_emptied_by_its_readers(runs):
                 stored += 1
     except TimeoutError:
         pass
+    assert watcher.expect(PUBLISH).payload == b"full: publishers are paused"
+    assert len(broker.log.find("Publishers are paused: .* persistence_max_size")) == 1
+    watcher.quiet()
     again = restart(runs, broker, signal.SIGKILL)
     reader = again.connect("c", clean=False)
     for number in range(stored):
