@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -95,7 +96,7 @@ def test_wrong_values_are_refused(tmp_path, line, word):
     config = tmp_path / "wrong.conf"
     config.write_text(f"{line}\n")
     done = subprocess.run(
-        [binary(), "-c", str(config)], capture_output=True, text=True, cwd=tmp_path, timeout=20,
+        [program or binary(), "-c", str(config)], capture_output=True, text=True, cwd=tmp_path, timeout=20,
         env=environment(), check=False,
     )
     assert done.returncode == 3
@@ -124,7 +125,7 @@ def test_the_last_component_of_the_location_is_made(runs, tmp_path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def start_with(tmp_path, location, user=None, **env):
+def start_with(tmp_path, location, user=None, program=None, **env):
     config = tmp_path / "m.conf"
     # An address that is not ours: if nothing else does, this ends it.
     config.write_text(f"listener 1 192.0.2.1\npersistence true\npersistence_location {location}\n")
@@ -168,11 +169,12 @@ def test_a_location_that_cannot_be_used(open_directory, mode):
     place = open_directory / "a"
     place.mkdir()
     place.chmod(mode)
-    # Root may do everything, so somebody else has to try.
+    # Root may do everything, so somebody else has to try, and may not reach where the program was built.
+    program = shutil.copy(binary(), open_directory)
     nobody = 65534 if os.geteuid() == 0 else None
     if nobody:
         os.chown(place, nobody, nobody)
-    done = start_with(open_directory, place, user=nobody)
+    done = start_with(open_directory, place, user=nobody, program=program)
     assert done.returncode == 1
     assert re.search(rf"Error: Cannot .* {place}/.*: Permission denied\.", done.stderr)
 
