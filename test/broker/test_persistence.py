@@ -96,7 +96,7 @@ def test_wrong_values_are_refused(tmp_path, line, word):
     config = tmp_path / "wrong.conf"
     config.write_text(f"{line}\n")
     done = subprocess.run(
-        [program or binary(), "-c", str(config)], capture_output=True, text=True, cwd=tmp_path, timeout=20,
+        [binary(), "-c", str(config)], capture_output=True, text=True, cwd=tmp_path, timeout=20,
         env=environment(), check=False,
     )
     assert done.returncode == 3
@@ -130,7 +130,7 @@ def start_with(tmp_path, location, user=None, program=None, **env):
     # An address that is not ours: if nothing else does, this ends it.
     config.write_text(f"listener 1 192.0.2.1\npersistence true\npersistence_location {location}\n")
     return subprocess.run(
-        [binary(), "-c", str(config)], capture_output=True, text=True, cwd=tmp_path, timeout=20,
+        [program or binary(), "-c", str(config)], capture_output=True, text=True, cwd=tmp_path, timeout=20,
         env={**environment(), **env}, check=False, user=user,
     )
 
