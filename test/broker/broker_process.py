@@ -40,9 +40,10 @@ def sanitized():
 
 
 def free_port(family=socket.AF_INET, host="127.0.0.1"):
-    """A port that nobody listens on, below the range from which clients get theirs."""
+    """A port that nobody listens on, below the range from which clients get theirs; no two workers share any."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
     while True:
-        port = random.randrange(15000, 32000)
+        port = 15000 + worker * 2100 + random.randrange(2100)
         with socket.socket(family) as probe:
             try:
                 probe.bind((host, port))
