@@ -5,6 +5,7 @@
 #include "conf/check.h"
 
 #include "conf/options.h"
+#include "conf/value.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static enum err go_local(struct draft *d, const struct conf_args *args)
 
     d->conf->local_only = true;
     if (!draft_line(d, "allow_anonymous"))
-        d->conf->global.allow_anonymous = true;
+        d->conf->global.security.allow_anonymous = true;
     if (args->port_count == 0)
         return open_loopback(d, CONF_DEFAULT_PORT);
     for (size_t i = 0; i < args->port_count && !e; i++)
@@ -82,6 +83,17 @@ static void check_store(struct draft *d)
                     "expected a name without '/'; persistence_location names the directory.");
 }
 
+/* Each listener has its own copy of the rules in force there. */
+static enum err spread_security(struct conf *c)
+{
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; i < c->listener_count && !e; i++)
+        e = value_copy(&c->listeners[i]->security, &c->global.security, sizeof(c->global.security),
+                       HOME_SECURITY);
+    return e;
+}
+
 enum err check_draft(struct draft *d, const struct conf_args *args)
 {
     struct conf_global *g = &d->conf->global;
@@ -90,13 +102,17 @@ enum err check_draft(struct draft *d, const struct conf_args *args)
     if (e)
         return e;
     for (size_t i = 0; i < d->conf->listener_count; i++) {
-        if (d->conf->listeners[i].max_connections == 0)
-            d->conf->listeners[i].max_connections = -1;
+        struct conf_listener *l = d->conf->listeners[i];
+        if (l->max_connections == 0)
+            l->max_connections = -1;
     }
     check_store(d);
+    e = spread_security(d->conf);
+    if (e)
+        return e;
     if (args->verbose)
         g->log_type = LOG_LEVEL_ALL;
-    if (!g->allow_anonymous && d->problems == 0)
+    if (!g->security.allow_anonymous && d->problems == 0)
         draft_warning(d, draft_line(d, "allow_anonymous"), "allow_anonymous 'false'",
                       "no client can connect, because password files are not available in this "
                       "release; expected true.");

@@ -74,13 +74,25 @@ void conf_keep_fixed(struct conf *fresh, struct conf *old, const struct log *log
     }
 }
 
+void conf_listener_unref(struct conf_listener *l)
+{
+    if (!l || --l->refs > 0)
+        return;
+    value_free(l, HOME_LISTENER);
+    value_free(&l->security, HOME_SECURITY);
+    str_dup_free(l->file);
+    mem_free(l->trusted, l->trusted_count * sizeof(*l->trusted));
+    mem_free(l, sizeof(*l));
+}
+
 void conf_free(struct conf *c)
 {
     if (!c)
         return;
     for (size_t i = 0; i < c->listener_count; i++)
-        value_free(&c->listeners[i], true);
+        conf_listener_unref(c->listeners[i]);
     mem_free(c->listeners, c->listener_count * sizeof(*c->listeners));
-    value_free(&c->global, false);
+    value_free(&c->global, HOME_GLOBAL);
+    value_free(&c->global.security, HOME_SECURITY);
     mem_free(c, sizeof(*c));
 }

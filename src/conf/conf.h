@@ -16,24 +16,77 @@
 #define CONF_DEFAULT_PORT 1883
 #define CONF_CMD_PORTS_MAX 10 /* -p may be given so many times */
 
-struct conf_listener {
-    char *address; /* to bind to; NULL = any, IPv4 and IPv6 */
-    uint16_t port;
-    int32_t max_connections; /* -1 = no limit, never 0 */
-    uint8_t max_qos;
-};
-
-enum conf_log_dest { CONF_LOG_STDERR = 1 << 0, CONF_LOG_STDOUT = 1 << 1, CONF_LOG_FILE = 1 << 2 };
-
-struct conf_global {
+/* Who may come in, as which client. */
+struct conf_security {
     bool allow_anonymous;
     bool allow_zero_length_clientid;
+    char *auto_id_prefix; /* of generated client ids */
+};
+
+/* Bits: what a listener accepts. */
+enum conf_version { CONF_MQTT_31 = 1 << 0, CONF_MQTT_311 = 1 << 1, CONF_MQTT_5 = 1 << 2 };
+
+/* The PROXY protocol's header before all else, in which version. */
+enum conf_proxy { CONF_PROXY_OFF, CONF_PROXY_V1, CONF_PROXY_V2, CONF_PROXY_ANY };
+
+/* Addresses that begin with the same bits. */
+struct conf_network {
+    uint8_t ip[16]; /* network order; IPv4 in the first four bytes */
+    uint8_t family; /* 4 or 6 */
+    uint8_t bits;
+};
+
+/*
+ * A listener's rules. Counted: connections keep those that they came with until others take their
+ * place, also after the listener is gone.
+ */
+struct conf_listener {
+    uint32_t refs;
+    uint32_t line;           /* of the file, where it begins; 0 = the command line or a default */
+    char *file;              /* that this line is in, printable; NULL = none */
+    char *address;           /* to bind to; NULL = any, IPv4 and IPv6; a path if port is 0 */
+    uint16_t port;           /* 0 = a Unix socket */
+    uint8_t socket_domain;   /* 4 or 6: only these addresses; 0 = both */
+    char *bind_interface;    /* or NULL */
+    int32_t max_connections; /* -1 = no limit, never 0 */
+    uint8_t max_qos;
+    bool use_username_as_clientid;
+    unsigned accept_versions; /* of enum conf_version */
+    char *mount_point;        /* what its clients' topics begin with for all others, or NULL */
+    enum conf_proxy proxy;
+    bool proxy_v2_require_tls;
+    struct conf_network *trusted; /* proxies; none = anybody */
+    size_t trusted_count;
+    struct conf_security security; /* in force here, wherever it was written */
+};
+
+enum conf_log_dest {
+    CONF_LOG_STDERR = 1 << 0,
+    CONF_LOG_STDOUT = 1 << 1,
+    CONF_LOG_FILE = 1 << 2,
+    CONF_LOG_SYSLOG = 1 << 3,
+    CONF_LOG_TOPIC = 1 << 4
+};
+
+struct conf_global {
+    struct conf_security security; /* of all listeners, unless per_listener_settings */
+    bool per_listener_settings;
+    bool allow_duplicate_messages;
     bool connection_messages;
     bool log_timestamp;
+    bool log_json; /* log_format json */
     bool queue_qos0_messages;
     bool retain_available;
     bool set_tcp_nodelay;
-    char *auto_id_prefix;           /* of generated client ids */
+    bool upgrade_outgoing_qos;
+    char *clientid_prefixes;        /* what every client id must begin with, or NULL */
+    char *user;                     /* to become when started as root; NULL = not given */
+    char *pid_file;                 /* or NULL */
+    char *log_timestamp_format;     /* of strftime; NULL = Unix seconds */
+    uint32_t log_facility;          /* of syslog: 0 to 7 for local0 to local7; 8 = daemon */
+    uint32_t sys_interval;          /* seconds; 0 = no $SYS topics */
+    int32_t global_max_clients;     /* sessions, connected or stored; -1 = no limit */
+    int32_t global_max_connections; /* -1 = no limit */
     unsigned log_dest;              /* bits of enum conf_log_dest; 0 = none */
     unsigned log_type;              /* bits of enum log_level */
     char *log_file;                 /* with CONF_LOG_FILE */
@@ -60,7 +113,7 @@ struct conf_global {
 
 struct conf {
     struct conf_global global;
-    struct conf_listener *listeners; /* at least one after conf_load */
+    struct conf_listener **listeners; /* at least one after conf_load; one reference to each */
     size_t listener_count;
     bool local_only; /* nothing said where to listen: loopback only, and anonymous clients are
                         welcome */
@@ -72,6 +125,9 @@ struct conf_args {
     uint16_t ports[CONF_CMD_PORTS_MAX];
     size_t port_count;
     bool verbose; /* -v: all log types, whatever the file says */
+    bool quiet;   /* -q: no log at all, whatever the file and -v say */
+    bool test;    /* --test-config: report all that is wrong, and what is legal but unwise */
+    bool daemon;  /* -d */
 };
 
 /*
@@ -85,6 +141,12 @@ MUST_CHECK enum err conf_load(const struct conf_args *args, const struct log *lo
 MUST_CHECK enum err conf_load_text(const struct conf_args *args, struct str text,
                                    const struct log *log, struct conf **out);
 void conf_free(struct conf *c); /* NULL is allowed */
+static inline struct conf_listener *conf_listener_ref(struct conf_listener *l)
+{
+    l->refs++;
+    return l;
+}
+void conf_listener_unref(struct conf_listener *l); /* NULL is allowed */
 /*
  * A configuration that is to replace another while the broker runs: what only a restart could
  * change is given its old value, with a warning for each.

@@ -19,7 +19,7 @@
 #define FIELD(type, member)                                                                        \
     .offset = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
 #define GLOBAL(member) .scope = SCOPE_GLOBAL, FIELD(conf_global, member)
-#define SECURITY(member) .scope = SCOPE_SECURITY, FIELD(conf_global, member)
+#define SECURITY(member) .scope = SCOPE_SECURITY, FIELD(conf_security, member)
 #define LISTENER(member) .scope = SCOPE_LISTENER, FIELD(conf_listener, member)
 #define DEFAULT_LISTENER(member) .scope = SCOPE_DEFAULT_LISTENER, FIELD(conf_listener, member)
 

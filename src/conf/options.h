@@ -65,7 +65,7 @@ struct conf_option {
     const char *alias; /* older name or NULL */
     enum option_scope scope;
     enum option_type type;
-    size_t offset; /* in struct conf_global or struct conf_listener */
+    size_t offset; /* in the struct that option_home() names */
     size_t size;
     int64_t min, max; /* numbers; for text max is its length in bytes */
     int64_t fallback; /* the default of numbers, bools (0, 1) and words (bits) */
@@ -93,6 +93,16 @@ const char *option_nearest(struct str name);
 static inline bool option_in_listener(const struct conf_option *opt)
 {
     return opt->scope == SCOPE_LISTENER || opt->scope == SCOPE_DEFAULT_LISTENER;
+}
+
+/* Which struct has the row's field. */
+enum option_home { HOME_GLOBAL, HOME_LISTENER, HOME_SECURITY };
+
+static inline enum option_home option_home(const struct conf_option *opt)
+{
+    if (option_in_listener(opt))
+        return HOME_LISTENER;
+    return opt->scope == SCOPE_SECURITY ? HOME_SECURITY : HOME_GLOBAL;
 }
 
 enum option_verdict {

@@ -31,14 +31,16 @@ enum err draft_init(struct draft *d, const char *file, const struct log *log)
     d->listener_lines = mem_zalloc(option_count * sizeof(*d->listener_lines));
     if (!d->conf || !d->global_lines || !d->listener_lines)
         return ERR_NOMEM;
-    e = value_defaults(&d->conf->global, false);
-    return e ? e : value_defaults(&d->base, true);
+    e = value_defaults(&d->conf->global, HOME_GLOBAL);
+    if (!e)
+        e = value_defaults(&d->conf->global.security, HOME_SECURITY);
+    return e ? e : value_defaults(&d->base, HOME_LISTENER);
 }
 
 void draft_clear(struct draft *d)
 {
     conf_free(d->conf);
-    value_free(&d->base, true);
+    value_free(&d->base, HOME_LISTENER);
     mem_free(d->global_lines, option_count * sizeof(*d->global_lines));
     mem_free(d->listener_lines, option_count * sizeof(*d->listener_lines));
     memset(d, 0, sizeof(*d));
@@ -81,25 +83,27 @@ static bool same_address(const char *a, const char *b)
 bool draft_has_listener(const struct draft *d, uint16_t port, const char *address)
 {
     for (size_t i = 0; i < d->conf->listener_count; i++) {
-        const struct conf_listener *l = &d->conf->listeners[i];
+        const struct conf_listener *l = d->conf->listeners[i];
         if (l->port == port && same_address(l->address, address))
             return true;
     }
     return false;
 }
 
-/* Room for one more, zeroed; NULL without memory. */
+/* One more, zeroed; NULL without memory. */
 static struct conf_listener *grow_listeners(struct conf *c)
 {
     size_t size = c->listener_count * sizeof(*c->listeners);
-    struct conf_listener *grown = mem_realloc(c->listeners, size, size + sizeof(*grown));
+    struct conf_listener *l = mem_zalloc(sizeof(*l));
+    struct conf_listener **grown = l ? mem_realloc(c->listeners, size, size + sizeof(l)) : NULL;
 
-    if (!grown)
+    if (!grown) {
+        mem_free(l, sizeof(*l));
         return NULL;
+    }
     c->listeners = grown;
-    grown += c->listener_count++;
-    memset(grown, 0, sizeof(*grown));
-    return grown;
+    grown[c->listener_count++] = l;
+    return l;
 }
 
 enum err draft_listener(struct draft *d, const struct conf_listener *model, uint16_t port,
@@ -110,9 +114,11 @@ enum err draft_listener(struct draft *d, const struct conf_listener *model, uint
     enum err e = ERR_NOMEM;
 
     if (l && model)
-        e = value_copy(l, model, sizeof(*l), true);
+        e = value_copy(l, model, sizeof(*l), HOME_LISTENER);
     else if (l)
-        e = value_defaults(l, true);
+        e = value_defaults(l, HOME_LISTENER);
+    if (l)
+        l->refs = 1;
     if (e || (address && !copy)) {
         str_dup_free(copy);
         return ERR_NOMEM;
@@ -187,11 +193,13 @@ static uint32_t *given_at(struct draft *d, const struct conf_option *opt)
 
 static void *home_of(struct draft *d, const struct conf_option *opt)
 {
-    if (!option_in_listener(opt))
+    if (option_home(opt) == HOME_GLOBAL)
         return &d->conf->global;
+    if (option_home(opt) == HOME_SECURITY)
+        return &d->conf->global.security;
     if (opt->scope == SCOPE_DEFAULT_LISTENER || d->conf->listener_count == 0)
         return &d->base;
-    return &d->conf->listeners[d->conf->listener_count - 1];
+    return d->conf->listeners[d->conf->listener_count - 1];
 }
 
 static void wrong_value(struct draft *d, const struct line *l)

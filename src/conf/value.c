@@ -345,11 +345,11 @@ static enum err set_default(const struct conf_option *opt, void *base)
     return ERR_OK;
 }
 
-enum err value_defaults(void *base, bool listener)
+enum err value_defaults(void *base, enum option_home home)
 {
     for (size_t i = 0; i < option_count; i++) {
         const struct conf_option *opt = &options[i];
-        enum err e = option_in_listener(opt) == listener ? set_default(opt, base) : ERR_OK;
+        enum err e = option_home(opt) == home ? set_default(opt, base) : ERR_OK;
         if (e)
             return e;
     }
@@ -366,13 +366,13 @@ static char **owned_text(const struct conf_option *opt, void *base)
 
 typedef enum err text_visit(char **text);
 
-static enum err each_text(void *base, bool listener, text_visit *visit)
+static enum err each_text(void *base, enum option_home home, text_visit *visit)
 {
     enum err e = ERR_OK;
 
     for (size_t i = 0; i < option_count; i++) {
         char **text = owned_text(&options[i], base);
-        if (option_in_listener(&options[i]) == listener && text && *text && visit(text))
+        if (option_home(&options[i]) == home && text && *text && visit(text))
             e = ERR_NOMEM;
     }
     return e;
@@ -392,10 +392,10 @@ static enum err free_text(char **text)
     return ERR_OK;
 }
 
-enum err value_copy(void *to, const void *from, size_t size, bool listener)
+enum err value_copy(void *to, const void *from, size_t size, enum option_home home)
 {
     memcpy(to, from, size);
-    return each_text(to, listener, copy_text);
+    return each_text(to, home, copy_text);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -419,7 +419,7 @@ bool value_swap_if_other(const struct conf_option *opt, void *a, void *b)
     return true;
 }
 
-void value_free(void *base, bool listener)
+void value_free(void *base, enum option_home home)
 {
-    (void)each_text(base, listener, free_text);
+    (void)each_text(base, home, free_text);
 }

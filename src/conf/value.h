@@ -2,7 +2,8 @@
  * From the text of a value to the field of a struct, as the option's row describes it; defaults;
  * release.
  *
- * `base` is the struct conf_global or struct conf_listener that the row's offset counts from.
+ * `base` is the struct that the row's offset counts from: conf_global, conf_listener or
+ * conf_security, as option_home() says.
  */
 #ifndef CONF_VALUE_H
 #define CONF_VALUE_H
@@ -35,10 +36,10 @@ MUST_CHECK enum err value_listener(struct str text, uint16_t *port, struct str *
 char *value_expected(const struct conf_option *opt, char *out, size_t cap);
 
 /* Give all fields of a zeroed struct their defaults. ERR_NOMEM: call value_free nevertheless. */
-MUST_CHECK enum err value_defaults(void *base, bool listener);
+MUST_CHECK enum err value_defaults(void *base, enum option_home home);
 /* A copy that owns its texts; `to` is overwritten. ERR_NOMEM: call value_free nevertheless. */
-MUST_CHECK enum err value_copy(void *to, const void *from, size_t size, bool listener);
+MUST_CHECK enum err value_copy(void *to, const void *from, size_t size, enum option_home home);
 /* Free what the fields own. */
-void value_free(void *base, bool listener);
+void value_free(void *base, enum option_home home);
 
 #endif

@@ -6,10 +6,10 @@
 
 #include "mqtt/topic.h"
 
-bool access_may_connect(const struct conf *conf, const struct packet_connect *p)
+bool access_may_connect(const struct conf_listener *rules, const struct packet_connect *p)
 {
     (void)p;
-    return conf->global.allow_anonymous;
+    return rules->security.allow_anonymous;
 }
 
 bool access_may_write(struct str topic)

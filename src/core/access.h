@@ -8,7 +8,7 @@
 #include "mqtt/packet.h"
 
 /* May this client come in? */
-bool access_may_connect(const struct conf *conf, const struct packet_connect *p);
+bool access_may_connect(const struct conf_listener *rules, const struct packet_connect *p);
 /* May clients publish to this topic at all? $SYS and $CONTROL belong to the broker; bridges report
  * their state below $SYS. */
 bool access_may_write(struct str topic);

@@ -174,6 +174,7 @@ struct conn *broker_open(struct broker *b, const struct peer *peer, void *link)
     if (!c)
         return NULL;
     *c = (struct conn){.link = link, .peer = *peer, .last_in_ms = b->now.mono_ms};
+    (void)conf_listener_ref(peer->listener);
     TAILQ_INSERT_TAIL(&b->all, c, entry);
     wheel_arm(&b->wheel, &c->timer, peer->accept_ms + CONNECT_TIMEOUT_MS);
     b->stats.connections++;
@@ -493,12 +494,15 @@ enum err broker_prepare(struct broker *b, const struct conf *conf)
 
 static void point_to_new_rules(struct conn *c, const struct conf *conf)
 {
-    const struct conf_listener *old = c->peer.listener;
+    struct conf_listener *old = c->peer.listener;
 
     for (size_t i = 0; i < conf->listener_count; i++) {
-        const struct conf_listener *l = &conf->listeners[i];
-        if (l->port == old->port && str_eq(str_c(l->address), str_c(old->address)))
-            c->peer.listener = l;
+        struct conf_listener *l = conf->listeners[i];
+        if (l->port == old->port && str_eq(str_c(l->address), str_c(old->address))) {
+            c->peer.listener = conf_listener_ref(l);
+            conf_listener_unref(old);
+            return;
+        }
     }
 }
 

@@ -46,13 +46,14 @@ struct now {
     int64_t wall_s;   /* Unix time, for what is stored */
 };
 
-/* Who is at the other end. Copied by broker_open. */
+/* Who is at the other end. Copied by broker_open, which takes a reference to the listener's rules.
+ */
 struct peer {
     uint8_t ip[16]; /* network order; IPv4 in the first four bytes; all zero for a Unix socket */
     uint8_t family; /* 4, 6, or 0 for a Unix socket */
     uint16_t port;
-    const struct conf_listener *listener; /* that accepted it */
-    uint64_t accept_ms;                   /* monotonic */
+    struct conf_listener *listener; /* that accepted it */
+    uint64_t accept_ms;             /* monotonic */
 };
 
 /* Text of the address without port, e.g. "::1"; returns out. */
@@ -192,8 +193,9 @@ void broker_publish_local(struct broker *b, struct str topic, struct str payload
 
 /*
  * Take another configuration: broker_prepare checks and may refuse, changing nothing; broker_commit
- * cannot fail and uses what was prepared last. Connections keep pointing to the listener rules they
- * came with until those are re-pointed by port and address.
+ * cannot fail and uses what was prepared last. Connections go over to the rules of the listener
+ * with the port and address of theirs; where there is none any more they keep those that they came
+ * with.
  */
 MUST_CHECK enum err broker_prepare(struct broker *b, const struct conf *conf);
 void broker_commit(struct broker *b);

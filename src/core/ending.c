@@ -91,6 +91,7 @@ void conn_free(struct broker *b, struct conn *c)
     will_drop(c);
     outbox_clear(&b->hub, &c->out);
     TAILQ_REMOVE(&b->all, c, entry);
+    conf_listener_unref(c->peer.listener);
     slab_free(&b->conns, c);
     b->stats.connections--;
 }

@@ -2,7 +2,7 @@
  * CONNECT (3.1): checks, session found or made, takeover, CONNACK. Each refusal is one return with
  * one CONNACK code.
  */
-#include "core/access.h"
+#include "core/admission.h"
 #include "core/ending.h"
 #include "core/handlers.h"
 #include "core/will.h"
@@ -10,14 +10,6 @@
 #include "mqtt/encode.h"
 
 #include <stdio.h>
-
-/* A refusal: what the client is told, and what the log. */
-struct verdict {
-    enum reason reason;
-    enum connack code;
-};
-
-static const struct verdict accepted = {REASON_OK, CONNACK_ACCEPTED};
 
 static enum reason send_connack(struct broker *b, struct conn *c, bool present, enum connack code,
                                 const char *name)
@@ -45,55 +37,6 @@ static void refuse(struct broker *b, struct conn *c, struct verdict v,
     conn_end_named(
         b, c, v.reason, p->has_username ? detail : NULL,
         str_escape(p->client_id.n > 0 ? p->client_id : STR("<unknown>"), name, sizeof(name)));
-}
-
-/* --- checks --- */
-
-static struct verdict check_id(const struct conf *conf, const struct packet_connect *p)
-{
-    bool may_be_empty = p->level != PROTOCOL_31 && p->clean_session && /* 3.1.3-7, 3.1.3-8 */
-                        conf->global.allow_zero_length_clientid;
-
-    if (p->client_id.n == 0 && !may_be_empty)
-        return (struct verdict){REASON_CLIENT_ID, CONNACK_IDENTIFIER};
-    return accepted;
-}
-
-static struct verdict check_keepalive(const struct conf *conf, const struct packet_connect *p)
-{
-    uint32_t max = conf->global.max_keepalive;
-
-    if (max > 0 && (p->keepalive_s == 0 || p->keepalive_s > max))
-        return (struct verdict){REASON_KEEPALIVE_MAX, CONNACK_IDENTIFIER};
-    return accepted;
-}
-
-static struct verdict check_will(const struct conf *conf, const struct conn *c,
-                                 const struct packet_connect *p)
-{
-    if (!p->has_will)
-        return accepted;
-    if (!access_may_write(p->will_topic))
-        return (struct verdict){REASON_WILL_TOPIC, CONNACK_NOT_AUTHORISED};
-    if (p->will_retain && !conf->global.retain_available)
-        return (struct verdict){REASON_RETAIN_UNAVAILABLE, CONNACK_NOT_AUTHORISED};
-    if (p->will_qos > c->peer.listener->max_qos)
-        return (struct verdict){REASON_QOS_MAX, CONNACK_NOT_AUTHORISED};
-    return accepted;
-}
-
-static struct verdict check(const struct conf *conf, const struct conn *c,
-                            const struct packet_connect *p)
-{
-    struct verdict v = check_id(conf, p);
-
-    if (v.reason == REASON_OK)
-        v = check_keepalive(conf, p);
-    if (v.reason == REASON_OK && !access_may_connect(conf, p))
-        v = (struct verdict){REASON_NOT_AUTHORISED, CONNACK_NOT_AUTHORISED};
-    if (v.reason == REASON_OK)
-        v = check_will(conf, c, p);
-    return v;
 }
 
 /* --- the session --- */
@@ -201,7 +144,7 @@ static enum reason admit(struct broker *b, struct conn *c, const struct packet_c
 
 static enum reason connect_client(struct broker *b, struct conn *c, const struct packet_connect *p)
 {
-    struct verdict v = check(b->conf, c, p);
+    struct verdict v = admission_check(b->conf, &c->peer, p);
 
     if (v.reason != REASON_OK) {
         refuse(b, c, v, p);
@@ -216,10 +159,10 @@ static enum reason connect_client(struct broker *b, struct conn *c, const struct
 }
 
 /* An id for a client that has sent none (3.1.3-6). */
-static struct str made_id(struct broker *b, char *out, size_t cap)
+static struct str made_id(struct broker *b, const struct conn *c, char *out, size_t cap)
 {
     char unique[BROKER_ID_MAX];
-    const char *prefix = b->conf->global.auto_id_prefix;
+    const char *prefix = c->peer.listener->security.auto_id_prefix;
 
     b->make_id(b->make_id_ctx, unique);
     (void)snprintf(out, cap, "%s%s", prefix ? prefix : "", unique);
@@ -244,7 +187,7 @@ enum reason on_connect(struct broker *b, struct conn *c, const struct frame *f)
     }
     if (r != REASON_OK)
         return r;
-    if (p.client_id.n == 0 && check_id(b->conf, &p).reason == REASON_OK)
-        p.client_id = made_id(b, id, sizeof(id));
+    if (admission_makes_id(&c->peer, &p))
+        p.client_id = made_id(b, c, id, sizeof(id));
     return connect_client(b, c, &p);
 }

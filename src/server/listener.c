@@ -66,7 +66,7 @@ static bool can_do_without(const struct listeners *ls, uint16_t group, enum err 
 /* ERR_UNSUPPORTED: not here, and that does no harm. */
 static enum err open_one(struct listeners *ls, const struct addrinfo *a, uint16_t group)
 {
-    uint16_t port = ls->conf->listeners[group].port;
+    uint16_t port = ls->conf->listeners[group]->port;
     bool six = a->ai_family == AF_INET6;
     log_info(ls->log, "Opening %s listen socket on port %u.", six ? "ipv6" : "ipv4", port);
     int fd = -1;
@@ -91,9 +91,9 @@ static enum err open_one(struct listeners *ls, const struct addrinfo *a, uint16_
 /* Open all addresses of one listener. */
 static enum err open_host(struct listeners *ls, uint16_t group)
 {
-    const char *host = ls->conf->listeners[group].address;
+    const char *host = ls->conf->listeners[group]->address;
     char port[8];
-    (void)snprintf(port, sizeof(port), "%u", ls->conf->listeners[group].port);
+    (void)snprintf(port, sizeof(port), "%u", ls->conf->listeners[group]->port);
     struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     struct addrinfo *found = NULL;
@@ -166,8 +166,8 @@ bool listeners_same(const struct conf *a, const struct conf *b)
         return false;
     }
     for (size_t i = 0; i < a->listener_count; i++) {
-        const struct conf_listener *x = &a->listeners[i];
-        const struct conf_listener *y = &b->listeners[i];
+        const struct conf_listener *x = a->listeners[i];
+        const struct conf_listener *y = b->listeners[i];
         if (x->port != y->port || !same_text(x->address, y->address)) {
             return false;
         }
@@ -224,7 +224,7 @@ static void log_denied(struct listeners *ls, struct listener *l, const struct pe
 static void admit(struct listeners *ls, struct listener *l, int fd,
                   const struct sockaddr_storage *from, struct links *links)
 {
-    const struct conf_listener *rules = &ls->conf->listeners[l->group];
+    struct conf_listener *rules = ls->conf->listeners[l->group];
     struct peer peer = {.listener = rules, .accept_ms = links->now_ms};
     peer_from(&peer, from);
     if (rules->max_connections >= 0 && links->open[l->group] >= (uint32_t)rules->max_connections) {

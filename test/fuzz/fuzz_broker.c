@@ -29,6 +29,7 @@ struct frame_copy {
 struct world {
     struct conf conf;
     struct conf_listener listener;
+    struct conf_listener *listeners[1];
     struct broker *broker;
     struct conn *conns[CONNS];
     struct now now;
@@ -80,12 +81,19 @@ static struct broker *new_broker(struct world *w)
 
 static void configure(struct world *w, uint8_t bits)
 {
-    w->listener =
-        (struct conf_listener){.port = 1883, .max_connections = -1, .max_qos = bits & 1 ? 1 : 2};
-    w->conf = (struct conf){.listeners = &w->listener, .listener_count = 1};
+    w->listener = (struct conf_listener){
+        .refs = 1,
+        .port = 1883,
+        .max_connections = -1,
+        .max_qos = bits & 1 ? 1 : 2,
+        .accept_versions = CONF_MQTT_31 | CONF_MQTT_311,
+        .security = {.allow_anonymous = true, .allow_zero_length_clientid = true},
+    };
+    w->listeners[0] = &w->listener;
+    w->conf = (struct conf){.listeners = w->listeners, .listener_count = 1};
     w->conf.global = (struct conf_global){
-        .allow_anonymous = true,
-        .allow_zero_length_clientid = true,
+        .global_max_clients = -1,
+        .global_max_connections = -1,
         .retain_available = true,
         .queue_qos0_messages = bits & 2,
         .max_inflight_messages = bits & 4 ? 1 : 20,

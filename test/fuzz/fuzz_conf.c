@@ -23,12 +23,12 @@ static void count_errors(void *ctx, enum log_level level, struct str line)
 
 static void check_conf(const struct conf *c)
 {
-    if (c->listener_count == 0 || !c->global.auto_id_prefix)
+    if (c->listener_count == 0 || !c->global.security.auto_id_prefix)
         abort();
     if ((c->global.log_dest & CONF_LOG_FILE) && !c->global.log_file)
         abort();
     for (size_t i = 0; i < c->listener_count; i++) {
-        const struct conf_listener *l = &c->listeners[i];
+        const struct conf_listener *l = c->listeners[i];
         if (l->port == 0 || l->max_qos > 2 || l->max_connections == 0)
             abort();
         if (c->local_only && !l->address)

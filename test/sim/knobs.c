@@ -14,11 +14,18 @@ static unsigned one_of(struct rng *r, const unsigned *choices, uint32_t n)
 static void draw_conf(const struct knobs *k, struct rng *r, struct conf *conf,
                       struct conf_listener *listener)
 {
-    *listener = (struct conf_listener){.port = 1883, .max_connections = -1, .max_qos = 2};
-    *conf = (struct conf){.listeners = listener, .listener_count = 1};
+    *listener = (struct conf_listener){
+        .refs = 1,
+        .port = 1883,
+        .max_connections = -1,
+        .max_qos = 2,
+        .accept_versions = CONF_MQTT_31 | CONF_MQTT_311,
+        .security = {.allow_anonymous = true, .allow_zero_length_clientid = true},
+    };
+    *conf = (struct conf){0};
     conf->global = (struct conf_global){
-        .allow_anonymous = true,
-        .allow_zero_length_clientid = true,
+        .global_max_clients = -1,
+        .global_max_connections = -1,
         .connection_messages = true,
         .retain_available = true,
         .queue_qos0_messages = !k->share && rng_below(r, 4) == 0,

@@ -365,6 +365,9 @@ static void begin(struct sim *s)
 {
     rng_seed(&s->rng, s->seed);
     knobs_draw(&s->knobs, &s->rng, &s->conf[0], &s->listener);
+    s->listeners[0] = &s->listener;
+    s->conf[0].listeners = s->listeners;
+    s->conf[0].listener_count = 1;
     s->conf[1] = s->conf[0];
     s->conf_now = 0;
     s->now = (struct now){.mono_ms = MONO_START_MS, .wall_s = 1700000000};

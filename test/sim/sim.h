@@ -29,6 +29,7 @@ struct sim {
     struct conf conf[2]; /* the same twice, for reloading */
     unsigned conf_now;
     struct conf_listener listener;
+    struct conf_listener *listeners[1];
     struct names names;
     struct trace trace;
     struct totals *totals; /* shared by the processes that run seeds */

@@ -65,16 +65,24 @@ static void make_id(void *ctx, char out[BROKER_ID_MAX])
 void rig_setup(struct rig *r)
 {
     memset(r, 0, sizeof(*r));
-    r->listener = (struct conf_listener){.port = 1883, .max_connections = -1, .max_qos = 2};
-    r->conf.listeners = &r->listener;
+    r->listener = (struct conf_listener){
+        .refs = 1,
+        .port = 1883,
+        .max_connections = -1,
+        .max_qos = 2,
+        .accept_versions = CONF_MQTT_31 | CONF_MQTT_311,
+        .security = {.allow_anonymous = true, .allow_zero_length_clientid = true},
+    };
+    r->listeners[0] = &r->listener;
+    r->conf.listeners = r->listeners;
     r->conf.listener_count = 1;
-    r->conf.global = (struct conf_global){.allow_anonymous = true,
-                                          .allow_zero_length_clientid = true,
-                                          .connection_messages = true,
+    r->conf.global = (struct conf_global){.connection_messages = true,
                                           .retain_available = true,
                                           .set_tcp_nodelay = true,
                                           .max_inflight_messages = 20,
-                                          .max_queued_messages = 1000};
+                                          .max_queued_messages = 1000,
+                                          .global_max_clients = -1,
+                                          .global_max_connections = -1};
     r->setup = (struct broker_setup){
         .conf = &r->conf,
         .log = {.mask = LOG_LEVEL_DEFAULT, .sink = sink, .ctx = r},

@@ -58,6 +58,7 @@ struct rig {
     struct broker *b;
     struct conf conf;
     struct conf_listener listener;
+    struct conf_listener *listeners[1];
     struct broker_setup setup;
     struct now now;
     struct rig_clients clients;

@@ -7,17 +7,17 @@
 
 static void anonymous_clients_come_in_if_they_may(void **state)
 {
-    struct conf conf = {0};
+    struct conf_listener rules = {0};
     const struct packet_connect nobody = {0};
     const struct packet_connect somebody = {
         .has_username = true, .has_password = true, .username = STR("u"), .password = STR("p")};
 
     (void)state;
-    assert_false(access_may_connect(&conf, &nobody));
-    assert_false(access_may_connect(&conf, &somebody)); /* nobody can check that yet */
-    conf.global.allow_anonymous = true;
-    assert_true(access_may_connect(&conf, &nobody));
-    assert_true(access_may_connect(&conf, &somebody));
+    assert_false(access_may_connect(&rules, &nobody));
+    assert_false(access_may_connect(&rules, &somebody)); /* nobody can check that yet */
+    rules.security.allow_anonymous = true;
+    assert_true(access_may_connect(&rules, &nobody));
+    assert_true(access_may_connect(&rules, &somebody));
 }
 
 static void some_topics_are_not_for_clients(void **state)

@@ -130,7 +130,7 @@ static void clients_without_an_id_get_one(void **state)
 
     (void)state;
     rig_setup(&r);
-    r.conf.global.auto_id_prefix = (char[]){"auto-"};
+    r.listener.security.auto_id_prefix = (char[]){"auto-"};
     rig_start(&r);
     rig_connect(&r, &a, "", true);
     rig_connect(&r, &b, "", true);
@@ -1171,7 +1171,7 @@ static void another_configuration_is_taken(void **state)
     struct rig r;
     struct rig_client p;
     struct rig_client c;
-    struct conf_listener listener = {.port = 1883, .max_connections = -1, .max_qos = 1};
+    struct conf_listener listener = {.refs = 1, .port = 1883, .max_connections = -1, .max_qos = 1};
     struct conf conf;
 
     (void)state;
@@ -1181,7 +1181,7 @@ static void another_configuration_is_taken(void **state)
     rig_subscribe(&c, "t", QOS_1);
     rig_close(&c);
     conf = r.conf;
-    conf.listeners = &listener;
+    conf.listeners = (struct conf_listener *[]){&listener};
     conf.global.max_queued_messages = 2;
     assert_ok(broker_prepare(r.b, &conf));
     rig_publish(&p, "t", "old rules", QOS_2, 1);

@@ -18,11 +18,11 @@ static struct conf *loaded_with(const struct conf_args *args, const char *text)
 static void assert_listener(const struct conf *c, size_t i, uint16_t port, const char *address)
 {
     assert_true(i < c->listener_count);
-    assert_int_equal(c->listeners[i].port, port);
+    assert_int_equal(c->listeners[i]->port, port);
     if (address)
-        assert_string_equal(c->listeners[i].address, address);
+        assert_string_equal(c->listeners[i]->address, address);
     else
-        assert_null(c->listeners[i].address);
+        assert_null(c->listeners[i]->address);
 }
 
 static void nothing_said_is_local_only(void **state)
@@ -32,7 +32,7 @@ static void nothing_said_is_local_only(void **state)
 
     (void)state;
     assert_true(c->local_only);
-    assert_true(c->global.allow_anonymous);
+    assert_true(c->global.security.allow_anonymous);
     assert_int_equal(c->listener_count, 2);
     assert_listener(c, 0, 1883, "127.0.0.1");
     assert_listener(c, 1, 1883, "::1");
@@ -47,8 +47,8 @@ static void local_only_keeps_options_of_its_listener(void **state)
     (void)state;
     assert_true(c->local_only);
     for (size_t i = 0; i < 2; i++) {
-        assert_int_equal(c->listeners[i].max_connections, 7);
-        assert_int_equal(c->listeners[i].max_qos, 1);
+        assert_int_equal(c->listeners[i]->max_connections, 7);
+        assert_int_equal(c->listeners[i]->max_qos, 1);
     }
     assert_int_equal(captured.warnings, 0);
     conf_free(c);
@@ -60,7 +60,7 @@ static void local_only_obeys_allow_anonymous_false(void **state)
 
     (void)state;
     assert_true(c->local_only);
-    assert_false(c->global.allow_anonymous);
+    assert_false(c->global.security.allow_anonymous);
     assert_logged("Warning: allow_anonymous 'false' (m.conf:1): no client can connect");
     conf_free(c);
 }
@@ -72,13 +72,13 @@ static void ports_of_the_command_line_are_local(void **state)
 
     (void)state;
     assert_true(c->local_only);
-    assert_true(c->global.allow_anonymous);
+    assert_true(c->global.security.allow_anonymous);
     assert_int_equal(c->listener_count, 4);
     assert_listener(c, 0, 18830, "127.0.0.1");
     assert_listener(c, 1, 18830, "::1");
     assert_listener(c, 2, 18831, "127.0.0.1");
     assert_listener(c, 3, 18831, "::1");
-    assert_int_equal(c->listeners[3].max_qos, 0);
+    assert_int_equal(c->listeners[3]->max_qos, 0);
     conf_free(c);
 }
 
@@ -115,11 +115,11 @@ static void a_listener_shuts_out_the_nameless(void **state)
 
     (void)state;
     assert_false(c->local_only);
-    assert_false(c->global.allow_anonymous);
+    assert_false(c->global.security.allow_anonymous);
     assert_logged("Warning: allow_anonymous 'false' (m.conf): no client can connect");
     conf_free(c);
     c = loaded("listener 18830\nallow_anonymous true\n");
-    assert_true(c->global.allow_anonymous);
+    assert_true(c->global.security.allow_anonymous);
     assert_int_equal(captured.warnings, 0);
     conf_free(c);
 }
@@ -130,10 +130,10 @@ static void port_and_bind_address_make_the_default_listener(void **state)
 
     (void)state;
     assert_false(c->local_only);
-    assert_false(c->global.allow_anonymous);
+    assert_false(c->global.security.allow_anonymous);
     assert_int_equal(c->listener_count, 1);
     assert_listener(c, 0, 18830, NULL);
-    assert_int_equal(c->listeners[0].max_connections, 9);
+    assert_int_equal(c->listeners[0]->max_connections, 9);
     conf_free(c);
 
     c = loaded("bind_address 127.0.0.1\n");
@@ -153,9 +153,9 @@ static void the_default_listener_beside_others(void **state)
     (void)state;
     assert_int_equal(c->listener_count, 2);
     assert_listener(c, 0, 18830, NULL);
-    assert_int_equal(c->listeners[0].max_qos, 1);
+    assert_int_equal(c->listeners[0]->max_qos, 1);
     assert_listener(c, 1, 18831, "::1");
-    assert_int_equal(c->listeners[1].max_qos, 0);
+    assert_int_equal(c->listeners[1]->max_qos, 0);
     conf_free(c);
 }
 
@@ -165,7 +165,7 @@ static void options_before_the_first_listener_have_no_effect(void **state)
 
     (void)state;
     assert_int_equal(c->listener_count, 1);
-    assert_int_equal(c->listeners[0].max_qos, 2);
+    assert_int_equal(c->listeners[0]->max_qos, 2);
     assert_logged(
         "Warning: max_qos (m.conf:1): has no effect: it belongs behind the 'listener' that "
         "it is for.\n");
@@ -192,7 +192,7 @@ static void no_connections_means_no_limit(void **state)
     struct conf *c = loaded("listener 18830\nmax_connections 0\nallow_anonymous true\n");
 
     (void)state;
-    assert_int_equal(c->listeners[0].max_connections, -1);
+    assert_int_equal(c->listeners[0]->max_connections, -1);
     conf_free(c);
 }
 

@@ -44,7 +44,7 @@ static void a_file_is_read(void **state)
     assert_true(fd >= 0);
     assert_int_equal(write(fd, "max_qos 1\n", 10), 10);
     assert_int_equal(load_file(path, &c), ERR_OK);
-    assert_int_equal(c->listeners[0].max_qos, 1);
+    assert_int_equal(c->listeners[0]->max_qos, 1);
     conf_free(c);
     assert_int_equal(write(fd, "foo\n", 4), 4);
     assert_int_equal(load_file(path, &c), ERR_INVAL);
@@ -97,9 +97,9 @@ static void assert_same_global(const struct conf_global *a, const struct conf_gl
 {
     struct conf_global x = *a, y = *b;
 
-    assert_string_equal(x.auto_id_prefix, y.auto_id_prefix);
+    assert_string_equal(x.security.auto_id_prefix, y.security.auto_id_prefix);
     assert_string_equal(x.persistence_file, y.persistence_file);
-    x.auto_id_prefix = y.auto_id_prefix = NULL;
+    x.security.auto_id_prefix = y.security.auto_id_prefix = NULL;
     x.persistence_file = y.persistence_file = NULL;
     /* Without a default: the example has to say something. */
     if (feature_built(FEATURE_PERSISTENCE))
@@ -135,8 +135,8 @@ static void the_example_without_its_comment_signs(void **state)
     assert_int_equal(captured.errors, 0);
     assert_same_global(&c->global, &defaults->global);
     assert_int_equal(c->listener_count, 3);
-    assert_int_equal(c->listeners[1].max_connections, defaults->listeners[0].max_connections);
-    assert_int_equal(c->listeners[1].max_qos, defaults->listeners[0].max_qos);
+    assert_int_equal(c->listeners[1]->max_connections, defaults->listeners[0]->max_connections);
+    assert_int_equal(c->listeners[1]->max_qos, defaults->listeners[0]->max_qos);
     conf_free(c);
     conf_free(defaults);
     buf_clear(&b);

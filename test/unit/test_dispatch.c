@@ -270,7 +270,7 @@ static void anonymous_clients_are_refused_if_so_configured(void **state)
 
     (void)state;
     rig_setup(&r);
-    r.conf.global.allow_anonymous = false;
+    r.listener.security.allow_anonymous = false;
     rig_start(&r);
     assert_true(rig_open(&r, &c));
     rig_send_connect(&c, &hello);

@@ -156,7 +156,7 @@ static void open_client(struct rig *r, int i)
     struct peer peer = {.ip = {127, 0, 0, 1},
                         .family = 4,
                         .port = (uint16_t)(1000 + i),
-                        .listener = &r->conf->listeners[0],
+                        .listener = r->conf->listeners[0],
                         .accept_ms = r->now_ms};
     r->client[i] = fd[1];
     link_open(&r->links, fd[0], &peer, 0);

@@ -38,8 +38,8 @@ static void comments_behind_a_listener(void **state)
 
     (void)state;
     assert_int_equal(c->listener_count, 2);
-    assert_null(c->listeners[0].address);
-    assert_string_equal(c->listeners[1].address, "::1");
+    assert_null(c->listeners[0]->address);
+    assert_string_equal(c->listeners[1]->address, "::1");
     conf_free(c);
 }
 
@@ -57,7 +57,7 @@ static void line_ends_tabs_and_trailing_blanks(void **state)
     assert_int_equal(c->global.max_queued_messages, 5);
     assert_int_equal(c->global.max_keepalive, 60);
     assert_string_equal(c->global.log_file, "/tmp/a b");
-    assert_string_equal(c->global.auto_id_prefix, "x-y");
+    assert_string_equal(c->global.security.auto_id_prefix, "x-y");
     assert_int_equal(captured.errors + captured.warnings, 0);
     conf_free(c);
 }
@@ -233,10 +233,10 @@ static void options_of_each_listener(void **state)
 
     (void)state;
     assert_int_equal(c->listener_count, 2);
-    assert_int_equal(c->listeners[0].max_connections, 3);
-    assert_int_equal(c->listeners[0].max_qos, 1);
-    assert_int_equal(c->listeners[1].max_connections, 4);
-    assert_int_equal(c->listeners[1].max_qos, 2);
+    assert_int_equal(c->listeners[0]->max_connections, 3);
+    assert_int_equal(c->listeners[0]->max_qos, 1);
+    assert_int_equal(c->listeners[1]->max_connections, 4);
+    assert_int_equal(c->listeners[1]->max_qos, 2);
     assert_int_equal(captured.warnings, 0);
     conf_free(c);
 }

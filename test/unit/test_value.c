@@ -18,8 +18,9 @@ static int setup(void **state)
 
     (void)unit_begin(state);
     memset(&f, 0, sizeof(f));
-    assert_int_equal(value_defaults(&f.global, false), ERR_OK);
-    assert_int_equal(value_defaults(&f.listener, true), ERR_OK);
+    assert_int_equal(value_defaults(&f.global, HOME_GLOBAL), ERR_OK);
+    assert_int_equal(value_defaults(&f.global.security, HOME_SECURITY), ERR_OK);
+    assert_int_equal(value_defaults(&f.listener, HOME_LISTENER), ERR_OK);
     *state = &f;
     return 0;
 }
@@ -28,9 +29,10 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    value_free(&f->global, false);
-    value_free(&f->listener, true);
-    assert_null(f->global.auto_id_prefix);
+    value_free(&f->global, HOME_GLOBAL);
+    value_free(&f->global.security, HOME_SECURITY);
+    value_free(&f->listener, HOME_LISTENER);
+    assert_null(f->global.security.auto_id_prefix);
     assert_null(f->global.log_file);
     return unit_end(state);
 }
@@ -38,7 +40,12 @@ static int teardown(void **state)
 static enum err set_again(struct fixture *f, const char *name, const char *value, bool first)
 {
     const struct conf_option *opt = option_find(str_c(name));
-    void *base = option_in_listener(opt) ? (void *)&f->listener : (void *)&f->global;
+    void *const bases[] = {
+        [HOME_GLOBAL] = &f->global,
+        [HOME_LISTENER] = &f->listener,
+        [HOME_SECURITY] = &f->global.security,
+    };
+    void *base = bases[option_home(opt)];
 
     return value_set(opt, base, str_c(value), first);
 }
@@ -52,9 +59,9 @@ static void defaults_are_those_of_the_manual(void **state)
 {
     const struct fixture *f = *state;
 
-    assert_false(f->global.allow_anonymous);
-    assert_true(f->global.allow_zero_length_clientid);
-    assert_string_equal(f->global.auto_id_prefix, "auto-");
+    assert_false(f->global.security.allow_anonymous);
+    assert_true(f->global.security.allow_zero_length_clientid);
+    assert_string_equal(f->global.security.auto_id_prefix, "auto-");
     assert_true(f->global.connection_messages);
     assert_true(f->global.log_timestamp);
     assert_int_equal(f->global.log_dest, CONF_LOG_STDERR);
@@ -249,7 +256,7 @@ static void swapping_what_differs(void **state)
     const struct conf_option *size = option_find(STR("persistence_segment_size"));
     struct conf_global other = {0};
 
-    assert_int_equal(value_defaults(&other, false), ERR_OK);
+    assert_int_equal(value_defaults(&other, HOME_GLOBAL), ERR_OK);
     assert_false(value_swap_if_other(file, &f->global, &other));
     assert_false(value_swap_if_other(size, &f->global, &other));
     assert_int_equal(set(f, "persistence_file", "x"), ERR_OK);
@@ -260,7 +267,7 @@ static void swapping_what_differs(void **state)
     assert_string_equal(other.persistence_file, "x");
     assert_int_equal(f->global.persistence_segment_size, 32 << 20);
     assert_int_equal(other.persistence_segment_size, 64 << 10);
-    value_free(&other, false);
+    value_free(&other, HOME_GLOBAL);
 }
 
 static void texts(void **state)
@@ -273,11 +280,11 @@ static void texts(void **state)
     assert_int_equal(set(f, "auto_id_prefix", fifty), ERR_INVAL);
     fifty[50] = '\0';
     assert_int_equal(set(f, "auto_id_prefix", fifty), ERR_OK);
-    assert_string_equal(f->global.auto_id_prefix, fifty);
+    assert_string_equal(f->global.security.auto_id_prefix, fifty);
     assert_int_equal(set(f, "auto_id_prefix", "a b # c"), ERR_OK);
-    assert_string_equal(f->global.auto_id_prefix, "a b # c");
+    assert_string_equal(f->global.security.auto_id_prefix, "a b # c");
     assert_int_equal(set(f, "auto_id_prefix", "\xC3\xA4-"), ERR_OK);
-    assert_string_equal(f->global.auto_id_prefix, "\xC3\xA4-");
+    assert_string_equal(f->global.security.auto_id_prefix, "\xC3\xA4-");
     assert_int_equal(set(f, "auto_id_prefix", "\xC3"), ERR_INVAL);
     assert_int_equal(set(f, "auto_id_prefix", "a\x01"), ERR_INVAL);
     assert_int_equal(set(f, "auto_id_prefix", ""), ERR_INVAL);
@@ -396,14 +403,17 @@ static void copies_own_their_texts(void **state)
 {
     struct fixture *f = *state;
     struct conf_global copy;
+    struct conf_security other;
 
     assert_int_equal(set(f, "log_dest", "file /tmp/x"), ERR_OK);
-    assert_int_equal(value_copy(&copy, &f->global, sizeof(copy), false), ERR_OK);
-    assert_string_equal(copy.auto_id_prefix, "auto-");
+    assert_int_equal(value_copy(&copy, &f->global, sizeof(copy), HOME_GLOBAL), ERR_OK);
+    assert_int_equal(value_copy(&other, &f->global.security, sizeof(other), HOME_SECURITY), ERR_OK);
+    assert_string_equal(other.auto_id_prefix, "auto-");
     assert_string_equal(copy.log_file, "/tmp/x");
-    assert_ptr_not_equal(copy.auto_id_prefix, f->global.auto_id_prefix);
+    assert_ptr_not_equal(other.auto_id_prefix, f->global.security.auto_id_prefix);
     assert_ptr_not_equal(copy.log_file, f->global.log_file);
-    value_free(&copy, false);
+    value_free(&copy, HOME_GLOBAL);
+    value_free(&other, HOME_SECURITY);
 }
 
 static void no_memory(void **state)
@@ -415,12 +425,12 @@ static void no_memory(void **state)
     mem_fail_after(0, 1);
     assert_int_equal(set(f, "auto_id_prefix", "new"), ERR_NOMEM);
     assert_int_equal(set(f, "log_dest", "file /tmp/x"), ERR_NOMEM);
-    assert_int_equal(value_defaults(&other, false), ERR_NOMEM);
-    value_free(&other, false);
-    assert_int_equal(value_copy(&other, &f->global, sizeof(other), false), ERR_NOMEM);
-    value_free(&other, false);
+    assert_int_equal(value_defaults(&other, HOME_GLOBAL), ERR_NOMEM);
+    value_free(&other, HOME_GLOBAL);
+    assert_int_equal(value_copy(&other, &f->global, sizeof(other), HOME_GLOBAL), ERR_NOMEM);
+    value_free(&other, HOME_GLOBAL);
     mem_fail_never();
-    assert_string_equal(f->global.auto_id_prefix, "auto-");
+    assert_string_equal(f->global.security.auto_id_prefix, "auto-");
     assert_int_equal(f->global.log_dest, CONF_LOG_STDERR);
     assert_null(f->global.log_file);
 }

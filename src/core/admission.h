@@ -1,0 +1,23 @@
+/*
+ * Who may come in: what CONNECT (3.1) asks for against the rules of the broker and of the listener.
+ */
+#ifndef CORE_ADMISSION_H
+#define CORE_ADMISSION_H
+
+#include "core/broker.h"
+#include "mqtt/packet.h"
+
+/* What the log is told, and what the client. */
+struct verdict {
+    enum reason reason;
+    enum connack code;
+};
+
+/* Has it sent no id, and is it to be given one (3.1.3-6)? To be answered before admission_check,
+ * which does not accept an empty id. */
+bool admission_makes_id(const struct peer *peer, const struct packet_connect *p);
+/* REASON_OK, or the rule that it breaks. */
+struct verdict admission_check(const struct conf *conf, const struct peer *peer,
+                               const struct packet_connect *p);
+
+#endif
