@@ -17,18 +17,36 @@ static size_t cut_line(char *line)
     return n + 3;
 }
 
-void log_line(const struct log *log, enum log_level level, const char *fmt, ...)
+static void PRINTF(4, 0) hand_over(const struct log *log, enum log_level level,
+                                   const struct log_about *about, const char *fmt, va_list args)
 {
     char line[LOG_LINE_MAX + 1];
+    int n = vsnprintf(line, sizeof(line), fmt, args);
+
+    if (n >= 0)
+        log->sink(log->ctx, level, str_of(line, n > LOG_LINE_MAX ? cut_line(line) : (size_t)n),
+                  about);
+}
+
+void log_line(const struct log *log, enum log_level level, const char *fmt, ...)
+{
     va_list args;
-    int n;
 
     if (!log_wants(log, level))
         return;
     va_start(args, fmt);
-    n = vsnprintf(line, sizeof(line), fmt, args);
+    hand_over(log, level, NULL, fmt, args);
     va_end(args);
-    if (n < 0)
+}
+
+void log_line_about(const struct log *log, enum log_level level, const struct log_about *about,
+                    const char *fmt, ...)
+{
+    va_list args;
+
+    if (!log_wants(log, level))
         return;
-    log->sink(log->ctx, level, str_of(line, n > LOG_LINE_MAX ? cut_line(line) : (size_t)n));
+    va_start(args, fmt);
+    hand_over(log, level, about, fmt, args);
+    va_end(args);
 }

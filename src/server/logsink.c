@@ -83,7 +83,7 @@ static void complain(struct logsink *s, const char *then)
                      strerror(errno), then);
     if (n > 0) {
         size_t length = (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1;
-        logsink_line(s, LOG_LEVEL_ERROR, str_of(line, length));
+        logsink_line(s, LOG_LEVEL_ERROR, str_of(line, length), NULL);
     }
 }
 
@@ -232,8 +232,9 @@ void logsink_flush(struct logsink *s)
     s->used = 0;
 }
 
-void logsink_line(void *ctx, enum log_level level, struct str line)
+void logsink_line(void *ctx, enum log_level level, struct str line, const struct log_about *about)
 {
+    (void)about;
     struct logsink *s = ctx;
     if (s->out_count == 0) {
         return;

@@ -46,7 +46,7 @@ void logsink_configure(struct logsink *s, const struct conf_global *g);
 /* Open the file again: somebody has moved it away. */
 void logsink_reopen(struct logsink *s);
 /* A log_sink; ctx is the struct logsink. */
-void logsink_line(void *ctx, enum log_level level, struct str line);
+void logsink_line(void *ctx, enum log_level level, struct str line, const struct log_about *about);
 void logsink_flush(struct logsink *s);
 
 #endif

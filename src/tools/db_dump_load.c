@@ -9,8 +9,9 @@
 
 #define MEMORY_LIMIT (64U * 1024 * 1024)
 
-static void sink(void *ctx, enum log_level level, struct str line)
+static void sink(void *ctx, enum log_level level, struct str line, const struct log_about *about)
 {
+    (void)about;
     (void)ctx;
     (void)level;
     fprintf(stderr, "mosquitto_db_dump: %.*s\n", STR_ARG(line));

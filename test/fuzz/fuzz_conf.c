@@ -12,8 +12,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void count_errors(void *ctx, enum log_level level, struct str line)
+static void count_errors(void *ctx, enum log_level level, struct str line,
+                         const struct log_about *about)
 {
+    (void)about;
     unsigned *errors = ctx;
 
     if (line.n == 0 || line.n > LOG_LINE_MAX || memchr(line.p, '\n', line.n))

@@ -316,8 +316,10 @@ static enum err apply(void *ctx, uint64_t position, struct str records)
     return ERR_OK;
 }
 
-static void one_line(void *ctx, enum log_level level, struct str line)
+static void one_line(void *ctx, enum log_level level, struct str line,
+                     const struct log_about *about)
 {
+    (void)about;
     unsigned *lines = ctx;
 
     (void)level;

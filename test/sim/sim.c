@@ -47,8 +47,10 @@ void sim_fail(struct sim *s, const char *fmt, ...)
     _Exit(1); /* no leak check: everything is still there */
 }
 
-static void log_to_trace(void *ctx, enum log_level level, struct str line)
+static void log_to_trace(void *ctx, enum log_level level, struct str line,
+                         const struct log_about *about)
 {
+    (void)about;
     struct sim *s = ctx;
 
     (void)level;

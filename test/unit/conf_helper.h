@@ -26,8 +26,10 @@ static inline void captured_reset(void)
     memset(&captured, 0, sizeof(captured));
 }
 
-static inline void captured_sink(void *ctx, enum log_level level, struct str line)
+static inline void captured_sink(void *ctx, enum log_level level, struct str line,
+                                 const struct log_about *about)
 {
+    (void)about;
     (void)ctx;
     captured.errors += level == LOG_LEVEL_ERROR;
     captured.warnings += level == LOG_LEVEL_WARNING;

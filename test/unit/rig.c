@@ -44,8 +44,9 @@ static void bytes_free(struct rig_bytes *b)
 
 /* --- birth and death --- */
 
-static void sink(void *ctx, enum log_level level, struct str line)
+static void sink(void *ctx, enum log_level level, struct str line, const struct log_about *about)
 {
+    (void)about;
     struct rig *r = ctx;
 
     (void)level;

@@ -10,8 +10,10 @@
 
 #define PAYLOAD_LEAST 17
 
-static void count_line(void *ctx, enum log_level level, struct str line)
+static void count_line(void *ctx, enum log_level level, struct str line,
+                       const struct log_about *about)
 {
+    (void)about;
     struct store_rig *r = ctx;
     size_t n = line.n < sizeof(r->line) - 1 ? line.n : sizeof(r->line) - 1;
 

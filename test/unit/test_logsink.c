@@ -66,7 +66,7 @@ static struct conf_global plain(unsigned dest)
 
 static void say(enum log_level level, const char *text)
 {
-    logsink_line(&sink, level, str_c(text));
+    logsink_line(&sink, level, str_c(text), NULL);
 }
 
 static const char *drain(void)
