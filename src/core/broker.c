@@ -14,6 +14,8 @@
 
 #include <string.h>
 
+_Static_assert(BROKER_FRAME_ROOM == PERSIST_FRAME_ROOM, "the room that the door speaks of");
+
 /* --- birth and death --- */
 
 static void take_limits(struct broker *b)

@@ -29,6 +29,8 @@
 /* What `$SYS` says of the store, where it is not an errno. */
 enum { STATE_UNSAID = -2, STATE_FULL = -1, STATE_OK = 0 };
 
+_Static_assert(STORE_FRAME_ROOM <= BROKER_FRAME_ROOM, "the broker leaves room for the store");
+
 struct disk {
     const struct log *log;
     struct broker *broker;

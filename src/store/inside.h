@@ -1,5 +1,6 @@
 /*
- * The running journal's state, shared by store.c (frames and jobs) and clean.c (old segments).
+ * The running journal's state, shared by store.c (frames in, jobs out), write.c (writing and
+ * syncing) and clean.c (old segments).
  *
  * What is on the disk follows from three positions of the stream, since all is written in order and
  * synced in order: durable <= written <= next. A segment needs no state of its own.
@@ -10,11 +11,9 @@
 #include "base/buf.h"
 #include "store/frame.h"
 #include "store/recover.h"
+#include "store/store.h"
 
 #define STORE_SPARES 4
-#define STORE_SEAL_ROOM 96 /* of a frame without records: STORE_FRAME_ROOM */
-
-struct store_job;
 
 /*
  * A frame in memory. It lies in its own buffer: this node, the frame's header, the records; header
@@ -118,7 +117,7 @@ struct store {
 
     uint64_t quiet_ms;   /* since when nothing is unsynced, if that is so */
     uint64_t seals_from; /* position from which on there are only seals, if sealed */
-    uint64_t seal[STORE_SEAL_ROOM / 8];
+    uint64_t seal[STORE_FRAME_ROOM / 8]; /* a frame without records */
 
     uint64_t dirty_ms;   /* since when there is something unsynced */
     uint64_t sync_to;    /* durable when the sync under way is done */
@@ -140,6 +139,35 @@ uint64_t store_bytes_to(const struct store *s, uint64_t position);
 size_t store_find(const struct store *s, uint64_t position);
 /* Bytes after which a segment is followed by the next. */
 uint64_t store_segment_limit(const struct store *s);
+
+/* Where a frame's header begins in its buffer, behind the node. */
+#define STORE_HEADER_AT (STORE_FRAME_ROOM - STORE_FRAME_HEADER)
+
+static inline uint8_t *store_node_bytes(struct store_node *n)
+{
+    return (uint8_t *)n + STORE_HEADER_AT;
+}
+
+static inline uint64_t store_node_size(const struct store_node *n)
+{
+    return STORE_FRAME_HEADER + (uint64_t)n->length;
+}
+
+/* Written: its buffer is kept for another one, or freed. */
+void store_node_forget(struct store *s, struct store_node *n);
+/* Does more wait in memory than may? To be asked anew whenever that has changed. */
+void store_update_behind(struct store *s);
+
+/* Above max_size, even what makes room must wait: what readers get is not recorded any more. */
+bool store_is_reserve_used(const struct store *s);
+bool store_may_write(const struct store *s);
+/* The next write, if store_may_write. */
+void store_fill_write(struct store *s, struct store_job *job);
+void store_write_done(struct store *s, const struct store_job *job);
+/* When a sync is due, monotonic ms; UINT64_MAX: nothing is to be synced. */
+uint64_t store_sync_due(const struct store *s);
+void store_fill_sync(struct store *s, struct store_job *job);
+void store_sync_done(struct store *s, const struct store_job *job);
 
 void store_clean_init(struct store *s);
 void store_clean_clear(struct store *s);

@@ -3,12 +3,7 @@
  *
  * A frame knows its place from the moment at which it is put: nothing that happens on the way, a
  * short write or a full disk, moves it. So positions are known early, and a write that is tried
- * again can only write the same bytes to the same place.
- *
- * The very first write of a new store is its first segment's header alone, and synced: from then
- * on, a store without a readable header is a damaged one, never one that was just begun.
- *
- * Above max_size nothing is written unless cleaning will make room; see clean.c.
+ * again can only write the same bytes to the same place: see write.c.
  */
 #include "store/store.h"
 
@@ -18,18 +13,16 @@
 #include <assert.h>
 #include <errno.h>
 
-#define SPARE_MAX (2 * 1024 * 1024)   /* bytes of a buffer that is kept to be filled again */
-#define WRITE_MAX (64U * 1024 * 1024) /* bytes of one job */
+#define SPARE_MAX (2 * 1024 * 1024) /* bytes of a buffer that is kept to be filled again */
 #define SEGMENTS_LEAST 16
 /*
  * A seal is wanted when nothing has come for so long: in the mode `fsync` it costs a sync, for
  * which the next frame would have to wait.
  */
 #define SEAL_AFTER_MS 1000
-#define HEADER_AT (STORE_FRAME_ROOM - STORE_FRAME_HEADER) /* of a frame, in its buffer */
 
-_Static_assert(sizeof(struct store_node) <= HEADER_AT, "the node fits in front of the header");
-_Static_assert(STORE_SEAL_ROOM == STORE_FRAME_ROOM, "a seal is a frame without records");
+_Static_assert(sizeof(struct store_node) <= STORE_HEADER_AT,
+               "the node fits in front of the header");
 
 /* --- birth and limits --- */
 
@@ -156,17 +149,7 @@ static struct store_segment *current(struct store *s)
 
 /* --- frames in --- */
 
-static uint8_t *node_bytes(struct store_node *n)
-{
-    return (uint8_t *)n + HEADER_AT;
-}
-
-static uint64_t node_size(const struct store_node *n)
-{
-    return STORE_FRAME_HEADER + (uint64_t)n->length;
-}
-
-static void update_behind(struct store *s)
+void store_update_behind(struct store *s)
 {
     if (s->waiting > s->max_unsynced)
         s->behind = true;
@@ -186,7 +169,7 @@ static void say_oldest(struct store *s, uint64_t turn)
 static void append(struct store *s, struct store_node *n, uint32_t flags)
 {
     struct store_segment *segment = current(s);
-    uint8_t *bytes = node_bytes(n);
+    uint8_t *bytes = store_node_bytes(n);
     struct store_frame f = {.length = n->length, .flags = flags, .turn = n->turn};
 
     f.durable = s->durable;
@@ -197,20 +180,20 @@ static void append(struct store *s, struct store_node *n, uint32_t flags)
     n->next = NULL;
     store_frame_write(bytes, &f, s->id, n->position);
 
-    s->next += node_size(n);
+    s->next += store_node_size(n);
     segment->end = s->next;
     if (s->head)
         s->tail->next = n;
     else
         s->head = n;
     s->tail = n;
-    s->waiting += node_size(n);
+    s->waiting += store_node_size(n);
     s->frames++;
     if (s->said_end == 0 && s->oldest > s->removable) {
         s->said = s->oldest;
         s->said_end = s->next;
     }
-    update_behind(s);
+    store_update_behind(s);
 }
 
 uint64_t store_next_payload(const struct store *s)
@@ -238,7 +221,7 @@ void store_mark_passing(struct store *s)
     s->passing = true;
 }
 
-static void forget_node(struct store *s, struct store_node *n)
+void store_node_forget(struct store *s, struct store_node *n)
 {
     struct buf b = {.data = (uint8_t *)n, .cap = n->cap};
 
@@ -294,239 +277,23 @@ void store_seal(struct store *s)
     append(s, n, STORE_FRAME_SEAL);
 }
 
-/* --- writing --- */
-
-static bool exceeds(const struct store *s, uint64_t reserve)
-{
-    return s->max_size && store_bytes_to(s, s->written) >= s->max_size + reserve &&
-           !store_clean_helps(s);
-}
-
-/* Nothing more may come in, but what makes room may be recorded: that readers connect, what they
- * get and acknowledge. */
-static bool is_full(const struct store *s)
-{
-    return exceeds(s, 0);
-}
-
-static bool is_reserve_used(const struct store *s)
-{
-    return exceeds(s, 2 * store_segment_limit(s));
-}
-
-static bool may_write(const struct store *s)
-{
-    return s->head && !s->failed && (!s->trouble || s->now_ms >= s->retry_ms) &&
-           !is_reserve_used(s);
-}
-
-static bool needs_header(const struct store *s)
-{
-    return s->head->position == s->head->segment && s->headed != s->head->segment + 1;
-}
-
-static void add_slice(struct store_job *job, uint8_t *p, size_t n, size_t *room)
-{
-    n = n < *room ? n : *room;
-    job->iov[job->iov_n++] = (struct iovec){.iov_base = p, .iov_len = n};
-    *room -= n;
-}
-
-static void add_frames(struct store *s, struct store_job *job, size_t skip)
-{
-    size_t room = WRITE_MAX;
-
-    for (struct store_node *n = s->head; n; n = n->next) {
-        if (n->segment != job->segment || job->iov_n == STORE_IOV_MAX || room == 0)
-            break;
-        add_slice(job, node_bytes(n) + skip, node_size(n) - skip, &room);
-        skip = 0;
-    }
-}
-
-static void fill_write(struct store *s, struct store_job *job)
-{
-    struct store_segment_head h = {
-        .format = STORE_FORMAT, .store_id = s->id, .segment = s->head->segment};
-    size_t room = STORE_SEGMENT_HEADER;
-
-    *job = (struct store_job){.op = STORE_WRITE, .segment = s->head->segment};
-    if (!needs_header(s)) {
-        job->offset = s->head->position - s->head->segment + STORE_SEGMENT_HEADER + s->progress;
-        add_frames(s, job, s->progress);
-        job->then_sync = s->fsync;
-        return;
-    }
-    store_segment_write(s->header, &h);
-    job->offset = s->progress;
-    job->create = s->file == STORE_FILE_ABSENT;
-    add_slice(job, s->header + s->progress, STORE_SEGMENT_HEADER - s->progress, &room);
-    if (s->begun)
-        add_frames(s, job, 0);
-    job->then_sync = s->fsync || !s->begun;
-}
+/* --- jobs out, and what came of them --- */
 
 bool store_take_write(struct store *s, uint64_t now_ms, struct store_job *job)
 {
     s->now_ms = now_ms;
-    if (s->fsync || !may_write(s))
+    if (s->fsync || !store_may_write(s))
         return false;
-    fill_write(s, job);
+    store_fill_write(s, job);
     return true;
 }
-
-static void node_written(struct store *s)
-{
-    struct store_node *n = s->head;
-
-    s->head = n->next;
-    if (!s->head)
-        s->tail = NULL;
-    s->written = n->position + node_size(n);
-    s->written_turn = n->turn;
-    s->waiting -= node_size(n);
-    s->progress = 0;
-    if (!s->fsync)
-        s->durable_turn = s->written_turn;
-    forget_node(s, n);
-}
-
-/* So many bytes more of the head and what follows it are on the disk. */
-static void advance(struct store *s, uint64_t n)
-{
-    uint64_t before = s->written;
-
-    if (n > 0 && needs_header(s)) {
-        uint64_t part = STORE_SEGMENT_HEADER - s->progress;
-        part = n < part ? n : part;
-        s->progress += part;
-        n -= part;
-        if (s->progress == STORE_SEGMENT_HEADER) {
-            s->headed = s->head->segment + 1;
-            s->file = STORE_FILE_ABSENT;
-            s->progress = 0;
-        }
-    }
-    while (n > 0) {
-        uint64_t part = node_size(s->head) - s->progress;
-        if (n < part) {
-            s->progress += n;
-            break;
-        }
-        n -= part;
-        node_written(s);
-    }
-    if (s->durable == before && s->written > before)
-        s->dirty_ms = s->now_ms;
-    update_behind(s);
-}
-
-/* How a write that makes a file ended says whether there is one. */
-static bool file_appeared(struct store *s, const struct store_job *job)
-{
-    if (job->result >= 0) {
-        s->file = STORE_FILE_THERE;
-    } else if (job->create && job->result != -EEXIST) {
-        s->file = STORE_FILE_UNSURE;
-    } else if (job->result == -ENOENT && s->file == STORE_FILE_UNSURE) {
-        s->file = STORE_FILE_ABSENT;
-        return false;
-    }
-    return true;
-}
-
-static void set_durable(struct store *s, uint64_t position)
-{
-    s->durable = position;
-    if (s->fsync && s->durable == s->written)
-        s->durable_turn = s->written_turn;
-    while (s->said_end && s->durable >= s->said_end) {
-        s->removable = s->said;
-        s->said_end = 0;
-        if (s->oldest > s->removable) { /* the last frame says so, if none before */
-            s->said = s->oldest;
-            s->said_end = s->next;
-        }
-    }
-    if (s->durable == s->next) {
-        s->sync_soon = false;
-        s->quiet_ms = s->now_ms;
-    }
-}
-
-static void write_done(struct store *s, const struct store_job *job)
-{
-    uint64_t wanted = 0;
-    uint64_t got = job->result > 0 ? (uint64_t)job->result : 0;
-
-    for (int i = 0; i < job->iov_n; i++)
-        wanted += job->iov[i].iov_len;
-    assert(got <= wanted);
-    s->writes++;
-    if (needs_header(s) && !file_appeared(s, job))
-        return; /* and at once once more: now it is to be made */
-    advance(s, got);
-    if (got < wanted) {
-        s->trouble = job->result < 0 ? (int)-job->result : ENOSPC;
-        s->retry_ms = s->now_ms + STORE_RETRY_MS;
-        return;
-    }
-    s->trouble = 0;
-    if (!job->then_sync)
-        return;
-    s->syncs++;
-    if (job->sync_error) {
-        s->failed = -job->sync_error;
-        return;
-    }
-    s->begun = true;
-    set_durable(s, s->written);
-}
-
-/* --- syncing --- */
-
-/* UINT64_MAX: nothing is to be synced. */
-static uint64_t sync_due(const struct store *s)
-{
-    if (s->fsync || s->written == s->durable)
-        return UINT64_MAX;
-    if (s->sync_soon || s->durable < s->sync_round || store_clean_presses(s))
-        return 0;
-    if (s->sealed && s->durable >= s->seals_from && s->said_end == 0)
-        return UINT64_MAX; /* a seal alone is not worth a sync */
-    return s->dirty_ms + s->sync_interval_ms;
-}
-
-static void fill_sync(struct store *s, struct store_job *job)
-{
-    const struct store_segment *segment = &s->segments[store_find(s, s->durable)];
-
-    if (s->durable >= s->sync_round) {
-        s->sync_round = s->written;
-        s->dirty_ms = s->now_ms;
-        s->sync_soon = false;
-    }
-    s->sync_to = s->written < segment->end ? s->written : segment->end;
-    *job = (struct store_job){.op = STORE_SYNC, .segment = segment->begin};
-}
-
-static void sync_done(struct store *s, const struct store_job *job)
-{
-    s->syncs++;
-    if (job->result < 0)
-        s->failed = (int)-job->result;
-    else
-        set_durable(s, s->sync_to);
-}
-
-/* --- the background --- */
 
 static bool take_due(struct store *s, struct store_job *job)
 {
-    if (s->fsync && may_write(s))
-        fill_write(s, job);
-    else if (sync_due(s) <= s->now_ms)
-        fill_sync(s, job);
+    if (s->fsync && store_may_write(s))
+        store_fill_write(s, job);
+    else if (store_sync_due(s) <= s->now_ms)
+        store_fill_sync(s, job);
     else
         return false;
     s->housekept = false;
@@ -605,10 +372,10 @@ void store_done(struct store *s, uint64_t now_ms, const struct store_job *job)
         return; /* a stored payload: not ours */
     switch (job->op) {
     case STORE_WRITE:
-        write_done(s, job);
+        store_write_done(s, job);
         break;
     case STORE_SYNC:
-        sync_done(s, job);
+        store_sync_done(s, job);
         break;
     case STORE_READ:
         store_clean_read(s, job);
@@ -626,9 +393,9 @@ uint64_t store_deadline(const struct store *s)
 
     if (s->failed)
         return UINT64_MAX;
-    if (s->head && !(s->fsync && s->job_out) && !is_reserve_used(s))
+    if (s->head && !(s->fsync && s->job_out) && !store_is_reserve_used(s))
         when = s->trouble ? s->retry_ms : 0;
-    if (!s->job_out && (other = sync_due(s)) < when)
+    if (!s->job_out && (other = store_sync_due(s)) < when)
         when = other;
     if ((other = seal_due(s)) < when)
         when = other;
@@ -650,12 +417,7 @@ uint64_t store_written(const struct store *s)
 
 bool store_is_behind(const struct store *s)
 {
-    return s->behind || is_full(s);
-}
-
-bool store_is_full(const struct store *s)
-{
-    return is_full(s);
+    return s->behind || store_is_full(s);
 }
 
 bool store_is_clean(const struct store *s)
@@ -667,7 +429,7 @@ int store_trouble(const struct store *s)
 {
     if (s->trouble)
         return s->trouble;
-    return is_full(s) ? ENOSPC : 0;
+    return store_is_full(s) ? ENOSPC : 0;
 }
 
 int store_failed(const struct store *s)
