@@ -17,6 +17,7 @@
 #include "base/mem.h"
 
 #include <assert.h>
+#include <string.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -95,6 +96,45 @@ static uint64_t *find(const struct table *t, const struct table_ops *ops, const 
         slot = array_find(t->old, t->old_mask, ops, ctx, hash, key);
     return slot;
 }
+
+/* --- ready-made keys --- */
+
+static uint64_t word_hash(const void *entry, const void *ctx)
+{
+    (void)ctx;
+    return table_hash_number((uintptr_t)entry);
+}
+
+static bool word_equal(const void *entry, const void *key, const void *ctx)
+{
+    (void)ctx;
+    return entry == key;
+}
+
+const struct table_ops table_of_words = {.hash = word_hash, .equal = word_equal};
+
+static uint64_t number_at(const void *entry, const void *ctx)
+{
+    const size_t *offset = ctx;
+    uint64_t number;
+
+    memcpy(&number, (const char *)entry + *offset, sizeof(number));
+    return number;
+}
+
+static uint64_t number_hash(const void *entry, const void *ctx)
+{
+    return table_hash_number(number_at(entry, ctx));
+}
+
+static bool number_equal(const void *entry, const void *key, const void *ctx)
+{
+    return number_at(entry, ctx) == *(const uint64_t *)key;
+}
+
+const struct table_ops table_of_numbers = {.hash = number_hash, .equal = number_equal};
+
+/* --- finding --- */
 
 void *table_find(const struct table *t, const struct table_ops *ops, const void *ctx, uint64_t hash,
                  const void *key)

@@ -30,6 +30,15 @@ struct table_ops {
     bool (*equal)(const void *entry, const void *key, const void *ctx);
 };
 
+/* Ready-made: entries that are words and their own keys. The hash is table_hash_number(). */
+extern const struct table_ops table_of_words;
+/*
+ * Ready-made: entries are found by a uint64_t field of theirs, `*(const size_t *)ctx` bytes from
+ * their beginning; the key is a const uint64_t *. The hash is table_hash_number(). For numbers that
+ * no peer chooses.
+ */
+extern const struct table_ops table_of_numbers;
+
 struct table {
     uint64_t *slots; /* the current array, or NULL when empty */
     uint64_t *old;   /* the former array while slots move, or NULL */
@@ -51,6 +60,11 @@ static inline uint64_t table_mix(uint64_t h, uint64_t word)
     h ^= h >> 32;
     h *= 0xD6E8FEB86659FD93u;
     return h ^ (h >> 29);
+}
+
+static inline uint64_t table_hash_number(uint64_t number)
+{
+    return table_mix(0, number);
 }
 
 void *table_find(const struct table *t, const struct table_ops *ops, const void *ctx, uint64_t hash,

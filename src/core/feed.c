@@ -47,55 +47,25 @@ bool feed_is_on(const struct session_env *env, const struct session *s, struct s
 /* --- what was given in a former life --- */
 
 struct resumed {
-    const struct session *session;
+    uint64_t session;   /* its address */
     struct table given; /* of message numbers */
 };
 
-static uint64_t number_of(const void *word)
+static const size_t resumed_key = offsetof(struct resumed, session);
+
+static uint64_t key_of(const struct session *s)
 {
-    return (uint64_t)(uintptr_t)word;
+    return (uintptr_t)s;
 }
-
-static uint64_t given_hash(const void *entry, const void *ctx)
-{
-    (void)ctx;
-    return table_mix(0, number_of(entry));
-}
-
-static bool given_equal(const void *entry, const void *key, const void *ctx)
-{
-    (void)ctx;
-    return entry == key;
-}
-
-static const struct table_ops given_ops = {.hash = given_hash, .equal = given_equal};
-
-static uint64_t resumed_hash(const void *entry, const void *ctx)
-{
-    const struct resumed *r = entry;
-
-    (void)ctx;
-    return table_mix(0, (uintptr_t)r->session);
-}
-
-static bool resumed_equal(const void *entry, const void *key, const void *ctx)
-{
-    const struct resumed *r = entry;
-
-    (void)ctx;
-    return r->session == key;
-}
-
-static const struct table_ops resumed_ops = {.hash = resumed_hash, .equal = resumed_equal};
 
 enum err feed_given_add(struct table *given, uint64_t number)
 {
     void *word = (void *)(uintptr_t)number; /* the table keeps 48 bits: more than there ever are */
-    uint64_t hash = table_mix(0, number);
+    uint64_t hash = table_hash_number(number);
 
-    if (number == 0 || number >> 47 || table_find(given, &given_ops, NULL, hash, word))
+    if (number == 0 || number >> 47 || table_find(given, &table_of_words, NULL, hash, word))
         return ERR_OK;
-    return table_insert(given, &given_ops, NULL, hash, word);
+    return table_insert(given, &table_of_words, NULL, hash, word);
 }
 
 enum err feed_resume(struct session_env *env, struct session *s, struct table *given)
@@ -113,8 +83,9 @@ enum err feed_resume(struct session_env *env, struct session *s, struct table *g
         e = r ? ERR_OK : ERR_NOMEM;
     }
     if (r) {
-        *r = (struct resumed){.session = s, .given = *given};
-        e = table_insert(&env->resumed, &resumed_ops, NULL, table_mix(0, (uintptr_t)s), r);
+        *r = (struct resumed){.session = key_of(s), .given = *given};
+        e = table_insert(&env->resumed, &table_of_numbers, &resumed_key,
+                         table_hash_number(r->session), r);
     }
     if (!r || e)
         table_clear(given);
@@ -128,23 +99,25 @@ static bool was_given(const struct session_env *env, const struct session *s,
                       const struct message *m)
 {
     const struct stored *e = stored_of(m);
+    const uint64_t key = key_of(s);
     const struct resumed *r;
 
     if (LIKELY(env->resumed.count == 0) || !e)
         return false;
-    r = table_find(&env->resumed, &resumed_ops, NULL, table_mix(0, (uintptr_t)s), s);
-    return r && table_find(&r->given, &given_ops, NULL, table_mix(0, e->number),
+    r = table_find(&env->resumed, &table_of_numbers, &resumed_key, table_hash_number(key), &key);
+    return r && table_find(&r->given, &table_of_words, NULL, table_hash_number(e->number),
                            (void *)(uintptr_t)e->number);
 }
 
 /* All its feeds are over. */
 static void forget_given(struct session_env *env, const struct session *s)
 {
+    const uint64_t key = key_of(s);
     struct resumed *r;
 
     if (LIKELY(env->resumed.count == 0) || !TAILQ_EMPTY(&s->cursors))
         return;
-    r = table_remove(&env->resumed, &resumed_ops, NULL, table_mix(0, (uintptr_t)s), s);
+    r = table_remove(&env->resumed, &table_of_numbers, &resumed_key, table_hash_number(key), &key);
     if (!r)
         return;
     table_clear(&r->given);

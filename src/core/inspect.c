@@ -122,18 +122,13 @@ static enum err dump_message(struct buf *out, const char *prefix, const struct m
 /* A row's message, in memory or not: by what tells it from all others. */
 static enum err dump_row(struct buf *out, const char *id, uint64_t seq, const struct flow_row *row)
 {
-    const struct stored *e = NULL;
+    const struct stored *e = stored_of_row(row);
+    uint32_t sum = e ? e->sum : 0;
 
-    if (row->away)
-        e = stored_of_ticket(row->ticket);
-    else if (row->message)
-        e = stored_of(row->message);
-    if (e && e->body && e->sum == 0)
-        return buf_printf(out, "row %s %" PRIu64 " q%d r%d state %d id %d message %08" PRIx32 "\n",
-                          id, seq, row->qos, row->retain, row->state, row->id,
-                          stored_sum(message_topic(e->body), message_payload(e->body)));
+    if (e && e->body && sum == 0)
+        sum = stored_sum(message_topic(e->body), message_payload(e->body));
     return buf_printf(out, "row %s %" PRIu64 " q%d r%d state %d id %d message %08" PRIx32 "\n", id,
-                      seq, row->qos, row->retain, row->state, row->id, e ? e->sum : 0);
+                      seq, row->qos, row->retain, row->state, row->id, sum);
 }
 
 static enum err dump_flow(struct buf *out, const char *id, const struct session *s)

@@ -89,29 +89,7 @@ struct loading_filter *loading_next_filter(const struct loading_session *l, uint
 
 /* --- sessions --- */
 
-static uint64_t hash_number(uint64_t n)
-{
-    return table_mix(0, n);
-}
-
-static uint64_t session_hash(const void *entry, const void *ctx)
-{
-    const struct loading_session *l = entry;
-
-    (void)ctx;
-    return hash_number(l->number);
-}
-
-static bool session_equal(const void *entry, const void *key, const void *ctx)
-{
-    const struct loading_session *l = entry;
-    const uint64_t *number = key;
-
-    (void)ctx;
-    return l->number == *number;
-}
-
-static const struct table_ops session_ops = {.hash = session_hash, .equal = session_equal};
+static const size_t session_key = offsetof(struct loading_session, number);
 
 static void session_free(struct loading_session *l)
 {
@@ -154,8 +132,8 @@ void loading_clear(struct loading *all)
 
 struct loading_session *loading_session(struct loading *all, uint64_t number)
 {
-    struct loading_session *l =
-        table_find(&all->sessions, &session_ops, NULL, hash_number(number), &number);
+    struct loading_session *l = table_find(&all->sessions, &table_of_numbers, &session_key,
+                                           table_hash_number(number), &number);
 
     if (l)
         return l;
@@ -163,7 +141,8 @@ struct loading_session *loading_session(struct loading *all, uint64_t number)
     if (!l)
         return NULL;
     l->number = number;
-    if (table_insert(&all->sessions, &session_ops, NULL, hash_number(number), l)) {
+    if (table_insert(&all->sessions, &table_of_numbers, &session_key, table_hash_number(number),
+                     l)) {
         session_free(l);
         return NULL;
     }
@@ -176,7 +155,8 @@ void loading_end(struct loading *all, uint64_t number)
 {
     if (number > all->highest)
         all->highest = number;
-    session_free(table_remove(&all->sessions, &session_ops, NULL, hash_number(number), &number));
+    session_free(table_remove(&all->sessions, &table_of_numbers, &session_key,
+                              table_hash_number(number), &number));
 }
 
 enum err loading_name(struct loading_session *l, struct str id)
@@ -209,31 +189,15 @@ struct loading_session *loading_next(const struct loading *all, uint64_t *cursor
 
 /* --- messages --- */
 
-static uint64_t message_hash(const void *entry, const void *ctx)
-{
-    const struct stored *e = entry;
-
-    (void)ctx;
-    return hash_number(e->number);
-}
-
-static bool message_equal(const void *entry, const void *key, const void *ctx)
-{
-    const struct stored *e = entry;
-    const uint64_t *number = key;
-
-    (void)ctx;
-    return e->number == *number;
-}
-
-static const struct table_ops message_ops = {.hash = message_hash, .equal = message_equal};
+static const size_t message_key = offsetof(struct stored, number);
 
 /* Mostly it is the newest, or one newer still: then there is nothing to look for. */
 struct stored *loading_find_message(const struct loading *all, uint64_t number)
 {
     if (!all->newest || number >= all->newest->number)
         return all->newest && number == all->newest->number ? all->newest : NULL;
-    return table_find(&all->messages, &message_ops, NULL, hash_number(number), &number);
+    return table_find(&all->messages, &table_of_numbers, &message_key, table_hash_number(number),
+                      &number);
 }
 
 struct stored *loading_message(struct loading *all, struct stored_all *stored, uint64_t number)
@@ -242,10 +206,11 @@ struct stored *loading_message(struct loading *all, struct stored_all *stored, u
 
     if (e)
         return e;
-    if (table_reserve(&all->messages, &message_ops, NULL) || stored_reserve(stored))
+    if (table_reserve(&all->messages, &table_of_numbers, &message_key) || stored_reserve(stored))
         return NULL;
     e = stored_add(stored, number);
-    if (table_insert(&all->messages, &message_ops, NULL, hash_number(number), e)) {
+    if (table_insert(&all->messages, &table_of_numbers, &message_key, table_hash_number(number),
+                     e)) {
         blob_unref(&e->blob);
         return NULL;
     }

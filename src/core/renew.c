@@ -40,29 +40,19 @@ static enum err renew_message(struct broker *b, const struct record *r, uint64_t
     return ERR_OK;
 }
 
-/* The number of a row's message; 0 when it is not needed any more. */
-static uint64_t number_of(const struct flow_row *row)
-{
-    const struct stored *e = NULL;
-
-    if (row->away)
-        e = stored_of_ticket(row->ticket);
-    else if (row->message)
-        e = stored_of(row->message);
-    return e ? e->number : 0;
-}
-
 static enum err renew_row(struct broker *b, const struct session *s, uint64_t seq)
 {
     const struct flow_row *row = s->flow ? flow_row_at(s->flow, seq) : NULL;
+    const struct stored *e;
 
     if (!row || row->state == FLOW_DONE)
         return ERR_OK;
     if (session_record_reserve(&b->env, s, 2, 0))
         return ERR_NOMEM;
+    e = stored_of_row(row);
     session_record(&b->env, s,
                    (struct record){.type = RECORD_QUEUE,
-                                   .number = number_of(row),
+                                   .number = e ? e->number : 0, /* 0: not needed any more */
                                    .seq = seq,
                                    .id = row->id,
                                    .qos = row->qos,

@@ -30,29 +30,7 @@ static bool session_equal(const void *entry, const void *key, const void *ctx)
 
 static const struct table_ops ops = {.hash = session_hash, .equal = session_equal};
 
-static uint64_t hash_number(uint64_t number)
-{
-    return table_mix(0, number);
-}
-
-static uint64_t number_hash(const void *entry, const void *ctx)
-{
-    const struct session *s = entry;
-
-    (void)ctx;
-    return hash_number(s->number);
-}
-
-static bool number_equal(const void *entry, const void *key, const void *ctx)
-{
-    const struct session *s = entry;
-    const uint64_t *number = key;
-
-    (void)ctx;
-    return s->number == *number;
-}
-
-static const struct table_ops number_ops = {.hash = number_hash, .equal = number_equal};
+static const size_t number_key = offsetof(struct session, number);
 
 void sessions_init(struct sessions *all, struct session_env *env)
 {
@@ -67,7 +45,8 @@ struct session *sessions_find(const struct sessions *all, struct str id)
 
 struct session *sessions_numbered(const struct sessions *all, uint64_t number)
 {
-    return table_find(&all->by_number, &number_ops, NULL, hash_number(number), &number);
+    return table_find(&all->by_number, &table_of_numbers, &number_key, table_hash_number(number),
+                      &number);
 }
 
 void sessions_note(struct sessions *all, struct session *s)
@@ -112,8 +91,8 @@ static enum err make_known(struct sessions *all, struct session *s)
     if (persist_reserve(all->env->persist, 1, id.n) ||
         table_insert(&all->by_id, &ops, all, hash_id(all, id), s))
         return ERR_NOMEM;
-    if (s->number == 0 ||
-        !table_insert(&all->by_number, &number_ops, NULL, hash_number(s->number), s))
+    if (s->number == 0 || !table_insert(&all->by_number, &table_of_numbers, &number_key,
+                                        table_hash_number(s->number), s))
         return ERR_OK;
     (void)table_remove(&all->by_id, &ops, all, hash_id(all, id), &id);
     return ERR_NOMEM;
@@ -157,7 +136,8 @@ void sessions_end(struct sessions *all, struct session *s)
         (void)persist_write(all->env->persist,
                             &(struct record){.type = RECORD_CLIENT_END, .session = s->number});
         session_weigh(all->env, s, -(int64_t)s->live);
-        (void)table_remove(&all->by_number, &number_ops, NULL, hash_number(s->number), &s->number);
+        (void)table_remove(&all->by_number, &table_of_numbers, &number_key,
+                           table_hash_number(s->number), &s->number);
     }
     (void)table_remove(&all->by_id, &ops, all, hash_id(all, id), &id);
     session_leave_work(all->env, s);

@@ -115,6 +115,13 @@ struct stored *stored_of(const struct message *m)
     return m->blob.keeper ? CONTAINER_OF(m->blob.keeper, struct stored, keeper) : NULL;
 }
 
+struct stored *stored_of_row(const struct flow_row *row)
+{
+    if (row->away)
+        return stored_of_ticket(row->ticket);
+    return row->message ? stored_of(row->message) : NULL;
+}
+
 uint32_t stored_sum(struct str topic, struct str payload)
 {
     uint32_t sum = (uint32_t)table_hash(table_hash(0, topic.p, topic.n), payload.p, payload.n);

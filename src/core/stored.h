@@ -17,6 +17,7 @@
 #define CORE_STORED_H
 
 #include "base/slab.h"
+#include "mqtt/flow_row.h"
 #include "mqtt/message.h"
 
 #include <stdbool.h>
@@ -81,6 +82,8 @@ static inline struct stored *stored_of_ticket(struct blob *ticket)
 {
     return CONTAINER_OF(ticket, struct stored, blob);
 }
+/* The entry of a row's message, or NULL: it has none, or the row has no message any more. */
+struct stored *stored_of_row(const struct flow_row *row);
 /* May another body of `bytes` stay in memory? */
 static inline bool stored_has_room(const struct stored_all *all, size_t bytes)
 {

@@ -6,25 +6,6 @@
 
 #include "core/feed.h"
 
-static uint64_t hash_place(trie_place place)
-{
-    return table_mix(0, place);
-}
-
-static uint64_t place_hash(const void *entry, const void *ctx)
-{
-    (void)ctx;
-    return hash_place((trie_place)entry);
-}
-
-static bool place_equal(const void *entry, const void *key, const void *ctx)
-{
-    (void)ctx;
-    return entry == key;
-}
-
-static const struct table_ops place_ops = {.hash = place_hash, .equal = place_equal};
-
 static bool is_shared(struct str filter)
 {
     return str_has_prefix(filter, STR("$share/"));
@@ -45,7 +26,7 @@ static enum err subscribe_reserve(struct session_env *env, struct session *s, st
     enum err e = session_record_reserve(env, s, 1, filter.n);
 
     if (!e)
-        e = table_reserve(&s->subs, &place_ops, NULL);
+        e = table_reserve(&s->subs, &table_of_words, NULL);
     return e ? e : feed_reserve(env);
 }
 
@@ -77,7 +58,7 @@ enum err subscription_add(struct session_env *env, struct session *s, struct str
     known = is_known(env, s, filter, qos) && !c;
     e = trie_subscribe(env->trie, filter, s, qos, &place, &is_new);
     if (!e && is_new)
-        e = table_insert(&s->subs, &place_ops, NULL, hash_place(place), (void *)place);
+        e = table_insert(&s->subs, &table_of_words, NULL, table_hash_number(place), (void *)place);
     if (e) {
         if (c)
             retain_cursor_free(env->retain, c);
@@ -109,7 +90,7 @@ enum err subscription_remove(struct session_env *env, struct session *s, struct 
     if (session_record_reserve(env, s, 1, filter.n))
         return ERR_NOMEM;
     feed_end(env, s, filter);
-    (void)table_remove(&s->subs, &place_ops, NULL, hash_place(place), (void *)place);
+    (void)table_remove(&s->subs, &table_of_words, NULL, table_hash_number(place), (void *)place);
     trie_leave(env->trie, place, s);
     count_subscription(env, filter, -1);
     session_weigh(env, s, -PERSIST_SUBSCRIPTION_BYTES - (int64_t)filter.n);

@@ -22,6 +22,8 @@
 #define STORE_FORMAT 1
 #define STORE_SEGMENT_HEADER 32
 #define STORE_FRAME_HEADER 48
+/* What a turn's records leave free in front of them: for the header, and the store's own use. */
+#define STORE_FRAME_ROOM 96
 /* How a frame begins, for who looks for one. */
 #define STORE_FRAME_MAGIC                                                                          \
     {                                                                                              \

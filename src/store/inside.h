@@ -11,9 +11,10 @@
 #include "base/buf.h"
 #include "store/frame.h"
 #include "store/recover.h"
-#include "store/store.h"
 
 #define STORE_SPARES 4
+
+struct store_job;
 
 /*
  * A frame in memory. It lies in its own buffer: this node, the frame's header, the records; header

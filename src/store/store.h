@@ -26,6 +26,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "store/frame.h"
 #include "store/io.h"
 #include "store/recover.h"
 
@@ -59,11 +60,10 @@ void store_set(struct store *s, const struct store_setup *setup);
  * store_seal. */
 uint64_t store_next_payload(const struct store *s);
 /*
- * A turn's records: takes *frame, whose first STORE_FRAME_ROOM bytes are free for the store's use,
- * and leaves another, empty buffer or none in its place (one that was used before, to be filled
- * again). Turns grow. Needs no memory, cannot fail.
+ * A turn's records: takes *frame, whose first STORE_FRAME_ROOM bytes (store/frame.h) are free for
+ * the store's use, and leaves another, empty buffer or none in its place (one that was used before,
+ * to be filled again). Turns grow. Needs no memory, cannot fail.
  */
-#define STORE_FRAME_ROOM 96
 void store_put(struct store *s, uint64_t turn, struct buf *frame);
 
 /* The frame that is put next tells of nothing but messages and what became of them: when the last

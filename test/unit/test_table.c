@@ -413,10 +413,40 @@ static void a_walk_without_changes_meets_all_in_both_arrays(void **state)
     model_clear(&m);
 }
 
+struct numbered {
+    char other;
+    uint64_t number;
+};
+
+static void ready_made_keys(void **state)
+{
+    static const size_t at = offsetof(struct numbered, number);
+    struct numbered entries[] = {{'a', 7}, {'b', 1ULL << 60}, {'c', 0}};
+    struct table t = {0};
+    uint64_t missing = 8;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(entries); i++)
+        assert_ok(table_insert(&t, &table_of_numbers, &at, table_hash_number(entries[i].number),
+                               &entries[i]));
+    for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
+        uint64_t key = entries[i].number;
+        assert_ptr_equal(table_find(&t, &table_of_numbers, &at, table_hash_number(key), &key),
+                         &entries[i]);
+    }
+    assert_null(table_find(&t, &table_of_numbers, &at, table_hash_number(missing), &missing));
+    table_clear(&t);
+    assert_ok(table_insert(&t, &table_of_words, NULL, table_hash_number(24), (void *)24));
+    assert_ptr_equal(table_remove(&t, &table_of_words, NULL, table_hash_number(24), (void *)24),
+                     (void *)24);
+    assert_null(table_find(&t, &table_of_words, NULL, table_hash_number(24), (void *)24));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_TEST(an_empty_table_owns_nothing),
+        UNIT_TEST(ready_made_keys),
         UNIT_TEST(small_tables_are_small),
         UNIT_TEST(hashes_are_keyed),
         UNIT_TEST(entries_may_carry_flags),
