@@ -80,7 +80,7 @@ static void log_counts(const struct disk_import *in, const struct import_counts 
     log_info(in->log,
              "Imported %s (format %u): %llu clients, %llu subscriptions, %llu messages, of which "
              "%llu retained, %llu times queued. Dropped: %llu expired, %llu without their message "
-             "or client. Without their MQTT 5 properties: %llu.",
+             "or client or with an unusable id or topic. Without their MQTT 5 properties: %llu.",
              in->name, n->format, (unsigned long long)n->clients,
              (unsigned long long)n->subscriptions, (unsigned long long)n->messages,
              (unsigned long long)n->retained, (unsigned long long)n->queued,
