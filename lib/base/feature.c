@@ -50,6 +50,11 @@
 #else
 #define BUILT_WRAP false
 #endif
+#ifdef WITH_UNIX_SOCKETS
+#define BUILT_UNIX_SOCKETS true
+#else
+#define BUILT_UNIX_SOCKETS false
+#endif
 #ifdef WITH_SYSTEMD
 #define BUILT_SYSTEMD true
 #else
@@ -70,6 +75,7 @@ static const struct {
     [FEATURE_WEBSOCKETS] = {"WITH_WEBSOCKETS", BUILT_WEBSOCKETS},
     [FEATURE_SYS_TREE] = {"WITH_SYS_TREE", BUILT_SYS_TREE},
     [FEATURE_WRAP] = {"WITH_WRAP", BUILT_WRAP},
+    [FEATURE_UNIX_SOCKETS] = {"WITH_UNIX_SOCKETS", BUILT_UNIX_SOCKETS},
     [FEATURE_SYSTEMD] = {"WITH_SYSTEMD", BUILT_SYSTEMD},
 };
 

@@ -1,25 +1,26 @@
 /*
  * Where to listen, as Mosquitto 2 decides it: the file's listeners; without any the ports of the
- * command line, or 1883, for this machine only, and then without asking for names.
+ * command line, or 1883, for this machine only, and then without asking for names. And who may
+ * connect there: each listener gets its own copy of what is in force, the default listener by the
+ * same way as all others.
  */
 #include "conf/check.h"
 
-#include "conf/options.h"
-#include "conf/value.h"
+#include "conf/describe.h"
+#include "conf/fields.h"
+#include "conf/unwise.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* `port` and `bind_address` ask for the default listener. */
-static enum err open_default(struct draft *d)
-{
-    const struct conf_listener *base = &d->base;
-    uint32_t line = draft_line(d, "port") ? draft_line(d, "port") : draft_line(d, "bind_address");
+static const struct place nowhere = {0, 0};
 
-    if (draft_has_listener(d, base->port, base->address))
-        draft_error(d, line, "port and bind_address",
-                    "expected another port or address, a listener has these.");
-    return draft_listener(d, base, base->port, base->address);
+/* `port` and `bind_address` ask for the default listener. */
+static struct place default_place(const struct draft *d)
+{
+    struct place port = section_given(d->base_section, "port");
+
+    return port.line ? port : section_given(d->base_section, "bind_address");
 }
 
 static enum err open_loopback(struct draft *d, uint16_t port)
@@ -27,11 +28,19 @@ static enum err open_loopback(struct draft *d, uint16_t port)
     static const char *const loopback[] = {"127.0.0.1", "::1"};
     enum err e = ERR_OK;
 
-    if (draft_has_listener(d, port, loopback[0]))
-        draft_error(d, 0, "-p", "expected each port once.");
     for (size_t i = 0; i < ARRAY_SIZE(loopback) && !e; i++)
-        e = draft_listener(d, &d->base, port, loopback[i]);
+        e = draft_listener(d, true, port, loopback[i], nowhere);
     return e;
+}
+
+static void check_ports(struct draft *d, const struct conf_args *args)
+{
+    for (size_t i = 0; i < args->port_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (args->ports[i] == args->ports[j])
+                draft_error(d, nowhere, "-p", "expected each port once.");
+        }
+    }
 }
 
 /* Nobody said where to listen: this machine alone may connect, and needs no name. */
@@ -40,8 +49,9 @@ static enum err go_local(struct draft *d, const struct conf_args *args)
     enum err e = ERR_OK;
 
     d->conf->local_only = true;
-    if (!draft_line(d, "allow_anonymous"))
+    if (!draft_given(d, "allow_anonymous").line)
         d->conf->global.security.allow_anonymous = true;
+    check_ports(d, args);
     if (args->port_count == 0)
         return open_loopback(d, CONF_DEFAULT_PORT);
     for (size_t i = 0; i < args->port_count && !e; i++)
@@ -49,28 +59,57 @@ static enum err go_local(struct draft *d, const struct conf_args *args)
     return e;
 }
 
-/* Listener options before the first `listener`, where no default listener is opened. */
+/* What was said before the first `listener`, where no default listener is opened. */
 static void warn_orphans(struct draft *d)
 {
-    for (size_t i = 0; i < option_count; i++) {
-        if (options[i].scope == SCOPE_LISTENER && d->global_lines[i])
-            draft_warning(d, d->global_lines[i], options[i].name,
+    for (size_t i = 0, count = option_count(); i < count; i++) {
+        if (d->base_section->given[i].line)
+            draft_warning(d, d->base_section->given[i], option_at(i)->name,
                           "has no effect: it belongs behind the 'listener' that it is for.");
     }
 }
 
 static enum err open_listeners(struct draft *d, const struct conf_args *args)
 {
-    bool has_default = draft_line(d, "port") || draft_line(d, "bind_address");
+    struct place given = default_place(d);
 
-    if (!has_default && d->conf->listener_count == 0)
+    if (!given.line && d->conf->listener_count == 0)
         return go_local(d, args);
     if (args->port_count > 0)
-        draft_warning(d, 0, "-p", "ignored, because the file says where to listen.");
-    if (has_default)
-        return open_default(d);
+        draft_warning(d, nowhere, "-p", "ignored, because the file says where to listen.");
+    if (given.line)
+        return draft_listener(d, true, d->base.port, d->base.address, given);
     warn_orphans(d);
     return ERR_OK;
+}
+
+static void check_sockets(struct draft *d)
+{
+    struct conf *c = d->conf;
+    char name[200];
+
+    for (size_t i = 1; i < c->listener_count && !c->local_only; i++) {
+        size_t j = 0;
+        while (j < i && !conf_listener_same_socket(c->listeners[i], c->listeners[j]))
+            j++;
+        if (j < i)
+            draft_error(d, draft_begins_at(d, i),
+                        describe_name(c->listeners[i], name, sizeof(name)),
+                        "expected another port or address, an earlier listener has these.");
+    }
+}
+
+/* Mosquitto's 0 means the same as its -1. */
+static void check_limits(struct conf *c)
+{
+    for (size_t i = 0; i < c->listener_count; i++) {
+        if (c->listeners[i]->max_connections == 0)
+            c->listeners[i]->max_connections = -1;
+    }
+    if (c->global.global_max_clients == 0)
+        c->global.global_max_clients = -1;
+    if (c->global.global_max_connections == 0)
+        c->global.global_max_connections = -1;
 }
 
 /* A store is one directory entry beside others; it must not be able to leave its directory. */
@@ -79,42 +118,133 @@ static void check_store(struct draft *d)
     const char *name = d->conf->global.persistence_file;
 
     if (strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        draft_error(d, draft_line(d, "persistence_file"), "persistence_file",
+        draft_error(d, draft_given(d, "persistence_file"), "persistence_file",
                     "expected a name without '/'; persistence_location names the directory.");
 }
 
-/* Each listener has its own copy of the rules in force there. */
-static enum err spread_security(struct conf *c)
+static void check_user(struct draft *d, const struct conf_args *args)
+{
+    const char *user = d->conf->global.user;
+    char shown[80], what[100];
+
+    if (!user || !args->is_user || args->is_user(user))
+        return;
+    snprintf(what, sizeof(what), "user '%s'", str_escape(str_c(user), shown, sizeof(shown)));
+    draft_error(d, draft_given(d, "user"), what, "there is no such user; expected one.");
+}
+
+/* Where it was said whether this listener takes anonymous clients. */
+static struct place anonymous_place(const struct draft *d, size_t i, const char **option)
+{
+    struct place own = section_given(d->sections[i], "listener_allow_anonymous");
+
+    *option = own.line ? "listener_allow_anonymous" : "allow_anonymous";
+    if (own.line)
+        return own;
+    return d->conf->global.per_listener_settings ? section_given(d->sections[i], "allow_anonymous")
+                                                 : draft_given(d, "allow_anonymous");
+}
+
+/* The listener_… options that were given take the place of what is said for all. */
+static enum err prefer_own(struct conf_security *to, const struct section *s)
 {
     enum err e = ERR_OK;
+    bool differed;
 
-    for (size_t i = 0; i < c->listener_count && !e; i++)
-        e = value_copy(&c->listeners[i]->security, &c->global.security, sizeof(c->global.security),
-                       HOME_SECURITY);
+    for (size_t i = 0, count = option_count(); i < count && !e; i++) {
+        const struct conf_option *opt = option_at(i);
+        if (opt->scope == SCOPE_OWN_SECURITY && s->given[i].line)
+            e = field_keep(opt, to, &s->own, &differed);
+    }
     return e;
+}
+
+static enum err settle_security(struct draft *d, size_t i)
+{
+    struct conf_listener *l = d->conf->listeners[i];
+    bool own = d->conf->global.per_listener_settings;
+    struct conf_security in_force;
+    const char *option;
+    enum err e = fields_copy(&in_force, own ? &l->security : &d->conf->global.security,
+                             sizeof(in_force), HOME_SECURITY);
+
+    if (!e && !anonymous_place(d, i, &option).line)
+        in_force.allow_anonymous = d->conf->local_only;
+    if (!e)
+        e = prefer_own(&in_force, d->sections[i]);
+    fields_free(&l->security, HOME_SECURITY);
+    l->security = in_force;
+    return e;
+}
+
+/* Without password files, a listener that asks for names is one that nobody can use. */
+static void warn_shut(struct draft *d, size_t i, struct place *said)
+{
+    const struct conf_listener *l = d->conf->listeners[i];
+    const char *option;
+    struct place at = anonymous_place(d, i, &option);
+    char what[200];
+
+    if (l->security.allow_anonymous || (at.line && at.line == said->line && at.file == said->file))
+        return;
+    if (at.line) {
+        snprintf(what, sizeof(what), "%s 'false'", option);
+        draft_warning(d, at, what,
+                      "no client can connect, because password files are not available in this "
+                      "release; expected true.");
+    } else {
+        draft_warning(d, draft_begins_at(d, i), describe_name(l, what, sizeof(what)),
+                      "no client can connect: anonymous clients need 'allow_anonymous true', and "
+                      "password files are not available in this release.");
+    }
+    *said = at;
+}
+
+static void check_proxies(struct draft *d, size_t i)
+{
+    const struct conf_listener *l = d->conf->listeners[i];
+    const struct section *s = d->sections[i];
+    struct place trusted = section_given(s, "trusted_proxy");
+    struct place tls = section_given(s, "proxy_protocol_v2_require_tls");
+
+    if (l->proxy != CONF_PROXY_OFF && l->trusted_count == 0)
+        draft_warning(d, section_given(s, "enable_proxy_protocol"), "enable_proxy_protocol",
+                      "any client may claim any address; trusted_proxy names those that are "
+                      "believed.");
+    if (l->proxy == CONF_PROXY_OFF && trusted.line)
+        draft_warning(d, trusted, "trusted_proxy",
+                      "has no effect on a listener without enable_proxy_protocol.");
+    if (l->proxy != CONF_PROXY_V2 && l->proxy != CONF_PROXY_ANY && l->proxy_v2_require_tls)
+        draft_warning(d, tls, "proxy_protocol_v2_require_tls",
+                      "has no effect on a listener without version 2 of the PROXY protocol.");
 }
 
 enum err check_draft(struct draft *d, const struct conf_args *args)
 {
-    struct conf_global *g = &d->conf->global;
+    struct conf *c = d->conf;
+    struct place said = nowhere;
     enum err e = open_listeners(d, args);
 
+    for (size_t i = 0; i < c->listener_count && !e; i++)
+        e = settle_security(d, i);
     if (e)
         return e;
-    for (size_t i = 0; i < d->conf->listener_count; i++) {
-        struct conf_listener *l = d->conf->listeners[i];
-        if (l->max_connections == 0)
-            l->max_connections = -1;
-    }
+    check_sockets(d);
+    check_limits(c);
     check_store(d);
-    e = spread_security(d->conf);
-    if (e)
-        return e;
+    check_user(d, args);
+    if (d->problems == 0) {
+        for (size_t i = 0; i < c->listener_count; i++) {
+            warn_shut(d, i, &said);
+            if (i == 0 || !c->local_only)
+                check_proxies(d, i);
+        }
+    }
+    if (d->problems == 0 && args->test)
+        warn_unwise(d);
     if (args->verbose)
-        g->log_type = LOG_LEVEL_ALL;
-    if (!g->security.allow_anonymous && d->problems == 0)
-        draft_warning(d, draft_line(d, "allow_anonymous"), "allow_anonymous 'false'",
-                      "no client can connect, because password files are not available in this "
-                      "release; expected true.");
+        c->global.log_type = LOG_LEVEL_ALL;
+    if (args->quiet)
+        c->global.log_type = 0;
     return ERR_OK;
 }

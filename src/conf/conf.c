@@ -8,25 +8,22 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "conf/check.h"
-#include "conf/options.h"
+#include "conf/fields.h"
 #include "conf/parse.h"
-#include "conf/value.h"
 
 #include <errno.h>
 #include <string.h>
-
-/* Longer files are no configuration. */
-#define FILE_SIZE_MAX (64U << 20)
+#include <strings.h>
 
 enum err conf_load_text(const struct conf_args *args, struct str text, const struct log *log,
                         struct conf **out)
 {
     struct draft d;
-    enum err e = draft_init(&d, args->file, log);
+    enum err e = draft_init(&d, args->file, args->test, log);
 
     if (!e)
         e = parse_text(&d, text);
-    if (!e)
+    if (!e && !draft_over(&d))
         e = check_draft(&d, args);
     if (!e && d.problems > 0)
         e = ERR_INVAL;
@@ -43,7 +40,7 @@ enum err conf_load_text(const struct conf_args *args, struct str text, const str
 static enum err read_file(const char *path, const struct log *log, struct buf *text)
 {
     char shown[256];
-    enum err e = file_read(path, FILE_SIZE_MAX, text);
+    enum err e = file_read(path, CONF_FILE_MAX, text);
 
     str_escape(str_c(path), shown, sizeof(shown));
     if (e)
@@ -63,25 +60,49 @@ enum err conf_load(const struct conf_args *args, const struct log *log, struct c
     return e;
 }
 
-void conf_keep_fixed(struct conf *fresh, struct conf *old, const struct log *log)
+static bool same_text(const char *a, const char *b)
 {
-    for (size_t i = 0; i < option_count; i++) {
-        const struct conf_option *opt = &options[i];
-        bool fixed = opt->scope == SCOPE_GLOBAL && !(opt->flags & OPT_RELOAD);
-        if (fixed && value_swap_if_other(opt, &fresh->global, &old->global))
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Names and addresses are the same in capitals, paths are not; nor has a path family or interface.
+ */
+bool conf_listener_same_socket(const struct conf_listener *a, const struct conf_listener *b)
+{
+    if (a->port != b->port)
+        return false;
+    if (a->port == 0 || !a->address || !b->address) {
+        if (!same_text(a->address, b->address))
+            return false;
+    } else if (strcasecmp(a->address, b->address) != 0) {
+        return false;
+    }
+    return a->port == 0 || (a->socket_domain == b->socket_domain &&
+                            same_text(a->bind_interface, b->bind_interface));
+}
+
+enum err conf_keep_fixed(struct conf *fresh, const struct conf *old, const struct log *log)
+{
+    for (size_t i = 0, count = option_count(); i < count; i++) {
+        const struct conf_option *opt = option_at(i);
+        bool fixed = opt->scope == SCOPE_GLOBAL && opt->size > 0 && !(opt->flags & OPT_RELOAD);
+        bool differed = false;
+        if (fixed && field_keep(opt, &fresh->global, &old->global, &differed))
+            return ERR_NOMEM;
+        if (differed)
             log_warning(log, "Warning: %s: a changed value needs a restart; the old one stays.",
                         opt->name);
     }
+    return ERR_OK;
 }
 
 void conf_listener_unref(struct conf_listener *l)
 {
     if (!l || --l->refs > 0)
         return;
-    value_free(l, HOME_LISTENER);
-    value_free(&l->security, HOME_SECURITY);
+    fields_free(l, HOME_LISTENER);
+    fields_free(&l->security, HOME_SECURITY);
     str_dup_free(l->file);
-    mem_free(l->trusted, l->trusted_count * sizeof(*l->trusted));
     mem_free(l, sizeof(*l));
 }
 
@@ -92,7 +113,7 @@ void conf_free(struct conf *c)
     for (size_t i = 0; i < c->listener_count; i++)
         conf_listener_unref(c->listeners[i]);
     mem_free(c->listeners, c->listener_count * sizeof(*c->listeners));
-    value_free(&c->global, HOME_GLOBAL);
-    value_free(&c->global.security, HOME_SECURITY);
+    fields_free(&c->global, HOME_GLOBAL);
+    fields_free(&c->global.security, HOME_SECURITY);
     mem_free(c, sizeof(*c));
 }

@@ -128,12 +128,14 @@ struct conf_args {
     bool quiet;   /* -q: no log at all, whatever the file and -v say */
     bool test;    /* --test-config: report all that is wrong, and what is legal but unwise */
     bool daemon;  /* -d */
+    bool (*is_user)(const char *name); /* may `user` name this one? NULL = whatever it names */
 };
 
 /*
- * Read the file, check it, fill in the defaults. Every problem is one line on `log`, which names
- * file, line, option, value and what would be right. ERR_INVAL when there was one (all of them are
- * reported), ERR_SYSTEM when the file cannot be read, ERR_NOMEM. On ERR_OK *out is the caller's.
+ * Read the file, check it, fill in the defaults. A problem is one line on `log`, which names file,
+ * line, option, value and what would be right; the first one ends the reading, unless args->test
+ * asks for all of them. ERR_INVAL when there was one, ERR_SYSTEM when the file cannot be read,
+ * ERR_NOMEM. On ERR_OK *out is the caller's.
  */
 MUST_CHECK enum err conf_load(const struct conf_args *args, const struct log *log,
                               struct conf **out);
@@ -147,10 +149,16 @@ static inline struct conf_listener *conf_listener_ref(struct conf_listener *l)
     return l;
 }
 void conf_listener_unref(struct conf_listener *l); /* NULL is allowed */
+/* Do both listen at the same place, so that one can go on with the other's sockets? */
+bool conf_listener_same_socket(const struct conf_listener *a, const struct conf_listener *b);
+/* Who can reach it, and how: one sentence for the log, terminated, cut if need be. */
+#define CONF_DESCRIPTION_MAX 800
+void conf_describe_listener(const struct conf *c, const struct conf_listener *l, char *out,
+                            size_t cap);
 /*
  * A configuration that is to replace another while the broker runs: what only a restart could
- * change is given its old value, with a warning for each.
+ * change is given its old value, with a warning for each. ERR_NOMEM: `fresh` is of no use.
  */
-void conf_keep_fixed(struct conf *fresh, struct conf *old, const struct log *log);
+enum err conf_keep_fixed(struct conf *fresh, const struct conf *old, const struct log *log);
 
 #endif

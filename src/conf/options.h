@@ -17,7 +17,9 @@
 /* Whom a line belongs to. */
 enum option_scope {
     SCOPE_GLOBAL,
-    SCOPE_SECURITY,         /* who may connect and do what: the whole broker's */
+    SCOPE_SECURITY,         /* who may connect and do what: the whole broker's, or the listener's
+                               with per_listener_settings */
+    SCOPE_OWN_SECURITY,     /* the same for this listener alone, stronger than SCOPE_SECURITY */
     SCOPE_LISTENER,         /* the latest `listener`; the default listener before the first one */
     SCOPE_DEFAULT_LISTENER, /* the default listener wherever the line stands, and it makes that
                                listener */
@@ -29,9 +31,13 @@ enum option_type {
     OPTION_INT,      /* strtol base 0 → integer of `size` bytes */
     OPTION_TEXT,     /* the rest of the line → char * */
     OPTION_WORDS,    /* one of `words` a line → bits in unsigned */
-    OPTION_CHOICE,   /* one of two `words` → bool: are its bits 1? */
+    OPTION_LIST,     /* `words` with commas between them → bits in unsigned */
+    OPTION_CHOICE,   /* one of `words` → its bits in an integer of `size` bytes */
     OPTION_PERIOD,   /* a number and a letter: s h d w m y → seconds in int64_t, 0 = not given */
-    OPTION_LISTENER, /* PORT [ADDRESS] → begins a listener */
+    OPTION_NETWORKS, /* ADDRESS[/BITS] ... → struct conf_network *, their number beside it */
+    OPTION_LISTENER, /* PORT [ADDRESS], 0 PATH → begins a listener */
+    OPTION_INCLUDE,  /* a directory whose files are read here and now */
+    OPTION_EXPAND,   /* true false 1 0 → are ${…} in the values of the next lines variables? */
     OPTION_INERT     /* a known name without effect in this release; `note` says why */
 };
 
@@ -44,13 +50,16 @@ enum option_flag {
     OPT_BRIDGE = 1 << 5, /* begins a bridge */
     OPT_STOPS =
         1 << 6, /* protects something: where it cannot work, refuse to start rather than warn */
-    OPT_SIZE = 1 << 7 /* a number of bytes: K, M or G may follow */
+    OPT_SIZE = 1 << 7,    /* a number of bytes: K, M or G may follow */
+    OPT_TOPIC = 1 << 8,   /* text that can be the beginning of a topic */
+    OPT_NEEDLESS = 1 << 9 /* inert, and nobody misses it: a line of information is enough */
 };
 
 enum option_word_kind {
     WORD_ADDS,
     WORD_ASSIGNS, /* forgets what earlier lines said */
-    WORD_PATH,    /* followed by a path, which goes to `path_offset` */
+    WORD_PATH,    /* followed by a path, which goes to `beside` */
+    WORD_HIDDEN,  /* adds; another way to write it, or without effect here */
     WORD_LATER    /* known, but not in this release */
 };
 
@@ -72,18 +81,32 @@ struct conf_option {
     const char *text; /* the default of text, or NULL */
     const char *unit; /* of numbers, plural, or NULL */
     const struct option_word *words;
-    size_t path_offset;
+    size_t beside;  /* offset of what else the value fills: a path, or how many networks */
     unsigned flags; /* of enum option_flag */
     enum feature needs;
+    const char *since;   /* the first Mosquitto that has it: 1.4 is that or older; "ours" */
     const char *instead; /* deprecated: what to write today */
     const char *note;    /* inert: why */
     const char *as_is;   /* the value that asks for nothing but what the broker does anyway, also
-                            where   it cannot do more */
+                            where it cannot do more */
     const char *doc;     /* one sentence */
 };
 
-extern const struct conf_option options[];
-extern const size_t option_count;
+/* Rows of one kind, in a file of their own. */
+struct option_rows {
+    const struct conf_option *rows;
+    size_t count;
+};
+
+extern const struct option_rows options_general;  /* of the whole broker */
+extern const struct option_rows options_storage;  /* what is kept on disk */
+extern const struct option_rows options_listener; /* of a listener; security */
+extern const struct option_rows options_later;    /* without effect in this release */
+
+/* Rows in all; at() knows them by 0 to count - 1, index() by their address. */
+size_t option_count(void);
+const struct conf_option *option_at(size_t i);
+size_t option_index(const struct conf_option *opt);
 
 /* By name or alias; NULL when there is none. */
 const struct conf_option *option_find(struct str name);
@@ -102,12 +125,21 @@ static inline enum option_home option_home(const struct conf_option *opt)
 {
     if (option_in_listener(opt))
         return HOME_LISTENER;
-    return opt->scope == SCOPE_SECURITY ? HOME_SECURITY : HOME_GLOBAL;
+    if (opt->scope == SCOPE_SECURITY || opt->scope == SCOPE_OWN_SECURITY)
+        return HOME_SECURITY;
+    return HOME_GLOBAL;
+}
+
+/* SCOPE_OWN_SECURITY is a second way to a field: the row of the first way owns what is in it. */
+static inline bool option_owns(const struct conf_option *opt)
+{
+    return opt->scope != SCOPE_OWN_SECURITY;
 }
 
 enum option_verdict {
     OPTION_APPLIES,
     OPTION_SKIPPED, /* asks for what is done anyway: no word about it */
+    OPTION_INFORMS, /* cannot be obeyed, and nobody misses it */
     OPTION_WARNS,   /* cannot be obeyed: say so, go on without it */
     OPTION_REFUSES  /* cannot be obeyed, and going on without it would be unsafe */
 };

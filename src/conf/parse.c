@@ -1,138 +1,28 @@
 /*
  * Lines to values: which option, whose, given before?
  *
- * Nothing here stops at the first problem. Messages name the file, the line, the option as it is
- * written there, its value and what would be right; but no value of a name that we do not obey, as
- * it may be a password.
+ * Messages name the file, the line, the option as it is written there, its value and what would be
+ * right; but no value of a name that we do not obey, as it may be a password, and no variable's
+ * content: a value is shown as it stands in the file.
  */
 #include "conf/parse.h"
 
-#include "base/mem.h"
+#include "conf/expand.h"
+#include "conf/fields.h"
+#include "conf/include.h"
 #include "conf/value.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
-#define SHOWN_MAX 80 /* bytes of a value that a message shows */
-#define GUESSES_MAX                                                                                \
-    50 /* a file with more problems is no configuration, and guessing takes time                   \
-        */
+#define SHOWN_MAX 80   /* bytes of a value that a message shows */
+#define GUESSES_MAX 50 /* a file with more problems is none, and guessing takes time */
 
-enum err draft_init(struct draft *d, const char *file, const struct log *log)
-{
-    enum err e;
-
-    memset(d, 0, sizeof(*d));
-    d->log = log;
-    str_escape(str_c(file ? file : "command line"), d->file, sizeof(d->file));
-    d->conf = mem_zalloc(sizeof(*d->conf));
-    d->global_lines = mem_zalloc(option_count * sizeof(*d->global_lines));
-    d->listener_lines = mem_zalloc(option_count * sizeof(*d->listener_lines));
-    if (!d->conf || !d->global_lines || !d->listener_lines)
-        return ERR_NOMEM;
-    e = value_defaults(&d->conf->global, HOME_GLOBAL);
-    if (!e)
-        e = value_defaults(&d->conf->global.security, HOME_SECURITY);
-    return e ? e : value_defaults(&d->base, HOME_LISTENER);
-}
-
-void draft_clear(struct draft *d)
-{
-    conf_free(d->conf);
-    value_free(&d->base, HOME_LISTENER);
-    mem_free(d->global_lines, option_count * sizeof(*d->global_lines));
-    mem_free(d->listener_lines, option_count * sizeof(*d->listener_lines));
-    memset(d, 0, sizeof(*d));
-}
-
-uint32_t draft_line(const struct draft *d, const char *name)
-{
-    const struct conf_option *opt = option_find(str_c(name));
-
-    return opt ? d->global_lines[opt - options] : 0;
-}
-
-static void say(const struct draft *d, enum log_level level, uint32_t line, const char *what,
-                const char *why)
-{
-    const char *word = level == LOG_LEVEL_ERROR ? "Error" : "Warning";
-
-    if (line)
-        LOG_AT(d->log, level, "%s: %s (%s:%u): %s", word, what, d->file, (unsigned)line, why);
-    else
-        LOG_AT(d->log, level, "%s: %s (%s): %s", word, what, d->file, why);
-}
-
-void draft_error(struct draft *d, uint32_t line, const char *what, const char *why)
-{
-    d->problems++;
-    say(d, LOG_LEVEL_ERROR, line, what, why);
-}
-
-void draft_warning(struct draft *d, uint32_t line, const char *what, const char *why)
-{
-    say(d, LOG_LEVEL_WARNING, line, what, why);
-}
-
-static bool same_address(const char *a, const char *b)
-{
-    return a && b ? strcasecmp(a, b) == 0 : a == b;
-}
-
-bool draft_has_listener(const struct draft *d, uint16_t port, const char *address)
-{
-    for (size_t i = 0; i < d->conf->listener_count; i++) {
-        const struct conf_listener *l = d->conf->listeners[i];
-        if (l->port == port && same_address(l->address, address))
-            return true;
-    }
-    return false;
-}
-
-/* One more, zeroed; NULL without memory. */
-static struct conf_listener *grow_listeners(struct conf *c)
-{
-    size_t size = c->listener_count * sizeof(*c->listeners);
-    struct conf_listener *l = mem_zalloc(sizeof(*l));
-    struct conf_listener **grown = l ? mem_realloc(c->listeners, size, size + sizeof(l)) : NULL;
-
-    if (!grown) {
-        mem_free(l, sizeof(*l));
-        return NULL;
-    }
-    c->listeners = grown;
-    grown[c->listener_count++] = l;
-    return l;
-}
-
-enum err draft_listener(struct draft *d, const struct conf_listener *model, uint16_t port,
-                        const char *address)
-{
-    struct conf_listener *l = grow_listeners(d->conf);
-    char *copy = address ? str_dup(str_c(address)) : NULL;
-    enum err e = ERR_NOMEM;
-
-    if (l && model)
-        e = value_copy(l, model, sizeof(*l), HOME_LISTENER);
-    else if (l)
-        e = value_defaults(l, HOME_LISTENER);
-    if (l)
-        l->refs = 1;
-    if (e || (address && !copy)) {
-        str_dup_free(copy);
-        return ERR_NOMEM;
-    }
-    str_dup_free(l->address);
-    l->address = copy;
-    l->port = port;
-    return ERR_OK;
-}
-
-/* What a message says about the line: the option as it is named there, and the value. */
+/* The option as it is named there, its value as it stands there, and the value to be taken. */
 struct line {
     const struct conf_option *opt;
     struct str name;
+    struct str written;
     struct str value;
 };
 
@@ -143,8 +33,8 @@ static char *what_line(const struct line *l, char out[WHAT_MAX])
     char name[SHOWN_MAX], value[SHOWN_MAX];
 
     str_escape(l->name, name, sizeof(name));
-    str_escape(l->value, value, sizeof(value));
-    if (l->value.n == 0)
+    str_escape(l->written, value, sizeof(value));
+    if (l->written.n == 0)
         snprintf(out, WHAT_MAX, "%s without a value", name);
     else
         snprintf(out, WHAT_MAX, "%s '%s'", name, value);
@@ -155,14 +45,14 @@ static void line_error(struct draft *d, const struct line *l, const char *why)
 {
     char what[WHAT_MAX];
 
-    draft_error(d, d->line, what_line(l, what), why);
+    draft_error(d, d->at, what_line(l, what), why);
 }
 
 static void line_warning(struct draft *d, const struct line *l, const char *why)
 {
     char what[WHAT_MAX];
 
-    draft_warning(d, d->line, what_line(l, what), why);
+    draft_warning(d, d->at, what_line(l, what), why);
 }
 
 /* The value stays unsaid: under a misspelt name it may be a password. */
@@ -179,87 +69,134 @@ static void unknown(struct draft *d, struct str name)
         snprintf(why, sizeof(why), "did you mean '%s'?", nearest);
     else
         snprintf(why, sizeof(why), "mosquitto.conf(5) lists all that are known.");
-    draft_error(d, d->line, what, why);
-}
-
-/* Where the row's line number is kept: listeners have their own, the default listener's are global.
- */
-static uint32_t *given_at(struct draft *d, const struct conf_option *opt)
-{
-    bool own = opt->scope == SCOPE_LISTENER && d->conf->listener_count > 0;
-
-    return &(own ? d->listener_lines : d->global_lines)[opt - options];
-}
-
-static void *home_of(struct draft *d, const struct conf_option *opt)
-{
-    if (option_home(opt) == HOME_GLOBAL)
-        return &d->conf->global;
-    if (option_home(opt) == HOME_SECURITY)
-        return &d->conf->global.security;
-    if (opt->scope == SCOPE_DEFAULT_LISTENER || d->conf->listener_count == 0)
-        return &d->base;
-    return d->conf->listeners[d->conf->listener_count - 1];
+    draft_error(d, d->at, what, why);
 }
 
 static void wrong_value(struct draft *d, const struct line *l)
 {
-    char expected[200], why[240];
+    char expected[240], why[280];
 
     value_expected(l->opt, expected, sizeof(expected));
     snprintf(why, sizeof(why), "expected %s.", expected);
     line_error(d, l, why);
 }
 
-/* False when that ends the matter. */
-static bool may_come_again(struct draft *d, const struct line *l, uint32_t before)
+/* The latest listener of this file, or the default one before there is any. */
+static struct conf_listener *this_listener(struct draft *d)
 {
-    char why[80];
+    return d->listener > 0 ? d->conf->listeners[d->listener - 1] : &d->base;
+}
 
-    if (before == 0 || (l->opt->flags & OPT_REPEAT))
+static struct section *this_section(struct draft *d)
+{
+    return d->listener > 0 ? d->sections[d->listener - 1] : d->base_section;
+}
+
+/* Which struct has the field, and where is kept in which line it was given? */
+static void *home_of(struct draft *d, const struct conf_option *opt, struct place **given)
+{
+    size_t row = option_index(opt);
+    bool own = d->conf->global.per_listener_settings;
+
+    *given = &this_section(d)->given[row];
+    switch (opt->scope) {
+    case SCOPE_LISTENER:
+        return this_listener(d);
+    case SCOPE_OWN_SECURITY:
+        return &this_section(d)->own;
+    case SCOPE_DEFAULT_LISTENER:
+        *given = &d->base_section->given[row];
+        return &d->base;
+    case SCOPE_SECURITY:
+        if (own)
+            return &this_listener(d)->security;
+        break;
+    case SCOPE_GLOBAL:
+    case SCOPE_BRIDGE:
+        break;
+    }
+    *given = &d->given[row];
+    return opt->scope == SCOPE_SECURITY ? (void *)&d->conf->global.security : &d->conf->global;
+}
+
+/* False when that ends the matter. */
+static bool may_come_again(struct draft *d, const struct line *l, struct place before)
+{
+    char where[PLACE_MAX], why[PLACE_MAX + 120];
+
+    if (before.line == 0 || (l->opt->flags & OPT_REPEAT))
         return true;
+    draft_place(d, before, where, sizeof(where));
     if (l->opt->type == OPTION_TEXT) {
-        snprintf(why, sizeof(why), "expected it once, but line %u has it too.", (unsigned)before);
+        snprintf(why, sizeof(why), "Duplicate '%s' value in configuration; %s has it too.",
+                 l->opt->name, where);
         line_error(d, l, why);
         return false;
     }
-    snprintf(why, sizeof(why), "line %u has it too; this one counts.", (unsigned)before);
+    snprintf(why, sizeof(why), "%s has it too; this one counts.", where);
     line_warning(d, l, why);
     return true;
 }
 
-static void say_deprecated(struct draft *d, const struct line *l)
+/* What is taken, but deserves a word. */
+static void remark(struct draft *d, const struct line *l, void *home)
 {
     char why[80];
 
-    if (!l->opt->instead)
-        return;
-    snprintf(why, sizeof(why), "deprecated, but obeyed; today's way is '%s'.", l->opt->instead);
-    line_warning(d, l, why);
+    if (l->opt->instead) {
+        snprintf(why, sizeof(why), "deprecated, but obeyed; today's way is '%s'.", l->opt->instead);
+        line_warning(d, l, why);
+    }
+    for (const struct option_word *w = l->opt->words; w && w->name; w++) {
+        const unsigned *bits = field_of(l->opt, home);
+        if (l->opt->type == OPTION_LIST && w->kind == WORD_LATER && (*bits & w->bits)) {
+            snprintf(why, sizeof(why), "'%s' is not available in this release.", w->name);
+            line_warning(d, l, why);
+        }
+    }
 }
 
 static enum err take_value(struct draft *d, const struct line *l)
 {
-    uint32_t *at = given_at(d, l->opt);
+    struct place *given;
+    void *home = home_of(d, l->opt, &given);
     enum err e;
 
-    if (!may_come_again(d, l, *at))
+    if (!may_come_again(d, l, *given))
         return ERR_OK;
-    e = value_set(l->opt, home_of(d, l->opt), l->value, *at == 0);
+    e = value_set(l->opt, home, l->value, given->line == 0);
     if (e == ERR_NOMEM)
         return e;
     if (e == ERR_UNSUPPORTED) {
         line_warning(d, l, "not available in this release; the line is ignored.");
         return ERR_OK;
     }
-    *at = d->line;
+    *given = d->at;
+    if (l->opt->scope == SCOPE_SECURITY && d->security.line == 0)
+        d->security = d->at;
     if (e == ERR_EXISTS)
-        line_error(d, l, "expected one path only, but an earlier line has one.");
+        line_error(d, l, "Duplicate path; an earlier line has one.");
     else if (e)
         wrong_value(d, l);
     else
-        say_deprecated(d, l);
+        remark(d, l, home);
     return ERR_OK;
+}
+
+/* What came before it would belong to all listeners, and be in force for none. */
+static bool comes_too_late(struct draft *d, const struct line *l)
+{
+    char where[PLACE_MAX], why[PLACE_MAX + 120];
+    bool own = false;
+
+    if (l->opt != option_find(STR("per_listener_settings")) || d->security.line == 0 ||
+        value_bool(l->value, &own) != ERR_OK || !own)
+        return false;
+    draft_place(d, d->security, where, sizeof(where));
+    snprintf(why, sizeof(why),
+             "expected before all options on who may connect, but %s has one already.", where);
+    line_error(d, l, why);
+    return true;
 }
 
 static enum err take_listener(struct draft *d, const struct line *l)
@@ -273,15 +210,21 @@ static enum err take_listener(struct draft *d, const struct line *l)
         wrong_value(d, l);
         return ERR_OK;
     }
+    if (port == 0 && !feature_built(FEATURE_UNIX_SOCKETS)) {
+        line_error(d, l, "a Unix socket needs a build with WITH_UNIX_SOCKETS=yes.");
+        return ERR_OK;
+    }
+    if (d->conf->listener_count == LISTENERS_MAX) {
+        line_error(d, l, "expected no more than 4096 listeners.");
+        return ERR_OK;
+    }
     if (address.n > 0) {
         copy = str_dup(address);
         if (!copy)
             return ERR_NOMEM;
     }
-    if (draft_has_listener(d, port, copy))
-        line_error(d, l, "expected another port or address, an earlier listener has these.");
-    e = draft_listener(d, NULL, port, copy);
-    memset(d->listener_lines, 0, option_count * sizeof(*d->listener_lines));
+    e = draft_listener(d, false, port, copy, d->at);
+    d->listener = d->conf->listener_count;
     str_dup_free(copy);
     return e;
 }
@@ -292,7 +235,7 @@ static void take_bridge(struct draft *d, const struct line *l)
         d->in_bridge = true;
         line_warning(d, l, l->opt->note);
     } else if (!d->in_bridge) {
-        draft_error(d, d->line, l->opt->name,
+        draft_error(d, d->at, l->opt->name,
                     "belongs to a bridge, but no 'connection' line came before it.");
     }
 }
@@ -307,24 +250,96 @@ static bool can_obey(struct draft *d, const struct line *l)
         return true;
     case OPTION_SKIPPED:
         break;
+    case OPTION_INFORMS:
+        snprintf(why, sizeof(why), "%s; the line is ignored.", reason);
+        draft_info(d, d->at, l->opt->name, why);
+        break;
     case OPTION_WARNS:
         snprintf(why, sizeof(why), "%s; the line is ignored.", reason);
-        draft_warning(d, d->line, l->opt->name, why);
+        draft_warning(d, d->at, l->opt->name, why);
         break;
     case OPTION_REFUSES:
         snprintf(why, sizeof(why), "%s, refusing to start without it.", reason);
-        draft_error(d, d->line, l->opt->name, why);
+        draft_error(d, d->at, l->opt->name, why);
         break;
     }
     return false;
 }
 
+/* Put what the environment has in the place of variables; false after saying that it has not. */
+static enum err expand_value(struct draft *d, struct line *l, bool *well)
+{
+    char shown[SHOWN_MAX], why[SHOWN_MAX + 80];
+    struct str culprit;
+    enum err e;
+
+    buf_clear(&d->expanded);
+    e = expand(l->value, &d->expanded, &culprit);
+    *well = e == ERR_OK;
+    if (e == ERR_NOMEM)
+        return e;
+    l->value = str_trim(buf_str(&d->expanded));
+    if (e == ERR_OK)
+        return e;
+    str_escape(culprit, shown, sizeof(shown));
+    if (e == ERR_NOT_FOUND)
+        snprintf(why, sizeof(why), "the environment has no variable '%s'.", shown);
+    else if (e == ERR_TOO_LARGE)
+        snprintf(why, sizeof(why), "expected less than a megabyte from the environment.");
+    else
+        snprintf(why, sizeof(why), "expected ${NAME} rather than '%s', or $${ for a plain ${.",
+                 shown);
+    if (l->opt->type == OPTION_INERT)
+        draft_error(d, d->at, l->opt->name, why);
+    else
+        line_error(d, l, why);
+    return ERR_OK;
+}
+
+static enum err take_include(struct draft *d, const struct line *l)
+{
+    if (l->value.n == 0)
+        wrong_value(d, l);
+    else if (d->included)
+        line_warning(d, l, "only the main file may have it; the line is ignored.");
+    else
+        return include_directory(d, l->value, parse_text);
+    return ERR_OK;
+}
+
+static enum err obey(struct draft *d, const struct line *l)
+{
+    switch (l->opt->type) {
+    case OPTION_LISTENER:
+        d->in_bridge = false;
+        return take_listener(d, l);
+    case OPTION_INCLUDE:
+        return take_include(d, l);
+    case OPTION_EXPAND:
+        if (value_bool(l->value, &d->expand))
+            wrong_value(d, l);
+        return ERR_OK;
+    case OPTION_BOOL:
+    case OPTION_INT:
+    case OPTION_TEXT:
+    case OPTION_WORDS:
+    case OPTION_LIST:
+    case OPTION_CHOICE:
+    case OPTION_PERIOD:
+    case OPTION_NETWORKS:
+    case OPTION_INERT:
+        break;
+    }
+    return comes_too_late(d, l) ? ERR_OK : take_value(d, l);
+}
+
 static enum err take_line(struct draft *d, struct str text)
 {
     struct line l = {0};
+    bool well = true;
 
     l.name = str_token(&text);
-    l.value = str_trim(text);
+    l.written = str_trim(text);
     l.opt = option_find(l.name);
     if (!l.opt) {
         unknown(d, l.name);
@@ -334,12 +349,13 @@ static enum err take_line(struct draft *d, struct str text)
         take_bridge(d, &l);
         return ERR_OK;
     }
-    if (!can_obey(d, &l))
-        return ERR_OK;
-    if (l.opt->type != OPTION_LISTENER)
-        return take_value(d, &l);
-    d->in_bridge = false;
-    return take_listener(d, &l);
+    l.value = value_proper(l.opt, l.written);
+    if (d->expand && l.value.n > 0 && memmem(l.value.p, l.value.n, "${", 2)) {
+        enum err e = expand_value(d, &l, &well);
+        if (e)
+            return e;
+    }
+    return well && can_obey(d, &l) ? obey(d, &l) : ERR_OK;
 }
 
 static struct str next_line(struct str *text)
@@ -357,17 +373,18 @@ enum err parse_text(struct draft *d, struct str text)
 {
     enum err e = ERR_OK;
 
+    d->at.line = 0;
     if (str_has_prefix(text, STR("\xFF\xFE")) || str_has_prefix(text, STR("\xFE\xFF"))) {
-        draft_error(d, 0, "UTF-16", "expected a file in UTF-8.");
+        draft_error(d, d->at, "UTF-16", "expected a file in UTF-8.");
         return ERR_OK;
     }
     if (str_has_prefix(text, STR("\xEF\xBB\xBF")))
         text = str_of(text.p + 3, text.n - 3);
-    while (text.n > 0 && !e) {
+    while (text.n > 0 && !e && !draft_over(d)) {
         struct str line = next_line(&text);
-        d->line++;
+        d->at.line++;
         if (memchr(line.p, '\0', line.n))
-            draft_error(d, d->line, "NUL byte", "expected text.");
+            draft_error(d, d->at, "NUL byte", "expected text.");
         else if (line.n > 0 && line.p[0] != '#' && str_trim(line).n > 0)
             e = take_line(d, str_trim(line));
     }

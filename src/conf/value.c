@@ -1,25 +1,33 @@
 /*
- * One function for each type of value, and the loops over all rows.
+ * One function for each type of value.
  *
  * Numbers and words are one token and may be followed by a comment, because Mosquitto reads no
  * further than the token; text runs to the end of its line.
  */
 #include "conf/value.h"
 
+#include "conf/fields.h"
+#include "conf/network.h"
+#include "mqtt/topic.h"
 #include "mqtt/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-static void *field(const struct conf_option *opt, void *base)
-{
-    return (char *)base + opt->offset;
-}
+#define UNIX_PATH_MAX 107 /* of struct sockaddr_un, without its zero */
 
-static char **text_field(void *base, size_t offset)
+#define UNIX_PATH_MAX 107 /* of struct sockaddr_un, without its zero */
+
+/* Without the comment behind it: that begins with the # of a token. */
+static struct str before_comment(struct str text)
 {
-    return (char **)(void *)((char *)base + offset);
+    for (size_t i = 0; i < text.n; i++) {
+        bool begins = i == 0 || text.p[i - 1] == ' ' || text.p[i - 1] == '\t';
+        if (begins && text.p[i] == '#')
+            text.n = i;
+    }
+    return str_trim(text);
 }
 
 /* The only token, or the first before a comment. */
@@ -52,17 +60,7 @@ enum err value_bool(struct str text, bool *out)
 
 static enum err set_bool(const struct conf_option *opt, void *base, struct str text)
 {
-    return value_bool(text, field(opt, base));
-}
-
-static void store_int(void *to, size_t size, int64_t n)
-{
-    uint8_t n8 = (uint8_t)n;
-    uint16_t n16 = (uint16_t)n;
-    uint32_t n32 = (uint32_t)n;
-    const void *from = size == 1 ? (void *)&n8 : size == 2 ? (void *)&n16 : (void *)&n32;
-
-    memcpy(to, size == sizeof(n) ? &n : from, size);
+    return value_bool(text, field_of(opt, base));
 }
 
 static bool in_range(const struct conf_option *opt, int64_t n)
@@ -116,13 +114,13 @@ static enum err set_int(const struct conf_option *opt, void *base, struct str te
         by = take_multiple(sizes, &token);
     if (e || multiplied(token, by, &n) || !in_range(opt, n))
         return ERR_INVAL;
-    store_int(field(opt, base), opt->size, n);
+    field_store(opt, base, n);
     return ERR_OK;
 }
 
 static enum err set_period(const struct conf_option *opt, void *base, struct str text)
 {
-    int64_t *seconds = field(opt, base);
+    int64_t *seconds = field_of(opt, base);
     struct str token;
     int64_t n = 0;
     int64_t by;
@@ -133,17 +131,6 @@ static enum err set_period(const struct conf_option *opt, void *base, struct str
     if (multiplied(token, by, &n) || n < 1)
         return ERR_INVAL;
     *seconds = n;
-    return ERR_OK;
-}
-
-static enum err replace_text(char **to, struct str text)
-{
-    char *copy = str_dup(text);
-
-    if (!copy)
-        return ERR_NOMEM;
-    str_dup_free(*to);
-    *to = copy;
     return ERR_OK;
 }
 
@@ -162,7 +149,9 @@ static enum err set_text(const struct conf_option *opt, void *base, struct str t
         return ERR_INVAL;
     if ((opt->flags & OPT_WORD) && has_blank(text))
         return ERR_INVAL;
-    return replace_text(text_field(base, opt->offset), text);
+    if ((opt->flags & OPT_TOPIC) && topic_check_name(text) != REASON_OK)
+        return ERR_INVAL;
+    return field_replace(field_text(base, opt->offset), text);
 }
 
 static enum err set_path(char **to, struct str path)
@@ -171,7 +160,7 @@ static enum err set_path(char **to, struct str path)
         return ERR_INVAL;
     if (*to)
         return ERR_EXISTS;
-    return replace_text(to, path);
+    return field_replace(to, path);
 }
 
 static const struct option_word *find_word(const struct conf_option *opt, struct str name)
@@ -185,7 +174,7 @@ static const struct option_word *find_word(const struct conf_option *opt, struct
 
 static enum err set_word(const struct conf_option *opt, void *base, struct str text, bool first)
 {
-    unsigned *bits = field(opt, base);
+    unsigned *bits = field_of(opt, base);
     struct str rest = text;
     struct str name = str_token(&rest);
     const struct option_word *word = find_word(opt, name);
@@ -196,7 +185,7 @@ static enum err set_word(const struct conf_option *opt, void *base, struct str t
     if (word->kind == WORD_LATER)
         return ERR_UNSUPPORTED;
     if (word->kind == WORD_PATH)
-        e = set_path(text_field(base, opt->path_offset), str_trim(rest));
+        e = set_path(field_text(base, opt->beside), str_trim(rest));
     else
         e = one_token(text, &name);
     if (e)
@@ -207,7 +196,6 @@ static enum err set_word(const struct conf_option *opt, void *base, struct str t
 
 static enum err set_choice(const struct conf_option *opt, void *base, struct str text)
 {
-    bool *flag = field(opt, base);
     struct str name;
     const struct option_word *word;
 
@@ -216,8 +204,71 @@ static enum err set_choice(const struct conf_option *opt, void *base, struct str
     word = find_word(opt, name);
     if (!word)
         return ERR_INVAL;
-    *flag = word->bits != 0;
+    field_store(opt, base, word->bits);
     return ERR_OK;
+}
+
+/* What stands before the next comma, and off with it; false when it was the last. */
+static bool cut_item(struct str *text, struct str *item)
+{
+    const char *comma = memchr(text->p, ',', text->n);
+    size_t n = comma ? (size_t)(comma - text->p) : text->n;
+
+    *item = str_trim(str_of(text->p, n));
+    *text = comma ? str_of(comma + 1, text->n - n - 1) : (struct str){0};
+    return comma != NULL;
+}
+
+static enum err set_list(const struct conf_option *opt, void *base, struct str text)
+{
+    unsigned *bits = field_of(opt, base);
+    unsigned found = 0;
+    bool more = true;
+
+    text = before_comment(text);
+    while (more) {
+        const struct option_word *word;
+        struct str item;
+
+        more = cut_item(&text, &item);
+        word = find_word(opt, item);
+        if (!word)
+            return ERR_INVAL;
+        found |= word->bits;
+    }
+    *bits = found;
+    return ERR_OK;
+}
+
+/* Is the value what it is to the end of its line? Other values may be followed by a comment. */
+static bool is_text(const struct conf_option *opt, struct str text)
+{
+    const struct option_word *word;
+
+    switch (opt->type) {
+    case OPTION_TEXT:
+    case OPTION_INCLUDE:
+    case OPTION_INERT:
+        return true;
+    case OPTION_WORDS:
+        word = find_word(opt, str_token(&text));
+        return word && word->kind == WORD_PATH;
+    case OPTION_BOOL:
+    case OPTION_INT:
+    case OPTION_LIST:
+    case OPTION_CHOICE:
+    case OPTION_PERIOD:
+    case OPTION_NETWORKS:
+    case OPTION_LISTENER:
+    case OPTION_EXPAND:
+        break;
+    }
+    return false;
+}
+
+struct str value_proper(const struct conf_option *opt, struct str text)
+{
+    return is_text(opt, text) ? text : before_comment(text);
 }
 
 enum err value_set(const struct conf_option *opt, void *base, struct str text, bool first)
@@ -231,33 +282,44 @@ enum err value_set(const struct conf_option *opt, void *base, struct str text, b
         return set_text(opt, base, text);
     case OPTION_WORDS:
         return set_word(opt, base, text, first);
+    case OPTION_LIST:
+        return set_list(opt, base, text);
     case OPTION_CHOICE:
         return set_choice(opt, base, text);
     case OPTION_PERIOD:
         return set_period(opt, base, text);
+    case OPTION_NETWORKS:
+        return network_add(text, field_of(opt, base), field_count(opt, base));
     case OPTION_LISTENER:
+    case OPTION_INCLUDE:
+    case OPTION_EXPAND:
     case OPTION_INERT:
         break;
     }
     return ERR_INVAL;
 }
 
+static enum err socket_path(struct str text, struct str *path)
+{
+    *path = before_comment(text);
+    return path->n == 0 || path->n > UNIX_PATH_MAX || !utf8_valid(*path) ? ERR_INVAL : ERR_OK;
+}
+
 enum err value_listener(struct str text, uint16_t *port, struct str *address)
 {
     int64_t n = 0;
     struct str token = str_token(&text);
-    struct str rest = {0};
+    struct str rest;
 
-    if (str_to_i64_any_base(token, &n) || n < 1 || n > UINT16_MAX)
+    if (str_to_i64_any_base(token, &n) || n < 0 || n > UINT16_MAX)
         return ERR_INVAL;
     *port = (uint16_t)n;
+    if (n == 0)
+        return socket_path(text, address);
+    text = before_comment(text);
     *address = str_token(&text);
-    if (address->n == 0 || address->p[0] == '#') {
-        *address = (struct str){0};
-        return ERR_OK;
-    }
     rest = str_token(&text);
-    if (!utf8_valid(*address) || address->n > 255 || (rest.n > 0 && rest.p[0] != '#'))
+    if (!utf8_valid(*address) || address->n > 255 || rest.n > 0)
         return ERR_INVAL;
     return ERR_OK;
 }
@@ -276,13 +338,24 @@ static void expected_int(const struct conf_option *opt, char *out, size_t cap)
                  opt->max, zero, size);
 }
 
+static void expected_text(const struct conf_option *opt, char *out, size_t cap)
+{
+    const char *also = opt->flags & OPT_WORD    ? " and blanks"
+                       : opt->flags & OPT_TOPIC ? " and without + and #"
+                                                : "";
+
+    snprintf(out, cap, "1 to %d bytes of UTF-8 text without control characters%s", (int)opt->max,
+             also);
+}
+
 static void expected_words(const struct conf_option *opt, char *out, size_t cap)
 {
-    size_t used = (size_t)snprintf(out, cap, "one of");
+    const char *how = opt->type == OPTION_LIST ? "these with commas between them:" : "one of";
+    size_t used = (size_t)snprintf(out, cap, "%s", how);
 
     for (const struct option_word *w = opt->words; w->name && used < cap; w++) {
         const char *path = w->kind == WORD_PATH ? " PATH" : "";
-        if (w->kind != WORD_LATER)
+        if (w->kind != WORD_LATER && w->kind != WORD_HIDDEN)
             used += (size_t)snprintf(out + used, cap - used, " '%s%s'", w->name, path);
     }
 }
@@ -291,135 +364,38 @@ char *value_expected(const struct conf_option *opt, char *out, size_t cap)
 {
     switch (opt->type) {
     case OPTION_BOOL:
+    case OPTION_EXPAND:
         snprintf(out, cap, "true or false");
         break;
     case OPTION_INT:
         expected_int(opt, out, cap);
         break;
     case OPTION_TEXT:
-        snprintf(out, cap, "1 to %d bytes of UTF-8 text without control characters%s",
-                 (int)opt->max, opt->flags & OPT_WORD ? " and blanks" : "");
+        expected_text(opt, out, cap);
         break;
     case OPTION_WORDS:
+    case OPTION_LIST:
     case OPTION_CHOICE:
         expected_words(opt, out, cap);
         break;
     case OPTION_PERIOD:
         snprintf(out, cap, "a number and one of the letters h d w m y s");
         break;
+    case OPTION_NETWORKS:
+        snprintf(out, cap, "addresses or networks such as 192.0.2.1 or 2001:db8::/32");
+        break;
     case OPTION_LISTENER:
-        snprintf(out, cap, "a port from 1 to 65535 and, if not all, an address");
+        snprintf(out, cap,
+                 "a port from 1 to 65535 and, if not all, an address; or 0 and the path of a Unix "
+                 "socket of at most %d bytes",
+                 UNIX_PATH_MAX);
+        break;
+    case OPTION_INCLUDE:
+        snprintf(out, cap, "a directory");
         break;
     case OPTION_INERT:
         snprintf(out, cap, "nothing");
         break;
     }
     return out;
-}
-
-static enum err set_default(const struct conf_option *opt, void *base)
-{
-    bool *flag = field(opt, base);
-    unsigned *bits = field(opt, base);
-
-    switch (opt->type) {
-    case OPTION_BOOL:
-    case OPTION_CHOICE:
-        *flag = opt->fallback != 0;
-        break;
-    case OPTION_INT:
-        store_int(field(opt, base), opt->size, opt->fallback);
-        break;
-    case OPTION_WORDS:
-        *bits = (unsigned)opt->fallback;
-        break;
-    case OPTION_TEXT:
-        if (opt->text)
-            return replace_text(text_field(base, opt->offset), str_c(opt->text));
-        break;
-    case OPTION_PERIOD:
-    case OPTION_LISTENER:
-    case OPTION_INERT:
-        break;
-    }
-    return ERR_OK;
-}
-
-enum err value_defaults(void *base, enum option_home home)
-{
-    for (size_t i = 0; i < option_count; i++) {
-        const struct conf_option *opt = &options[i];
-        enum err e = option_home(opt) == home ? set_default(opt, base) : ERR_OK;
-        if (e)
-            return e;
-    }
-    return ERR_OK;
-}
-
-/* The texts that the option's row owns: none, its value, or the path beside its words. */
-static char **owned_text(const struct conf_option *opt, void *base)
-{
-    if (opt->type == OPTION_TEXT)
-        return text_field(base, opt->offset);
-    return opt->path_offset ? text_field(base, opt->path_offset) : NULL;
-}
-
-typedef enum err text_visit(char **text);
-
-static enum err each_text(void *base, enum option_home home, text_visit *visit)
-{
-    enum err e = ERR_OK;
-
-    for (size_t i = 0; i < option_count; i++) {
-        char **text = owned_text(&options[i], base);
-        if (option_home(&options[i]) == home && text && *text && visit(text))
-            e = ERR_NOMEM;
-    }
-    return e;
-}
-
-/* Leaves NULL rather than somebody else's text when there is no memory. */
-static enum err copy_text(char **text)
-{
-    *text = str_dup(str_c(*text));
-    return *text ? ERR_OK : ERR_NOMEM;
-}
-
-static enum err free_text(char **text)
-{
-    str_dup_free(*text);
-    *text = NULL;
-    return ERR_OK;
-}
-
-enum err value_copy(void *to, const void *from, size_t size, enum option_home home)
-{
-    memcpy(to, from, size);
-    return each_text(to, home, copy_text);
-}
-
-static bool same_text(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-bool value_swap_if_other(const struct conf_option *opt, void *a, void *b)
-{
-    char *to = field(opt, a), *from = field(opt, b);
-    char **texts[] = {text_field(a, opt->offset), text_field(b, opt->offset)};
-    char kept[sizeof(int64_t)];
-
-    if (opt->size == 0 || opt->size > sizeof(kept) || memcmp(to, from, opt->size) == 0)
-        return false;
-    if (opt->type == OPTION_TEXT && same_text(*texts[0], *texts[1]))
-        return false;
-    memcpy(kept, to, opt->size);
-    memcpy(to, from, opt->size);
-    memcpy(from, kept, opt->size);
-    return true;
-}
-
-void value_free(void *base, enum option_home home)
-{
-    (void)each_text(base, home, free_text);
 }

@@ -2,8 +2,8 @@
  * Any bytes as a configuration file. The first byte chooses the command line and which allocation
  * fails.
  *
- * Whatever comes: an answer, at least one listener if it is yes, at least one error if it is no,
- * and no memory kept.
+ * Whatever comes: an answer, at least one listener if it is yes, an error if it is no (at a start
+ * exactly one), and no memory kept. Other files are not read: include_dir has its own tests.
  */
 #include "base/mem.h"
 #include "conf/conf.h"
@@ -31,10 +31,14 @@ static void check_conf(const struct conf *c)
         abort();
     for (size_t i = 0; i < c->listener_count; i++) {
         const struct conf_listener *l = c->listeners[i];
-        if (l->port == 0 || l->max_qos > 2 || l->max_connections == 0)
+        char text[CONF_DESCRIPTION_MAX];
+        if (l->refs != 1 || l->max_qos > 2 || l->max_connections == 0 || l->proxy > CONF_PROXY_ANY)
             abort();
-        if (c->local_only && !l->address)
+        if ((c->local_only || l->port == 0) && !l->address)
             abort();
+        if (!l->security.auto_id_prefix || !l->trusted != (l->trusted_count == 0))
+            abort();
+        conf_describe_listener(c, l, text, sizeof(text));
     }
 }
 
@@ -47,15 +51,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct conf *c = NULL;
     enum err e;
 
-    if (size == 0)
+    if (size == 0 || memmem(data, size, "include_dir", 11))
         return 0;
+    setenv("A", "1", 1);
+    setenv("B", "x y/${A} #\n\xff", 1);
     args.port_count = data[0] & 1U ? 2 : 0;
-    args.verbose = data[0] & 2U;
+    args.verbose = args.test = data[0] & 2U;
     if (data[0] & 4U)
         mem_fail_after(data[0] >> 3U, 0);
     e = conf_load_text(&args, str_of((const char *)data + 1, size - 1), &log, &c);
     mem_fail_never();
     if ((e == ERR_OK) != (errors == 0) || (e == ERR_OK) != (c != NULL))
+        abort();
+    if (!args.test && errors > 1)
         abort();
     if (c)
         check_conf(c);

@@ -54,6 +54,7 @@ MAY_CALL = {
     "base/mem_track": set(MEMORY),
     "base/mem_track_none": set(MEMORY),
     "base/slab": {"mmap", "mmap64", "munmap"},
+    "conf/expand": {"getenv"},
 }
 
 STATELESS = {"base", "mqtt", "net", "auth", "core", "store"}

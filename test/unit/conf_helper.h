@@ -81,15 +81,36 @@ static inline struct conf *loaded(const char *text)
     return c;
 }
 
-/* Must be refused with this line in the log, and as many errors. */
+/* As --test-config does it: all problems are reported, and what is unwise. */
+static inline enum err load_test(const char *text, struct conf **out)
+{
+    struct conf_args args = {.file = "m.conf", .test = true};
+
+    return load_args(&args, str_c(text), out);
+}
+
+/* Must be refused: at a start with one error, in a test with this line among so many errors. */
 static inline void assert_refused(const char *text, unsigned errors, const char *line)
 {
     struct conf *c;
 
     assert_int_equal(load(text, &c), ERR_INVAL);
     assert_null(c);
+    assert_int_equal(captured.errors, 1);
+    assert_int_equal(load_test(text, &c), ERR_INVAL);
+    assert_null(c);
     assert_logged(line);
     assert_int_equal(captured.errors, errors);
+}
+
+/* Must pass a test of the file. The log is left for assert_logged(). */
+static inline struct conf *tested(const char *text)
+{
+    struct conf *c;
+
+    if (load_test(text, &c) != ERR_OK)
+        fail_msg("%s\nwas refused: %s", text, captured.text);
+    return c;
 }
 
 #endif

@@ -116,7 +116,11 @@ static void a_listener_shuts_out_the_nameless(void **state)
     (void)state;
     assert_false(c->local_only);
     assert_false(c->global.security.allow_anonymous);
-    assert_logged("Warning: allow_anonymous 'false' (m.conf): no client can connect");
+    /* Nobody wrote allow_anonymous, so nobody is told of its value. */
+    assert_logged("Warning: listener on port 18830 (m.conf:1): no client can connect: anonymous "
+                  "clients need 'allow_anonymous true', and password files are not available in "
+                  "this release.\n");
+    assert_not_logged("'false'");
     conf_free(c);
     c = loaded("listener 18830\nallow_anonymous true\n");
     assert_true(c->global.security.allow_anonymous);
@@ -178,13 +182,17 @@ static void duplicate_listeners_are_errors(void **state)
     (void)state;
     assert_refused(
         "listener 18830\nlistener 18830\n", 1,
-        "Error: listener '18830' (m.conf:2): expected another port or address, an earlier "
+        "Error: listener on port 18830 (m.conf:2): expected another port or address, an earlier "
         "listener has these.\n");
     assert_refused("listener 18830 localhost\nlistener 0x498e LOCALHOST\n", 1, "(m.conf:2)");
-    assert_refused("port 18830\nlistener 18830\n", 1, "Error: port and bind_address (m.conf:1)");
+    assert_refused("port 18830\nlistener 18830\n", 1, "Error: listener on port 18830 (m.conf:1)");
     assert_refused("bind_address ::1\nlistener 1883 ::1\n", 1,
-                   "Error: port and bind_address (m.conf:1)");
+                   "Error: listener on port 1883 of ::1 (m.conf:1)");
     conf_free(loaded("listener 18830 ::1\nlistener 18830 127.0.0.1\nlistener 18831 ::1\n"));
+    conf_free(loaded("listener 18830\nsocket_domain ipv4\nlistener 18830\nsocket_domain ipv6\n"));
+    conf_free(loaded("listener 18830\nbind_interface eth0\nlistener 18830\nbind_interface eth1\n"));
+    assert_refused("listener 18830\nbind_interface a\nlistener 18830\nbind_interface a\n", 1,
+                   "(m.conf:3)");
 }
 
 static void no_connections_means_no_limit(void **state)
@@ -193,6 +201,268 @@ static void no_connections_means_no_limit(void **state)
 
     (void)state;
     assert_int_equal(c->listeners[0]->max_connections, -1);
+    conf_free(c);
+}
+
+static void no_clients_means_no_limit(void **state)
+{
+    struct conf *c = loaded("global_max_clients 0\nglobal_max_connections 0\n");
+
+    (void)state;
+    assert_int_equal(c->global.global_max_clients, -1);
+    assert_int_equal(c->global.global_max_connections, -1);
+    conf_free(c);
+}
+
+static bool anonymous(const struct conf *c, size_t i)
+{
+    assert_true(i < c->listener_count);
+    return c->listeners[i]->security.allow_anonymous;
+}
+
+static void security_is_for_all_listeners(void **state)
+{
+    struct conf *c = loaded("listener 18830\nallow_anonymous true\nauto_id_prefix x-\n"
+                            "listener 18831\nport 18832\n");
+
+    (void)state;
+    assert_int_equal(c->listener_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(anonymous(c, i));
+        assert_true(c->listeners[i]->security.allow_zero_length_clientid);
+        assert_string_equal(c->listeners[i]->security.auto_id_prefix, "x-");
+    }
+    conf_free(c);
+}
+
+static void each_listener_has_its_own_security(void **state)
+{
+    struct conf *c = loaded("per_listener_settings true\n"
+                            "listener 18830\nallow_anonymous true\nauto_id_prefix x-\n"
+                            "listener 18831\nallow_zero_length_clientid false\n");
+
+    (void)state;
+    assert_true(c->global.per_listener_settings);
+    assert_true(anonymous(c, 0));
+    assert_string_equal(c->listeners[0]->security.auto_id_prefix, "x-");
+    assert_true(c->listeners[0]->security.allow_zero_length_clientid);
+    assert_false(anonymous(c, 1));
+    assert_string_equal(c->listeners[1]->security.auto_id_prefix, "auto-");
+    assert_false(c->listeners[1]->security.allow_zero_length_clientid);
+    assert_logged("Warning: listener on port 18831 (m.conf:5): no client can connect");
+    assert_int_equal(captured.warnings, 1);
+    conf_free(c);
+    /* The same name twice is for two listeners. */
+    conf_free(loaded("per_listener_settings 1\nlistener 18830\nauto_id_prefix x\n"
+                     "listener 18831\nauto_id_prefix y\n"));
+}
+
+/* CVE-2018-20145: what was said of the default listener was not in force there. */
+static void the_default_listener_has_its_own_security_too(void **state)
+{
+    struct conf *c = loaded("per_listener_settings true\nport 18830\nallow_anonymous true\n"
+                            "auto_id_prefix d-\nlistener 18831\nallow_anonymous false\n");
+
+    (void)state;
+    assert_listener(c, 0, 18831, NULL);
+    assert_false(anonymous(c, 0));
+    assert_string_equal(c->listeners[0]->security.auto_id_prefix, "auto-");
+    assert_listener(c, 1, 18830, NULL);
+    assert_true(anonymous(c, 1));
+    assert_string_equal(c->listeners[1]->security.auto_id_prefix, "d-");
+    conf_free(c);
+    c = loaded("per_listener_settings true\nallow_anonymous false\nport 18830\n");
+    assert_false(anonymous(c, 0));
+    conf_free(c);
+}
+
+static void per_listener_settings_come_first(void **state)
+{
+    (void)state;
+    assert_refused("allow_anonymous true\nper_listener_settings true\nlistener 18830\n", 1,
+                   "Error: per_listener_settings 'true' (m.conf:2): expected before all options on "
+                   "who may connect, but m.conf:1 has one already.\n");
+    assert_refused("listener 18830\nauto_id_prefix x\nper_listener_settings 1\n", 1, "(m.conf:3)");
+    conf_free(loaded("allow_anonymous true\nper_listener_settings false\nlistener 18830\n"));
+    conf_free(loaded("listener 18830\nmax_qos 1\nper_listener_settings true\n"));
+}
+
+static void security_before_the_first_listener_is_nobodys(void **state)
+{
+    struct conf *c = loaded("per_listener_settings true\nallow_anonymous true\nlistener 18830\n");
+
+    (void)state;
+    assert_false(anonymous(c, 0));
+    assert_logged("Warning: allow_anonymous (m.conf:2): has no effect: it belongs behind the "
+                  "'listener' that it is for.\n");
+    conf_free(c);
+}
+
+static void a_listeners_own_word_beats_the_common_one(void **state)
+{
+    struct conf *c = loaded("allow_anonymous true\nauto_id_prefix all-\n"
+                            "listener 18830\nlistener_allow_anonymous false\n"
+                            "listener 18831\nlistener_auto_id_prefix own-\nlistener 18832\n");
+
+    (void)state;
+    assert_false(anonymous(c, 0));
+    assert_true(anonymous(c, 1));
+    assert_true(anonymous(c, 2));
+    assert_string_equal(c->listeners[0]->security.auto_id_prefix, "all-");
+    assert_string_equal(c->listeners[1]->security.auto_id_prefix, "own-");
+    assert_string_equal(c->listeners[2]->security.auto_id_prefix, "all-");
+    assert_logged("Warning: listener_allow_anonymous 'false' (m.conf:4): no client can connect");
+    conf_free(c);
+    /* In whatever order, and with settings of its own. */
+    c = loaded("per_listener_settings true\nlistener 18830\nlistener_allow_anonymous true\n"
+               "allow_anonymous false\n");
+    assert_true(anonymous(c, 0));
+    conf_free(c);
+    c = loaded("listener 18830\nlistener_allow_anonymous true\nallow_anonymous false\n");
+    assert_true(anonymous(c, 0));
+    assert_int_equal(captured.warnings, 0);
+    conf_free(c);
+    c = loaded("port 18830\nlistener_allow_anonymous true\nlistener_auto_id_prefix p-\n");
+    assert_true(anonymous(c, 0));
+    assert_string_equal(c->listeners[0]->security.auto_id_prefix, "p-");
+    conf_free(c);
+}
+
+static void local_only_obeys_every_false(void **state)
+{
+    static const char *const texts[] = {
+        "allow_anonymous false\n",
+        "listener_allow_anonymous false\n",
+        "per_listener_settings true\nallow_anonymous false\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        struct conf *c = loaded(texts[i]);
+        assert_true(c->local_only);
+        assert_false(anonymous(c, 0));
+        assert_false(anonymous(c, 1));
+        assert_int_equal(captured.warnings, 1);
+        conf_free(c);
+    }
+    struct conf *c = loaded("per_listener_settings true\nauto_id_prefix l-\n");
+    assert_true(anonymous(c, 0));
+    assert_string_equal(c->listeners[1]->security.auto_id_prefix, "l-");
+    conf_free(c);
+}
+
+/* Mosquitto 2.0.0 to 2.0.11 opened a listener for everybody then. */
+static void tls_without_a_listener_is_refused(void **state)
+{
+    (void)state;
+    assert_refused("allow_anonymous true\ncertfile /a\nkeyfile /b\n", 2,
+                   "Error: certfile (m.conf:2)");
+    assert_refused("cafile /a\nrequire_certificate true\n", 2, "Error: require_certificate (m.");
+}
+
+static void proxies_without_trust(void **state)
+{
+    conf_free(loaded("allow_anonymous true\nlistener 18830\nenable_proxy_protocol 1\n"));
+    (void)state;
+    assert_logged("Warning: enable_proxy_protocol (m.conf:3): any client may claim any address; "
+                  "trusted_proxy names those that are believed.\n");
+    assert_int_equal(captured.warnings, 1);
+    conf_free(loaded("allow_anonymous true\nlistener 18830\ntrusted_proxy ::1\n"));
+    assert_logged("Warning: trusted_proxy (m.conf:3): has no effect on a listener without "
+                  "enable_proxy_protocol.\n");
+    conf_free(loaded("allow_anonymous true\nlistener 18830\nenable_proxy_protocol 1\n"
+                     "trusted_proxy ::1\nproxy_protocol_v2_require_tls true\n"));
+    assert_logged("Warning: proxy_protocol_v2_require_tls (m.conf:5): has no effect on a listener "
+                  "without version 2 of the PROXY protocol.\n");
+    conf_free(loaded("allow_anonymous true\nlistener 18830\nenable_proxy_protocol 2\n"
+                     "trusted_proxy ::1\nproxy_protocol_v2_require_tls true\n"));
+    assert_int_equal(captured.warnings, 0);
+    conf_free(loaded("enable_proxy_protocol 2\n"));
+    assert_int_equal(captured.warnings, 1);
+}
+
+static void a_test_warns_of_what_is_unwise(void **state)
+{
+    static const struct {
+        const char *text, *line;
+    } cases[] = {
+        {"listener 18830\nallow_anonymous true\n",
+         "Warning: listener on port 18830 (m.conf:1): anybody who can reach this machine "},
+        {"listener 18830 0.0.0.0\nallow_anonymous true\n",
+         "Warning: listener on port 18830 of 0.0.0.0 (m.conf:1): anybody"},
+        {"max_queued_messages 0\n",
+         "Warning: max_queued_messages '0' (m.conf:1): one absent client can take all memory; "},
+        {"log_dest none\n", "Warning: log_dest 'none' (m.conf:1): errors go unseen; "},
+        {"log_type none\n", "Warning: log_type 'none' (m.conf:1): errors go unseen; "},
+        {"user root\n", "Warning: user 'root' (m.conf:1): a fault in the broker"},
+        {"listener 18830 ::1\nallow_anonymous true\nenable_proxy_protocol 2\n",
+         "Warning: enable_proxy_protocol (m.conf:3): any client may claim any address; "},
+        {"bind_address ::1\nallow_anonymous true\n",
+         "Warning: bind_address '::1' (m.conf:1): deprecated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        conf_free(tested(cases[i].text));
+        assert_logged(cases[i].line);
+        assert_int_equal(captured.warnings, 1);
+    }
+    if (feature_built(FEATURE_PERSISTENCE)) {
+        conf_free(tested("persistence true\n"));
+        assert_logged("Warning: persistence 'true' (m.conf:1): the store is wherever the broker");
+        conf_free(tested("persistence true\npersistence_location /var/lib/mosquitto\n"));
+        assert_int_equal(captured.used, 0);
+    }
+}
+
+static void what_is_wise_is_left_in_peace(void **state)
+{
+    static const char *const texts[] = {
+        "",
+        "listener 18830 127.0.0.1\nallow_anonymous true\n",
+        "listener 18830 localhost\nallow_anonymous true\n",
+        "listener 18830 192.0.2.1\nallow_anonymous true\n",
+        "listener 18830\nbind_interface lo\nallow_anonymous true\n",
+        "max_queued_messages 0\nmax_queued_bytes 100M\n",
+        "log_dest none\nlog_dest stderr\nlog_type none\nlog_type error\n",
+        "user mosquitto\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        conf_free(tested(texts[i]));
+        assert_string_equal(captured.text, "");
+    }
+    /* And a start does not talk about it at all. */
+    conf_free(loaded("listener 18830\nallow_anonymous true\nmax_queued_messages 0\nuser root\n"));
+    assert_string_equal(captured.text, "");
+}
+
+static bool is_mqtt(const char *name)
+{
+    return strcmp(name, "mqtt") == 0;
+}
+
+static void a_user_must_be_there(void **state)
+{
+    struct conf_args args = {.file = "m.conf", .is_user = is_mqtt};
+    struct conf *c;
+
+    (void)state;
+    conf_free(loaded_with(&args, ""));
+    conf_free(loaded_with(&args, "user mqtt\n"));
+    assert_int_equal(load_args(&args, STR("\nuser mqt"), &c), ERR_INVAL);
+    assert_string_equal(captured.text,
+                        "Error: user 'mqt' (m.conf:2): there is no such user; expected one.\n");
+}
+
+static void quiet_beats_verbose(void **state)
+{
+    struct conf_args args = {.file = "m.conf", .verbose = true, .quiet = true};
+    struct conf *c = loaded_with(&args, "log_type all\n");
+
+    (void)state;
+    assert_int_equal(c->global.log_type, 0);
     conf_free(c);
 }
 
@@ -222,6 +492,20 @@ int main(void)
         UNIT_TEST(duplicate_listeners_are_errors),
         UNIT_TEST(no_connections_means_no_limit),
         UNIT_TEST(verbose_beats_the_file),
+        UNIT_TEST(no_clients_means_no_limit),
+        UNIT_TEST(security_is_for_all_listeners),
+        UNIT_TEST(each_listener_has_its_own_security),
+        UNIT_TEST(the_default_listener_has_its_own_security_too),
+        UNIT_TEST(per_listener_settings_come_first),
+        UNIT_TEST(security_before_the_first_listener_is_nobodys),
+        UNIT_TEST(a_listeners_own_word_beats_the_common_one),
+        UNIT_TEST(local_only_obeys_every_false),
+        UNIT_TEST(tls_without_a_listener_is_refused),
+        UNIT_TEST(proxies_without_trust),
+        UNIT_TEST(a_test_warns_of_what_is_unwise),
+        UNIT_TEST(what_is_wise_is_left_in_peace),
+        UNIT_TEST(quiet_beats_verbose),
+        UNIT_TEST(a_user_must_be_there),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include "conf/value.h"
 
 #include "base/mem.h"
+#include "conf/fields.h"
 #include "conf_helper.h"
 
 struct fixture {
@@ -18,9 +19,9 @@ static int setup(void **state)
 
     (void)unit_begin(state);
     memset(&f, 0, sizeof(f));
-    assert_int_equal(value_defaults(&f.global, HOME_GLOBAL), ERR_OK);
-    assert_int_equal(value_defaults(&f.global.security, HOME_SECURITY), ERR_OK);
-    assert_int_equal(value_defaults(&f.listener, HOME_LISTENER), ERR_OK);
+    assert_int_equal(fields_defaults(&f.global, HOME_GLOBAL), ERR_OK);
+    assert_int_equal(fields_defaults(&f.global.security, HOME_SECURITY), ERR_OK);
+    assert_int_equal(fields_defaults(&f.listener, HOME_LISTENER), ERR_OK);
     *state = &f;
     return 0;
 }
@@ -29,9 +30,9 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    value_free(&f->global, HOME_GLOBAL);
-    value_free(&f->global.security, HOME_SECURITY);
-    value_free(&f->listener, HOME_LISTENER);
+    fields_free(&f->global, HOME_GLOBAL);
+    fields_free(&f->global.security, HOME_SECURITY);
+    fields_free(&f->listener, HOME_LISTENER);
     assert_null(f->global.security.auto_id_prefix);
     assert_null(f->global.log_file);
     return unit_end(state);
@@ -93,6 +94,26 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_null(f->listener.address);
     assert_int_equal(f->listener.max_connections, -1);
     assert_int_equal(f->listener.max_qos, 2);
+    assert_null(f->listener.bind_interface);
+    assert_null(f->listener.mount_point);
+    assert_int_equal(f->listener.socket_domain, 0);
+    assert_false(f->listener.use_username_as_clientid);
+    assert_int_equal(f->listener.accept_versions, CONF_MQTT_31 | CONF_MQTT_311);
+    assert_int_equal(f->listener.proxy, CONF_PROXY_OFF);
+    assert_false(f->listener.proxy_v2_require_tls);
+    assert_int_equal(f->listener.trusted_count, 0);
+    assert_false(f->global.per_listener_settings);
+    assert_false(f->global.allow_duplicate_messages);
+    assert_false(f->global.upgrade_outgoing_qos);
+    assert_false(f->global.log_json);
+    assert_null(f->global.clientid_prefixes);
+    assert_null(f->global.user);
+    assert_null(f->global.pid_file);
+    assert_null(f->global.log_timestamp_format);
+    assert_int_equal(f->global.log_facility, 8);
+    assert_int_equal(f->global.sys_interval, 10);
+    assert_int_equal(f->global.global_max_clients, -1);
+    assert_int_equal(f->global.global_max_connections, -1);
 }
 
 static void bools(void **state)
@@ -249,25 +270,158 @@ static void choices(void **state)
     assert_true(f->global.persistence_salvage);
 }
 
-static void swapping_what_differs(void **state)
+static void choices_of_every_size(void **state)
 {
     struct fixture *f = *state;
-    const struct conf_option *file = option_find(STR("persistence_file"));
-    const struct conf_option *size = option_find(STR("persistence_segment_size"));
-    struct conf_global other = {0};
 
-    assert_int_equal(value_defaults(&other, HOME_GLOBAL), ERR_OK);
-    assert_false(value_swap_if_other(file, &f->global, &other));
-    assert_false(value_swap_if_other(size, &f->global, &other));
+    assert_int_equal(set(f, "socket_domain", "ipv4"), ERR_OK);
+    assert_int_equal(f->listener.socket_domain, 4);
+    assert_int_equal(set(f, "socket_domain", "ipv6 # only"), ERR_OK);
+    assert_int_equal(f->listener.socket_domain, 6);
+    assert_int_equal(set(f, "socket_domain", "6"), ERR_INVAL);
+    assert_int_equal(set(f, "log_format", "json"), ERR_OK);
+    assert_true(f->global.log_json);
+    assert_int_equal(set(f, "log_format", "text"), ERR_OK);
+    assert_false(f->global.log_json);
+    assert_int_equal(set(f, "log_facility", "0"), ERR_OK);
+    assert_int_equal(f->global.log_facility, 0);
+    assert_int_equal(set(f, "log_facility", "7"), ERR_OK);
+    assert_int_equal(f->global.log_facility, 7);
+    assert_int_equal(set(f, "log_facility", "8"), ERR_INVAL);
+    assert_int_equal(set(f, "log_facility", "daemon"), ERR_OK);
+    assert_int_equal(f->global.log_facility, 8);
+}
+
+static void versions_of_the_proxy_protocol(void **state)
+{
+    static const struct {
+        const char *text;
+        enum conf_proxy proxy;
+    } cases[] = {
+        {"1", CONF_PROXY_V1},      {"2", CONF_PROXY_V2},  {"true", CONF_PROXY_ANY},
+        {"false", CONF_PROXY_OFF}, {"0", CONF_PROXY_OFF},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(set(f, "enable_proxy_protocol", cases[i].text), ERR_OK);
+        assert_int_equal(f->listener.proxy, cases[i].proxy);
+    }
+    assert_int_equal(set(f, "enable_proxy_protocol", "3"), ERR_INVAL);
+    assert_int_equal(set(f, "enable_proxy_protocol", "v1"), ERR_INVAL);
+}
+
+static void lists(void **state)
+{
+    static const struct {
+        const char *text;
+        unsigned bits;
+    } cases[] = {
+        {"3", CONF_MQTT_31},
+        {"4", CONF_MQTT_311},
+        {"3,4", CONF_MQTT_31 | CONF_MQTT_311},
+        {"4, 3", CONF_MQTT_31 | CONF_MQTT_311},
+        {"3 ,4\t,5 # all", CONF_MQTT_31 | CONF_MQTT_311 | CONF_MQTT_5},
+        {"4,4", CONF_MQTT_311},
+        {"4 #, 7", CONF_MQTT_311},
+        {"5", CONF_MQTT_5},
+        {"", 0},
+        {",", 0},
+        {"3,", 0},
+        {",3", 0},
+        {"3,,4", 0},
+        {"3 4", 0},
+        {"2", 0},
+        {"34", 0},
+        {"# 3", 0},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        f->listener.accept_versions = 77;
+        assert_int_equal(set(f, "accept_protocol_versions", cases[i].text),
+                         cases[i].bits ? ERR_OK : ERR_INVAL);
+        assert_int_equal(f->listener.accept_versions, cases[i].bits ? cases[i].bits : 77);
+    }
+}
+
+static void mount_points_are_topics(void **state)
+{
+    static const char *const wrong[] = {"a/+/", "a#b", "#", "+", "\xC3", "a\x01", ""};
+    struct fixture *f = *state;
+
+    assert_int_equal(set(f, "mount_point", "house 1/\xC3\xA4/"), ERR_OK);
+    assert_string_equal(f->listener.mount_point, "house 1/\xC3\xA4/");
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+        assert_int_equal(set(f, "mount_point", wrong[i]), ERR_INVAL);
+    assert_string_equal(f->listener.mount_point, "house 1/\xC3\xA4/");
+}
+
+static void interfaces_are_short_words(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(set(f, "bind_interface", "eth0.100"), ERR_OK);
+    assert_int_equal(set(f, "bind_interface", "fifteen_letters"), ERR_OK);
+    assert_int_equal(set(f, "bind_interface", "sixteen_letters_"), ERR_INVAL);
+    assert_int_equal(set(f, "bind_interface", "eth0 eth1"), ERR_INVAL);
+}
+
+static void values_without_their_comments(void **state)
+{
+    static const char *const cases[][3] = {
+        {"max_qos", "1 # one", "1"},
+        {"max_qos", "1#one", "1#one"},
+        {"listener", "1883\t#all", "1883"},
+        {"listener", "0 /run/a #b", "0 /run/a"},
+        {"allow_anonymous", "# true", ""},
+        {"accept_protocol_versions", "3, 4 # 5", "3, 4"},
+        {"trusted_proxy", "::1 # this", "::1"},
+        {"log_dest", "stdout # here", "stdout"},
+        {"log_dest", "file /a #b", "file /a #b"},
+        {"pid_file", "/run/a #b", "/run/a #b"},
+        {"include_dir", "/etc/a #b", "/etc/a #b"},
+        {"password_file", "/etc/a #b", "/etc/a #b"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct str value = value_proper(option_find(str_c(cases[i][0])), str_c(cases[i][1]));
+        if (!str_eq_c(value, cases[i][2]))
+            fail_msg("%s %s: '%.*s'", cases[i][0], cases[i][1], STR_ARG(value));
+    }
+}
+
+static bool kept(struct fixture *f, const char *name, struct conf_global *old)
+{
+    bool differed = false;
+
+    assert_int_equal(field_keep(option_find(str_c(name)), &f->global, old, &differed), ERR_OK);
+    return differed;
+}
+
+static void keeping_what_was(void **state)
+{
+    struct fixture *f = *state;
+    struct conf_global old = {0};
+
+    assert_int_equal(fields_defaults(&old, HOME_GLOBAL), ERR_OK);
+    assert_false(kept(f, "persistence_file", &old));
+    assert_false(kept(f, "persistence_segment_size", &old));
+    assert_false(kept(f, "pid_file", &old));
     assert_int_equal(set(f, "persistence_file", "x"), ERR_OK);
     assert_int_equal(set(f, "persistence_segment_size", "64K"), ERR_OK);
-    assert_true(value_swap_if_other(file, &f->global, &other));
-    assert_true(value_swap_if_other(size, &f->global, &other));
+    assert_int_equal(set(f, "pid_file", "/x"), ERR_OK);
+    assert_true(kept(f, "persistence_file", &old));
+    assert_true(kept(f, "persistence_segment_size", &old));
+    assert_true(kept(f, "pid_file", &old));
     assert_string_equal(f->global.persistence_file, "mosquitto.db");
-    assert_string_equal(other.persistence_file, "x");
+    assert_string_equal(old.persistence_file, "mosquitto.db");
+    assert_ptr_not_equal(f->global.persistence_file, old.persistence_file);
     assert_int_equal(f->global.persistence_segment_size, 32 << 20);
-    assert_int_equal(other.persistence_segment_size, 64 << 10);
-    value_free(&other, HOME_GLOBAL);
+    assert_int_equal(old.persistence_segment_size, 32 << 20);
+    assert_null(f->global.pid_file);
+    fields_free(&old, HOME_GLOBAL);
 }
 
 static void texts(void **state)
@@ -319,8 +473,8 @@ static void log_destinations(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(set(f, "log_dest", "syslog"), ERR_UNSUPPORTED);
-    assert_int_equal(set(f, "log_dest", "topic"), ERR_UNSUPPORTED);
+    assert_int_equal(set(f, "log_dest", "dlt"), ERR_UNSUPPORTED);
+    assert_int_equal(set(f, "log_dest", "android"), ERR_UNSUPPORTED);
     assert_int_equal(f->global.log_dest, CONF_LOG_STDERR);
     assert_int_equal(set(f, "log_dest", "file"), ERR_INVAL);
     assert_int_equal(set(f, "log_dest", "file   "), ERR_INVAL);
@@ -335,6 +489,9 @@ static void log_destinations(void **state)
     assert_int_equal(f->global.log_dest, CONF_LOG_FILE | CONF_LOG_STDOUT);
     assert_int_equal(set_again(f, "log_dest", "none", false), ERR_OK);
     assert_int_equal(f->global.log_dest, 0);
+    assert_int_equal(set_again(f, "log_dest", "syslog", false), ERR_OK);
+    assert_int_equal(set_again(f, "log_dest", "topic", false), ERR_OK);
+    assert_int_equal(f->global.log_dest, CONF_LOG_SYSLOG | CONF_LOG_TOPIC);
 }
 
 static void listener_values(void **state)
@@ -351,8 +508,12 @@ static void listener_values(void **state)
         {"1883 #comment", ERR_OK, 1883, ""},
         {"1883 127.0.0.1 # a comment", ERR_OK, 1883, "127.0.0.1"},
         {"", ERR_INVAL, 0, ""},
+        {"0 /run/m.sock", ERR_OK, 0, "/run/m.sock"},
+        {"0\t/run/a b.sock", ERR_OK, 0, "/run/a b.sock"},
+        {"0 ./m.sock # here", ERR_OK, 0, "./m.sock"},
         {"0", ERR_INVAL, 0, ""},
-        {"0 /run/socket", ERR_INVAL, 0, ""},
+        {"0 # /run/m.sock", ERR_INVAL, 0, ""},
+        {"0 \xFF", ERR_INVAL, 0, ""},
         {"65536", ERR_INVAL, 0, ""},
         {"-1", ERR_INVAL, 0, ""},
         {"localhost 1883", ERR_INVAL, 0, ""},
@@ -385,8 +546,17 @@ static void expectations(void **state)
         {"persistent_client_expiration", "a number and one of the letters h d w m y s"},
         {"auto_id_prefix", "1 to 50 bytes of UTF-8 text without control characters"},
         {"bind_address", "1 to 255 bytes of UTF-8 text without control characters and blanks"},
-        {"log_dest", "one of 'stderr' 'stdout' 'file PATH' 'none'"},
-        {"listener", "a port from 1 to 65535 and, if not all, an address"},
+        {"log_dest", "one of 'stderr' 'stdout' 'file PATH' 'syslog' 'topic' 'none'"},
+        {"listener", "a port from 1 to 65535 and, if not all, an address; or 0 and the path of a "
+                     "Unix socket of at most 107 bytes"},
+        {"mount_point",
+         "1 to 32767 bytes of UTF-8 text without control characters and without + and #"},
+        {"socket_domain", "one of 'ipv4' 'ipv6'"},
+        {"accept_protocol_versions", "these with commas between them: '3' '4'"},
+        {"enable_proxy_protocol", "one of '1' '2' 'true' 'false'"},
+        {"trusted_proxy", "addresses or networks such as 192.0.2.1 or 2001:db8::/32"},
+        {"include_dir", "a directory"},
+        {"expand_env", "true or false"},
     };
     char out[200];
 
@@ -406,14 +576,32 @@ static void copies_own_their_texts(void **state)
     struct conf_security other;
 
     assert_int_equal(set(f, "log_dest", "file /tmp/x"), ERR_OK);
-    assert_int_equal(value_copy(&copy, &f->global, sizeof(copy), HOME_GLOBAL), ERR_OK);
-    assert_int_equal(value_copy(&other, &f->global.security, sizeof(other), HOME_SECURITY), ERR_OK);
+    assert_int_equal(fields_copy(&copy, &f->global, sizeof(copy), HOME_GLOBAL), ERR_OK);
+    assert_int_equal(fields_copy(&other, &f->global.security, sizeof(other), HOME_SECURITY),
+                     ERR_OK);
     assert_string_equal(other.auto_id_prefix, "auto-");
     assert_string_equal(copy.log_file, "/tmp/x");
     assert_ptr_not_equal(other.auto_id_prefix, f->global.security.auto_id_prefix);
     assert_ptr_not_equal(copy.log_file, f->global.log_file);
-    value_free(&copy, HOME_GLOBAL);
-    value_free(&other, HOME_SECURITY);
+    fields_free(&copy, HOME_GLOBAL);
+    fields_free(&other, HOME_SECURITY);
+}
+
+static void copies_own_their_networks(void **state)
+{
+    struct fixture *f = *state;
+    struct conf_listener copy;
+
+    assert_int_equal(set(f, "trusted_proxy", "10.0.0.0/8 ::1"), ERR_OK);
+    assert_int_equal(set_again(f, "trusted_proxy", "192.0.2.1", false), ERR_OK);
+    assert_int_equal(set_again(f, "trusted_proxy", "192.0.2.1 x", false), ERR_INVAL);
+    assert_int_equal(f->listener.trusted_count, 3);
+    assert_int_equal(fields_copy(&copy, &f->listener, sizeof(copy), HOME_LISTENER), ERR_OK);
+    assert_int_equal(copy.trusted_count, 3);
+    assert_ptr_not_equal(copy.trusted, f->listener.trusted);
+    assert_memory_equal(copy.trusted, f->listener.trusted, 3 * sizeof(*copy.trusted));
+    fields_free(&copy, HOME_LISTENER);
+    assert_int_equal(copy.trusted_count, 0);
 }
 
 static void no_memory(void **state)
@@ -425,10 +613,12 @@ static void no_memory(void **state)
     mem_fail_after(0, 1);
     assert_int_equal(set(f, "auto_id_prefix", "new"), ERR_NOMEM);
     assert_int_equal(set(f, "log_dest", "file /tmp/x"), ERR_NOMEM);
-    assert_int_equal(value_defaults(&other, HOME_GLOBAL), ERR_NOMEM);
-    value_free(&other, HOME_GLOBAL);
-    assert_int_equal(value_copy(&other, &f->global, sizeof(other), HOME_GLOBAL), ERR_NOMEM);
-    value_free(&other, HOME_GLOBAL);
+    assert_int_equal(set(f, "trusted_proxy", "::1"), ERR_NOMEM);
+    assert_int_equal(f->listener.trusted_count, 0);
+    assert_int_equal(fields_defaults(&other, HOME_GLOBAL), ERR_NOMEM);
+    fields_free(&other, HOME_GLOBAL);
+    assert_int_equal(fields_copy(&other, &f->global, sizeof(other), HOME_GLOBAL), ERR_NOMEM);
+    fields_free(&other, HOME_GLOBAL);
     mem_fail_never();
     assert_string_equal(f->global.security.auto_id_prefix, "auto-");
     assert_int_equal(f->global.log_dest, CONF_LOG_STDERR);
@@ -446,13 +636,20 @@ int main(void)
         cmocka_unit_test_setup_teardown(sizes, setup, teardown),
         cmocka_unit_test_setup_teardown(periods, setup, teardown),
         cmocka_unit_test_setup_teardown(choices, setup, teardown),
-        cmocka_unit_test_setup_teardown(swapping_what_differs, setup, teardown),
+        cmocka_unit_test_setup_teardown(choices_of_every_size, setup, teardown),
+        cmocka_unit_test_setup_teardown(versions_of_the_proxy_protocol, setup, teardown),
+        cmocka_unit_test_setup_teardown(lists, setup, teardown),
+        cmocka_unit_test_setup_teardown(mount_points_are_topics, setup, teardown),
+        cmocka_unit_test_setup_teardown(interfaces_are_short_words, setup, teardown),
+        cmocka_unit_test_setup_teardown(values_without_their_comments, setup, teardown),
+        cmocka_unit_test_setup_teardown(keeping_what_was, setup, teardown),
         cmocka_unit_test_setup_teardown(texts, setup, teardown),
         cmocka_unit_test_setup_teardown(words_replace_the_default_then_add, setup, teardown),
         cmocka_unit_test_setup_teardown(log_destinations, setup, teardown),
         cmocka_unit_test_setup_teardown(listener_values, setup, teardown),
         cmocka_unit_test_setup_teardown(expectations, setup, teardown),
         cmocka_unit_test_setup_teardown(copies_own_their_texts, setup, teardown),
+        cmocka_unit_test_setup_teardown(copies_own_their_networks, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory, setup, teardown),
     };
 
