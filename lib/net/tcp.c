@@ -15,6 +15,8 @@
 
 /* The most that one tcp_discard() throws away: a number, only because the call wants one. */
 #define DISCARD_MAX (1 << 20)
+/* The same where bytes cannot be thrown away unread. */
+#define DISCARD_BUFFER 16384
 
 static struct tcp *tcp_of(struct transport *t)
 {
@@ -85,9 +87,20 @@ void tcp_init(struct tcp *t, int fd)
     t->fd = fd;
 }
 
+ssize_t tcp_peek(const struct tcp *t, void *p, size_t n)
+{
+    return result(recv(t->fd, p, n, MSG_PEEK));
+}
+
+/* A Unix socket has no MSG_TRUNC: it would copy, and says that it has nowhere to. */
 ssize_t tcp_discard(struct tcp *t)
 {
-    return result(recv(t->fd, NULL, DISCARD_MAX, MSG_TRUNC));
+    ssize_t n = result(recv(t->fd, NULL, DISCARD_MAX, MSG_TRUNC));
+    if (n != -EFAULT) {
+        return n;
+    }
+    char unread[DISCARD_BUFFER];
+    return result(recv(t->fd, unread, sizeof(unread), 0));
 }
 
 int tcp_error(const struct tcp *t)
@@ -106,23 +119,54 @@ static bool set_flag(int fd, int level, int option, bool on)
     return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
 }
 
-enum err tcp_listen(const struct sockaddr *address, socklen_t length, int *fd)
+static bool tie_to(int fd, const char *interface)
+{
+    return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) ==
+           0;
+}
+
+static enum err bind_socket(int fd, const struct sockaddr *address, socklen_t length,
+                            const char *interface)
+{
+    /* IPv4 has a socket of its own, so IPv6 must not answer for it as well. */
+    if (address->sa_family == AF_INET6 && !set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, true)) {
+        return ERR_SYSTEM;
+    }
+    if (!set_flag(fd, SOL_SOCKET, SO_REUSEADDR, true)) {
+        return ERR_SYSTEM;
+    }
+    if (interface && !tie_to(fd, interface)) {
+        return ERR_NOT_FOUND;
+    }
+    return bind(fd, address, length) == 0 ? ERR_OK : ERR_SYSTEM;
+}
+
+enum err tcp_bind(const struct sockaddr *address, socklen_t length, const char *interface, int *fd)
 {
     int s = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (s < 0) {
         return errno == EAFNOSUPPORT ? ERR_UNSUPPORTED : ERR_SYSTEM;
     }
-    /* IPv4 has a socket of its own, so IPv6 must not answer for it as well. */
-    bool ready = address->sa_family != AF_INET6 || set_flag(s, IPPROTO_IPV6, IPV6_V6ONLY, true);
-    ready = ready && set_flag(s, SOL_SOCKET, SO_REUSEADDR, true);
-    if (ready && bind(s, address, length) == 0 && listen(s, SOMAXCONN) == 0) {
+    enum err e = bind_socket(s, address, length, interface);
+    if (e == ERR_OK) {
         *fd = s;
-        return ERR_OK;
+        return e;
     }
     int why = errno;
     (void)close(s);
     errno = why;
-    return ERR_SYSTEM;
+    return e;
+}
+
+enum err tcp_listen(int fd)
+{
+    return listen(fd, SOMAXCONN) == 0 ? ERR_OK : ERR_SYSTEM;
+}
+
+/* Linux: a listening socket that is shut for reading is a bound one again. */
+enum err tcp_unlisten(int fd)
+{
+    return shutdown(fd, SHUT_RD) == 0 ? ERR_OK : ERR_SYSTEM;
 }
 
 void tcp_listen_nodelay(int fd, bool on)

@@ -17,19 +17,31 @@ struct tcp {
 
 /* Takes a connected, non-blocking socket: transport_close() closes it. */
 void tcp_init(struct tcp *t, int fd);
+/* As transport_read(), but what is read stays to be read again. */
+ssize_t tcp_peek(const struct tcp *t, void *p, size_t n);
 /*
- * Throw away what has arrived and is unread, in one call that copies nothing: how many bytes, or as
- * transport_read().
+ * Throw away what has arrived and is unread, in one call that copies nothing where the socket knows
+ * how to: how many bytes, or as transport_read().
  */
 ssize_t tcp_discard(struct tcp *t);
 /* The pending error of the socket as an errno value, 0 for none; the socket forgets it. */
 int tcp_error(const struct tcp *t);
 
 /*
- * Listen at this address without blocking. IPv6 means IPv6 only. ERR_UNSUPPORTED when the machine
- * does not have that address family, otherwise ERR_SYSTEM with errno.
+ * A non-blocking socket at this address that does not listen yet. IPv6 means IPv6 only. With
+ * `interface` (NULL = any) it will only take what comes in there. ERR_UNSUPPORTED when the machine
+ * does not have that address family, ERR_NOT_FOUND when the socket cannot be tied to the interface,
+ * otherwise ERR_SYSTEM; all with errno.
  */
-MUST_CHECK enum err tcp_listen(const struct sockaddr *address, socklen_t length, int *fd);
+MUST_CHECK enum err tcp_bind(const struct sockaddr *address, socklen_t length,
+                             const char *interface, int *fd);
+/* Listen where it is bound. ERR_SYSTEM with errno. */
+MUST_CHECK enum err tcp_listen(int fd);
+/*
+ * Listen no longer, but keep address and port: others of ours may bind there, and tcp_listen()
+ * brings it back. Whoever waits to be accepted is cut off. ERR_SYSTEM with errno.
+ */
+MUST_CHECK enum err tcp_unlisten(int fd);
 /* Connections accepted from now on send small packets at once. They inherit it: it costs no call
  * for each. */
 void tcp_listen_nodelay(int fd, bool on);

@@ -7,8 +7,11 @@
 #include "server/link.h"
 
 #include "base/mem.h"
+#include "server/proxy.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 /* Pieces of one write: at a page each that is 256 KiB, about what a socket takes at once. */
 #define IOVECS 64
@@ -26,17 +29,19 @@
 
 _Static_assert(sizeof(void *) != 8 || sizeof(struct link) == 64, "a link is small");
 
-enum err links_init(struct links *ls, struct poll *poll, struct broker *broker, size_t group_count,
-                    uint8_t watch_kind)
+void links_init(struct links *ls, struct poll *poll, struct door *door, struct broker *broker,
+                uint8_t watch_kind)
 {
-    *ls = (struct links){.poll = poll, .broker = broker, .watch_kind = watch_kind};
+    *ls = (struct links){.poll = poll, .door = door, .broker = broker, .watch_kind = watch_kind};
     slab_init(&ls->slab, sizeof(struct link));
     for (int i = 0; i < LINK_STATES; i++) {
         TAILQ_INIT(&ls->list[i]);
     }
-    ls->group_count = group_count;
-    ls->open = mem_zalloc(group_count * sizeof(*ls->open));
-    return ls->open ? ERR_OK : ERR_NOMEM;
+}
+
+static bool has_conn(const struct link *l)
+{
+    return l->state == LINK_LIVE || l->state == LINK_FLUSHING;
 }
 
 static void move_to(struct links *ls, struct link *l, enum link_state state)
@@ -59,7 +64,7 @@ static void let_go(struct links *ls, struct link *l, enum reason why, int error)
 {
     broker_closed(ls->broker, l->conn, why, error);
     l->conn = NULL;
-    ls->open[l->group]--;
+    door_leave(ls->door, l->group);
     /* It leaves behind a will or a session, and in this turn the core's round of work may be over.
      */
     ls->again = true;
@@ -67,10 +72,16 @@ static void let_go(struct links *ls, struct link *l, enum reason why, int error)
 
 static void end(struct links *ls, struct link *l, enum reason why, int error)
 {
-    if (l->conn) {
+    if (has_conn(l)) {
         let_go(ls, l, why, error);
     }
     close_link(ls, l);
+}
+
+static void free_greeting(struct greeting *g)
+{
+    buf_clear(&g->header);
+    mem_free(g, sizeof(*g));
 }
 
 void links_clear(struct links *ls)
@@ -78,6 +89,9 @@ void links_clear(struct links *ls)
     for (int i = 0; i < LINK_STATES; i++) {
         while (!TAILQ_EMPTY(&ls->list[i])) {
             struct link *l = TAILQ_FIRST(&ls->list[i]);
+            if (l->state == LINK_GREETING) {
+                free_greeting(l->greeting);
+            }
             if (l->state != LINK_DEAD) {
                 transport_close(l->io);
             }
@@ -86,8 +100,36 @@ void links_clear(struct links *ls)
         }
     }
     slab_clear(&ls->slab);
-    mem_free(ls->open, ls->group_count * sizeof(*ls->open));
-    ls->open = NULL;
+}
+
+static void wait_for(struct links *ls, struct link *l, enum link_state state, uint32_t patience_ms)
+{
+    l->deadline_ms = (uint32_t)ls->now_ms + patience_ms;
+    move_to(ls, l, state);
+}
+
+/* --- opening --- */
+
+static bool hand_over(struct links *ls, struct link *l, const struct peer *peer)
+{
+    struct conn *c = broker_open(ls->broker, peer, l);
+    if (!c) {
+        return false;
+    }
+    l->conn = c;
+    return true;
+}
+
+static bool await_greeting(struct links *ls, struct link *l, const struct peer *peer)
+{
+    struct greeting *g = mem_alloc(sizeof(*g));
+    if (!g) {
+        return false;
+    }
+    *g = (struct greeting){.peer = *peer};
+    l->greeting = g;
+    wait_for(ls, l, LINK_GREETING, BROKER_CONNECT_MS);
+    return true;
 }
 
 void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group)
@@ -103,17 +145,117 @@ void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group
     l->io = &l->tcp.base;
     l->watch = (struct watch){.fd = fd, .kind = ls->watch_kind};
     TAILQ_INSERT_TAIL(&ls->list[LINK_LIVE], l, entry);
-    if (transport_step(l->io) != ERR_OK || poll_add(ls->poll, &l->watch, POLL_IN) != ERR_OK) {
-        close_link(ls, l);
+    bool proxied = door_group(ls->door, group)->rules->proxy != CONF_PROXY_OFF;
+    if (transport_step(l->io) == ERR_OK && poll_add(ls->poll, &l->watch, POLL_IN) == ERR_OK &&
+        (proxied ? await_greeting(ls, l, peer) : hand_over(ls, l, peer))) {
+        door_enter(ls->door, group);
         return;
     }
-    l->conn = broker_open(ls->broker, peer, l);
-    if (!l->conn) {
-        close_link(ls, l);
-        return;
-    }
-    ls->open[group]++;
+    close_link(ls, l);
 }
+
+/* --- in front of MQTT --- */
+
+/* Who it is, as far as the socket tells. The rules may be others than when it was accepted. */
+static struct peer greeter(const struct links *ls, const struct link *l)
+{
+    struct peer peer = l->greeting->peer;
+    peer.listener = door_group(ls->door, l->group)->rules;
+    return peer;
+}
+
+static void end_greeting(struct links *ls, struct link *l)
+{
+    free_greeting(l->greeting);
+    l->conn = NULL;
+    close_link(ls, l);
+    door_leave(ls->door, l->group);
+}
+
+static void refuse_greeting(struct links *ls, struct link *l, const char *reason, const char *rule)
+{
+    struct peer peer = greeter(ls, l);
+    char place[DOOR_PLACE_MAX];
+    char what[DOOR_PLACE_MAX + 128];
+    (void)snprintf(what, sizeof(what), ": %s (%s on %s)", reason, rule,
+                   door_place(peer.listener, place));
+    struct refusal why = {.what = what, .reason = reason, .rule = rule, .personal = true};
+    door_refuse(ls->door, &peer, ls->now_ms, &why);
+    end_greeting(ls, l);
+}
+
+static void refuse_header(struct links *ls, struct link *l, enum err e)
+{
+    const char *reason = "no PROXY header, or a broken one";
+    if (e == ERR_UNSUPPORTED) {
+        reason = "a PROXY header of another version";
+    } else if (e == ERR_TOO_LARGE) {
+        reason = "a PROXY header that is too long";
+    }
+    refuse_greeting(ls, l, reason, "enable_proxy_protocol");
+}
+
+/* The header is there: from here on the peer is whom it names. */
+static void greeted(struct links *ls, struct link *l, const struct proxy_header *h)
+{
+    struct greeting *g = l->greeting;
+    struct peer peer = greeter(ls, l);
+    if (peer.listener->proxy_v2_require_tls && !h->tls) {
+        refuse_greeting(ls, l, "not by TLS, as far as the PROXY header tells",
+                        "proxy_protocol_v2_require_tls");
+        return;
+    }
+    if (!h->own) {
+        peer.family = h->family;
+        peer.port = h->port;
+        memcpy(peer.ip, h->ip, sizeof(peer.ip));
+    }
+    if (ls->door->closed || !door_passes_wrap(ls->door, &peer, ls->now_ms) ||
+        !hand_over(ls, l, &peer)) {
+        end_greeting(ls, l);
+        return;
+    }
+    free_greeting(g);
+    move_to(ls, l, LINK_LIVE);
+}
+
+/*
+ * What has come is looked at, and only what belongs to the header is read: the rest is MQTT. As a
+ * header that is not whole yet has taken all there was, nothing is reported twice.
+ */
+static void take_header(struct links *ls, struct link *l, uint8_t *seen, size_t n)
+{
+    struct buf *header = &l->greeting->header;
+    size_t before = header->len;
+    if (buf_add(header, seen, n) != ERR_OK) {
+        end_greeting(ls, l);
+        return;
+    }
+    struct proxy_header h;
+    size_t length = before + n;
+    enum err e = proxy_parse(door_group(ls->door, l->group)->rules->proxy, buf_begin(header),
+                             header->len, &h, &length);
+    if (e != ERR_OK && e != ERR_AGAIN) {
+        refuse_header(ls, l, e);
+    } else if (transport_read(&l->tcp.base, seen, length - before) != (ssize_t)(length - before)) {
+        end_greeting(ls, l);
+    } else if (e == ERR_OK) {
+        greeted(ls, l, &h);
+    }
+}
+
+static void greet(struct links *ls, struct link *l)
+{
+    uint8_t seen[PROXY_MAX];
+    ssize_t n = tcp_peek(&l->tcp, seen, sizeof(seen) - l->greeting->header.len);
+    if (n > 0) {
+        take_header(ls, l, seen, (size_t)n);
+    } else if (n != -EAGAIN) {
+        refuse_greeting(ls, l, "it ended before its PROXY header did", "enable_proxy_protocol");
+    }
+}
+
+/* --- reading --- */
 
 static void read_once(struct links *ls, struct link *l)
 {
@@ -148,6 +290,10 @@ void link_ready(struct links *ls, struct watch *w, unsigned events)
     struct link *l = CONTAINER_OF(w, struct link, watch);
     if (l->state == LINK_LINGERING) {
         linger(ls, l);
+        return;
+    }
+    if (l->state == LINK_GREETING) {
+        greet(ls, l);
         return;
     }
     if (events & POLL_OUT) {
@@ -199,12 +345,6 @@ static bool write_once(struct links *ls, struct link *l)
     /* All slots full: there is probably more, and it is somebody else's turn now. */
     l->blocked = written < offered || count == IOVECS;
     return true;
-}
-
-static void wait_for(struct links *ls, struct link *l, enum link_state state, uint32_t patience_ms)
-{
-    l->deadline_ms = (uint32_t)ls->now_ms + patience_ms;
-    move_to(ls, l, state);
 }
 
 static void finish(struct links *ls, struct link *l)
@@ -265,7 +405,7 @@ void links_flush(struct links *ls)
      * not dirty. */
     for (int i = 0; i < ls->writable_count; i++) {
         struct link *l = ls->writable[i];
-        if (l->conn) {
+        if (has_conn(l)) {
             flush_link(ls, l);
         }
     }
@@ -286,6 +426,9 @@ static bool is_over(const struct link *l, uint64_t now_ms)
 void links_expire(struct links *ls)
 {
     struct link *l;
+    while ((l = TAILQ_FIRST(&ls->list[LINK_GREETING])) != NULL && is_over(l, ls->now_ms)) {
+        refuse_greeting(ls, l, "no PROXY header in time", "enable_proxy_protocol");
+    }
     while ((l = TAILQ_FIRST(&ls->list[LINK_FLUSHING])) != NULL && is_over(l, ls->now_ms)) {
         end(ls, l, REASON_OK, 0);
     }
@@ -306,9 +449,13 @@ static uint64_t first_deadline(const struct links *ls, enum link_state state)
 
 uint64_t links_deadline(const struct links *ls)
 {
-    uint64_t flushing = first_deadline(ls, LINK_FLUSHING);
-    uint64_t lingering = first_deadline(ls, LINK_LINGERING);
-    return flushing < lingering ? flushing : lingering;
+    static const enum link_state waiting[] = {LINK_GREETING, LINK_FLUSHING, LINK_LINGERING};
+    uint64_t first = UINT64_MAX;
+    for (size_t i = 0; i < ARRAY_SIZE(waiting); i++) {
+        uint64_t due = first_deadline(ls, waiting[i]);
+        first = due < first ? due : first;
+    }
+    return first;
 }
 
 void links_bury(struct links *ls)

@@ -11,9 +11,11 @@
 #ifndef SERVER_LINK_H
 #define SERVER_LINK_H
 
+#include "base/buf.h"
 #include "base/slab.h"
 #include "core/broker.h"
 #include "net/tcp.h"
+#include "server/door.h"
 #include "server/poll.h"
 
 #include <stdbool.h>
@@ -21,22 +23,32 @@
 #include <sys/queue.h>
 
 enum link_state {
+    LINK_GREETING,  /* in front of MQTT: its PROXY header is awaited, the core does not know it */
     LINK_LIVE,      /* open on both sides */
     LINK_FLUSHING,  /* the core wants to close it when the rest has been written */
     LINK_LINGERING, /* no conn any more: all is written, the peer is to read it before the socket
                        goes */
     LINK_DEAD       /* closed; to be buried at the end of the turn */
 };
-#define LINK_STATES 4
+#define LINK_STATES 5
+
+/* What has come in front of MQTT, and from whom. */
+struct greeting {
+    struct peer peer;
+    struct buf header;
+};
 
 struct link {
     TAILQ_ENTRY(link) entry; /* in the list of its state */
     struct transport *io;    /* the topmost layer */
-    struct conn *conn;       /* NULL when lingering or dead */
-    struct tcp tcp;          /* the lowest layer */
+    union {
+        struct conn *conn;         /* NULL when lingering or dead */
+        struct greeting *greeting; /* while greeting */
+    };
+    struct tcp tcp; /* the lowest layer */
     struct watch watch;
-    uint32_t deadline_ms; /* of flushing and lingering: low bits of the monotonic time */
-    uint16_t group;       /* whose limit of connections it counts for */
+    uint32_t deadline_ms; /* of all states but live: low bits of the monotonic time */
+    uint16_t group;       /* of the door, for which it counts until it lingers or is dead */
     uint8_t state;
     bool blocked; /* the socket did not take all: write again after POLL_OUT only */
 };
@@ -45,27 +57,29 @@ TAILQ_HEAD(link_list, link);
 
 struct links {
     struct slab slab;
-    struct link_list list[LINK_STATES]; /* flushing and lingering: the earliest deadline first */
+    struct link_list list[LINK_STATES]; /* those with a deadline: the earliest first */
     struct link *writable[POLL_BATCH];  /* reported in this turn as ready for the rest */
     int writable_count;
     uint8_t watch_kind; /* for their watches */
     bool again; /* the next turn must not wait: something was cut short, or has left work behind */
     uint32_t spent;  /* of what one turn may write and close */
     uint64_t now_ms; /* of this turn */
-    uint32_t *open;  /* connections in each group */
-    size_t group_count;
     struct poll *poll;
+    struct door *door;
     struct broker *broker;
 };
 
-/* ERR_NOMEM. */
-MUST_CHECK enum err links_init(struct links *ls, struct poll *poll, struct broker *broker,
-                               size_t group_count, uint8_t watch_kind);
+/* What it is given must outlive it, but the broker only as long as there are turns. */
+void links_init(struct links *ls, struct poll *poll, struct door *door, struct broker *broker,
+                uint8_t watch_kind);
 /* Closes all that are left. Calls nothing of the broker, which may be gone. */
 void links_clear(struct links *ls);
 
-/* Make a link for an accepted socket; takes fd, and closes it when memory or the system does not
- * allow it. */
+/*
+ * Make a link for a socket that was accepted and admitted to the group; takes fd, and closes it
+ * when memory or the system does not allow it. The broker has it at once, or after its PROXY
+ * header, if the rules of the group want one.
+ */
 void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group);
 /* Its watch has been reported with these bits of enum poll_interest: one read at most. */
 void link_ready(struct links *ls, struct watch *w, unsigned events);
@@ -74,7 +88,7 @@ void link_ready(struct links *ls, struct watch *w, unsigned events);
  * that was much; then `again` is set, and the rest is for the next turn.
  */
 void links_flush(struct links *ls);
-/* End those that took too long to read their last bytes. */
+/* End those that took too long: to send what comes first, or to read their last bytes. */
 void links_expire(struct links *ls);
 /* When links_expire has something to do, monotonic ms; UINT64_MAX = never. */
 uint64_t links_deadline(const struct links *ls);

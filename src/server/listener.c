@@ -2,188 +2,363 @@
  * Listening sockets.
  *
  * Without a free descriptor accept() fails and leaves the connection in the queue, so a
- * level-triggered poll reports it for ever. Therefore one descriptor is kept in reserve: it is
- * closed, the connection accepted with it and closed, and the reserve taken again. The client
- * learns at once that there is no room, and the loop does not spin.
+ * level-triggered poll reports it for ever. Therefore one descriptor of the reserve is closed, the
+ * connection accepted with it and closed, and the reserve taken again. The client learns at once
+ * that there is no room, and the loop does not spin.
  */
 #include "server/listener.h"
 
 #include "base/mem.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define BATCH_MAX 64
 /* How long to leave a listener alone when accepting fails for a reason that only time heals. */
 #define REST_MS 200
-/* Refusals are logged so often at most, for each socket. */
-#define DENIED_LOG_MS 1000
 /* Without a refusal for so long, the next lack of descriptors is a new one and is logged again. */
 #define EPISODE_MS 10000
 
-/* "ADDRESS:PORT" or "[ADDRESS]:PORT", for an error. */
-static void address_text(const struct addrinfo *a, uint16_t port, char *out, size_t cap)
+static const struct conf_listener *rules_of(const struct listeners *ls, const struct listener *l)
 {
-    char host[NI_MAXHOST];
-    if (getnameinfo(a->ai_addr, a->ai_addrlen, host, sizeof(host), NULL, 0, NI_NUMERICHOST) != 0) {
-        (void)snprintf(host, sizeof(host), "?");
-    }
-    (void)snprintf(out, cap, a->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, port);
+    return door_group(ls->door, l->group)->rules;
 }
 
-/* Takes fd. */
-static enum err add_listener(struct listeners *ls, int fd, uint16_t group)
+/* --- opening and closing --- */
+
+void listeners_init(struct listeners *ls, struct poll *poll, struct door *door,
+                    const struct log *log, uint8_t watch_kind)
 {
-    struct listener *l = mem_alloc(sizeof(*l));
-    if (!l) {
-        (void)close(fd);
-        errno = ENOMEM;
-        return ERR_SYSTEM;
-    }
-    *l = (struct listener){.group = group, .batch = 1};
-    l->watch = (struct watch){.fd = fd, .kind = ls->watch_kind};
-    TAILQ_INSERT_TAIL(&ls->list, l, entry);
-    tcp_listen_nodelay(fd, ls->conf->global.set_tcp_nodelay);
-    return poll_add(ls->poll, &l->watch, POLL_IN);
+    *ls = (struct listeners){.log = log, .poll = poll, .door = door, .watch_kind = watch_kind};
+    TAILQ_INIT(&ls->list);
+    TAILQ_INIT(&ls->plan.fresh);
 }
 
-/*
- * A machine without IPv6 lacks the family, or all its addresses. That does no harm when it was not
- * IPv6 alone that was asked for: an earlier socket serves the same. IPv4 comes first always.
- */
-static bool can_do_without(const struct listeners *ls, uint16_t group, enum err e, int why)
+static void count_sockets(struct listeners *ls, const struct listener_list *list)
 {
-    const struct listener *last = TAILQ_LAST(&ls->list, listener_list);
-    bool served = last && (ls->conf->local_only || last->group == group);
-    return served && (e == ERR_UNSUPPORTED || why == EADDRNOTAVAIL);
+    const struct listener *l;
+    TAILQ_FOREACH(l, list, entry)
+    {
+        door_group(ls->door, l->group)->sockets++;
+    }
 }
 
-/* ERR_UNSUPPORTED: not here, and that does no harm. */
-static enum err open_one(struct listeners *ls, const struct addrinfo *a, uint16_t group)
+/* In local-only mode there is one listener for each family. */
+static enum err bind_group(struct listeners *ls, const struct conf *conf, size_t i, uint16_t group,
+                           struct listener_list *into)
 {
-    uint16_t port = ls->conf->listeners[group]->port;
-    bool six = a->ai_family == AF_INET6;
-    log_info(ls->log, "Opening %s listen socket on port %u.", six ? "ipv6" : "ipv4", port);
-    int fd = -1;
-    enum err e = tcp_listen(a->ai_addr, a->ai_addrlen, &fd);
-    if (e == ERR_OK) {
-        e = add_listener(ls, fd, group);
-    }
-    if (e == ERR_OK) {
-        return e;
-    }
-    int why = errno;
-    if (six && can_do_without(ls, group, e, why)) {
-        log_info(ls->log, "No IPv6 on this machine: port %u is served on IPv4 only.", port);
-        return ERR_UNSUPPORTED;
-    }
-    char text[NI_MAXHOST + 16];
-    address_text(a, port, text, sizeof(text));
-    log_error(ls->log, "Error: %s (%s)", strerror(why), text);
+    struct listen_job job = {.rules = conf->listeners[i],
+                             .group = group,
+                             .watch_kind = ls->watch_kind,
+                             .optional =
+                                 conf->local_only && !(TAILQ_EMPTY(&ls->list) && TAILQ_EMPTY(into)),
+                             .log = ls->log,
+                             .into = into};
+    return listen_bind(&job);
+}
+
+static enum err too_many(const struct listeners *ls)
+{
+    log_error(ls->log, "Error: So many listeners cannot be told apart.");
     return ERR_SYSTEM;
 }
 
-/* Open all addresses of one listener. */
-static enum err open_host(struct listeners *ls, uint16_t group)
+static enum err new_group(struct listeners *ls, struct conf_listener *rules, uint16_t *group)
 {
-    const char *host = ls->conf->listeners[group]->address;
-    char port[8];
-    (void)snprintf(port, sizeof(port), "%u", ls->conf->listeners[group]->port);
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    struct addrinfo *found = NULL;
-    int failed = getaddrinfo(host, port, &hints, &found);
-    if (failed) {
-        log_error(ls->log, "Error: Cannot listen on %s, port %s: %s", host ? host : "any address",
-                  port, failed == EAI_SYSTEM ? strerror(errno) : gai_strerror(failed));
-        return ERR_SYSTEM;
-    }
-    enum err e = ERR_OK;
-    for (int six = 0; six < 2; six++) {
-        for (const struct addrinfo *a = found; a && e != ERR_SYSTEM; a = a->ai_next) {
-            if ((a->ai_family == AF_INET6) == six) {
-                e = open_one(ls, a, group);
-            }
+    enum err e = door_add(ls->door, rules, group);
+    return e == ERR_FULL ? too_many(ls) : e;
+}
+
+static void take_limits(struct listeners *ls, const struct conf *conf)
+{
+    ls->door->max_open = conf->global.global_max_connections;
+    const struct listener *l;
+    TAILQ_FOREACH(l, &ls->list, entry)
+    {
+        if (l->family != 0) {
+            tcp_listen_nodelay(l->watch.fd, conf->global.set_tcp_nodelay);
         }
     }
-    freeaddrinfo(found);
-    return e == ERR_SYSTEM ? ERR_SYSTEM : ERR_OK;
 }
 
-static int open_reserve(void)
+enum err listeners_bind(struct listeners *ls, const struct conf *conf)
 {
-    return open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-enum err listeners_open(struct listeners *ls, const struct conf *conf, const struct log *log,
-                        struct poll *poll, uint8_t watch_kind)
-{
-    *ls = (struct listeners){.conf = conf, .log = log, .poll = poll, .watch_kind = watch_kind};
-    TAILQ_INIT(&ls->list);
-    ls->reserve_fd = open_reserve();
     enum err e = ERR_OK;
     for (size_t i = 0; i < conf->listener_count && e == ERR_OK; i++) {
-        e = open_host(ls, (uint16_t)i);
+        uint16_t group = 0;
+        e = new_group(ls, conf->listeners[i], &group);
+        if (e == ERR_OK) {
+            e = bind_group(ls, conf, i, group, &ls->list);
+        }
     }
+    count_sockets(ls, &ls->list);
+    take_limits(ls, conf);
+    (void)reserve_keep(&ls->door->reserve);
     return e;
+}
+
+void listeners_give(const struct listeners *ls, uid_t user, gid_t group)
+{
+    const struct listener *l;
+    TAILQ_FOREACH(l, &ls->list, entry)
+    {
+        if (l->family == 0 && lchown(rules_of(ls, l)->address, user, group) != 0) {
+            char place[DOOR_PLACE_MAX];
+            log_warning(ls->log, "Warning: The socket at %s keeps its owner: %s.",
+                        door_place(rules_of(ls, l), place), strerror(errno));
+        }
+    }
+}
+
+/* All of the list listen, and are watched. */
+static enum err start_list(struct listeners *ls, struct listener_list *list)
+{
+    struct listener *l;
+    TAILQ_FOREACH(l, list, entry)
+    {
+        enum err e = listen_start(l, rules_of(ls, l), ls->log);
+        if (e != ERR_OK) {
+            return e;
+        }
+        if (poll_add(ls->poll, &l->watch, POLL_IN) != ERR_OK) {
+            log_error(ls->log, "Error: Cannot wait for connections: %s", strerror(errno));
+            return ERR_SYSTEM;
+        }
+    }
+    return ERR_OK;
+}
+
+enum err listeners_listen(struct listeners *ls)
+{
+    return start_list(ls, &ls->list);
+}
+
+/* The poll may still name it: to be freed only after poll_drop_closed(). */
+static void drop_list(struct listeners *ls, struct listener_list *list)
+{
+    struct listener *l;
+    TAILQ_FOREACH(l, list, entry)
+    {
+        listen_close(l, rules_of(ls, l));
+    }
+    if (!TAILQ_EMPTY(list)) {
+        poll_drop_closed(ls->poll);
+    }
+    while ((l = TAILQ_FIRST(list)) != NULL) {
+        TAILQ_REMOVE(list, l, entry);
+        mem_free(l, sizeof(*l));
+    }
+}
+
+/* These sockets are about to go: their groups stay as long as they have connections. */
+static void forget_sockets(struct listeners *ls, const struct listener_list *list)
+{
+    const struct listener *l;
+    TAILQ_FOREACH(l, list, entry)
+    {
+        door_group(ls->door, l->group)->sockets--;
+    }
 }
 
 void listeners_close(struct listeners *ls)
 {
-    struct listener *l;
-    TAILQ_FOREACH(l, &ls->list, entry)
-    {
-        (void)close(l->watch.fd);
-        l->watch.fd = -1;
+    if (!ls->door) {
+        return;
     }
-    if (!TAILQ_EMPTY(&ls->list)) {
-        poll_drop_closed(ls->poll);
-    }
-    while ((l = TAILQ_FIRST(&ls->list)) != NULL) {
-        TAILQ_REMOVE(&ls->list, l, entry);
-        mem_free(l, sizeof(*l));
-    }
-    if (ls->reserve_fd >= 0) {
-        (void)close(ls->reserve_fd);
-    }
-    ls->reserve_fd = -1;
+    listeners_rollback(ls);
+    ls->door->closed = true;
+    forget_sockets(ls, &ls->list);
+    drop_list(ls, &ls->list);
     ls->resting = false;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
+/* --- another configuration --- */
 
-bool listeners_same(const struct conf *a, const struct conf *b)
+/* Is it among those that the new configuration keeps or brings? */
+static bool is_planned(const struct listener_plan *plan, uint16_t group)
 {
-    if (a->listener_count != b->listener_count || a->local_only != b->local_only) {
-        return false;
-    }
-    for (size_t i = 0; i < a->listener_count; i++) {
-        const struct conf_listener *x = a->listeners[i];
-        const struct conf_listener *y = b->listeners[i];
-        if (x->port != y->port || !same_text(x->address, y->address)) {
-            return false;
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->groups[i] == group) {
+            return true;
         }
     }
-    return true;
+    return false;
 }
 
-void listeners_adopt(struct listeners *ls, const struct conf *conf)
+/* The group that had this listener, whether it is open or only its connections are left. */
+static bool find_group(const struct listeners *ls, const struct conf_listener *rules,
+                       uint16_t *group)
 {
-    ls->conf = conf;
-    const struct listener *l;
+    for (size_t i = 0; i < ls->door->group_count; i++) {
+        const struct group *g = door_group(ls->door, (uint16_t)i);
+        if (g->rules && conf_listener_same_socket(g->rules, rules) &&
+            !is_planned(&ls->plan, (uint16_t)i)) {
+            *group = (uint16_t)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* First of all it is settled who stays: whatever is not planned then goes. */
+static enum err plan_groups(struct listeners *ls, const struct conf *fresh)
+{
+    struct listener_plan *plan = &ls->plan;
+    plan->size = fresh->listener_count;
+    plan->groups = mem_alloc(plan->size * sizeof(*plan->groups));
+    if (!plan->groups) {
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < plan->size; i++) {
+        uint16_t group = 0;
+        enum err e = ERR_OK;
+        if (!find_group(ls, fresh->listeners[i], &group)) {
+            e = new_group(ls, fresh->listeners[i], &group);
+        }
+        if (e != ERR_OK) {
+            return e;
+        }
+        plan->groups[plan->count++] = group;
+    }
+    return ERR_OK;
+}
+
+/*
+ * A socket that is to go may be in the way of a new one: the same port at another address. It stops
+ * listening but stays bound, so that it can be brought back.
+ */
+static void make_way(struct listeners *ls, uint16_t port)
+{
+    struct listener *l;
     TAILQ_FOREACH(l, &ls->list, entry)
     {
-        tcp_listen_nodelay(l->watch.fd, conf->global.set_tcp_nodelay);
+        bool in_the_way = l->family != 0 && rules_of(ls, l)->port == port;
+        if (in_the_way && !is_planned(&ls->plan, l->group) && tcp_unlisten(l->watch.fd) == ERR_OK) {
+            l->listening = false;
+        }
     }
 }
+
+static enum err open_planned(struct listeners *ls, const struct conf *fresh)
+{
+    struct listener_plan *plan = &ls->plan;
+    for (size_t i = 0; i < plan->count; i++) {
+        if (door_group(ls->door, plan->groups[i])->sockets > 0) {
+            continue;
+        }
+        make_way(ls, fresh->listeners[i]->port);
+        enum err e = bind_group(ls, fresh, i, plan->groups[i], &plan->fresh);
+        if (e != ERR_OK) {
+            return e;
+        }
+    }
+    return start_list(ls, &plan->fresh);
+}
+
+/* The end of a plan, whatever became of it. */
+static void drop_plan(struct listeners *ls)
+{
+    struct listener_plan *plan = &ls->plan;
+    for (size_t i = 0; i < ls->door->group_count; i++) {
+        if (door_group(ls->door, (uint16_t)i)->rules) {
+            door_settle(ls->door, (uint16_t)i);
+        }
+    }
+    mem_free(plan->groups, plan->size * sizeof(*plan->groups));
+    plan->groups = NULL;
+    plan->count = 0;
+    plan->size = 0;
+}
+
+enum err listeners_prepare(struct listeners *ls, const struct conf *fresh)
+{
+    enum err e = plan_groups(ls, fresh);
+    if (e == ERR_OK) {
+        e = open_planned(ls, fresh);
+    }
+    /* With none of them nobody could be refused in order. */
+    if (e == ERR_OK && !reserve_keep_one(&ls->door->reserve)) {
+        log_error(ls->log, "Error: No file descriptor would be left.");
+        e = ERR_SYSTEM;
+    }
+    if (e != ERR_OK) {
+        if (e == ERR_NOMEM) {
+            log_error(ls->log, "Error: Out of memory.");
+        }
+        listeners_rollback(ls);
+    }
+    return e;
+}
+
+void listeners_rollback(struct listeners *ls)
+{
+    if (!ls->plan.groups) {
+        return;
+    }
+    drop_list(ls, &ls->plan.fresh);
+    struct listener *l;
+    TAILQ_FOREACH(l, &ls->list, entry)
+    {
+        /* What cannot be brought back has been told of. */
+        enum err e = listen_start(l, rules_of(ls, l), ls->log);
+        (void)e;
+    }
+    drop_plan(ls);
+}
+
+static void log_closing(const struct listeners *ls, const struct listener *l)
+{
+    const struct conf_listener *rules = rules_of(ls, l);
+    const char *kind = l->family == 6 ? "ipv6" : "ipv4";
+    char place[DOOR_PLACE_MAX];
+    log_info(ls->log, "Closing %s listen socket on %s.", l->family == 0 ? "unix" : kind,
+             door_place(rules, place));
+}
+
+/* Move what the new configuration does not have to a list of its own. */
+static void take_unplanned(struct listeners *ls, struct listener_list *out)
+{
+    struct listener *l = TAILQ_FIRST(&ls->list);
+    while (l) {
+        struct listener *next = TAILQ_NEXT(l, entry);
+        if (!is_planned(&ls->plan, l->group)) {
+            log_closing(ls, l);
+            TAILQ_REMOVE(&ls->list, l, entry);
+            TAILQ_INSERT_TAIL(out, l, entry);
+        }
+        l = next;
+    }
+}
+
+void listeners_commit(struct listeners *ls, const struct conf *fresh)
+{
+    struct listener_list gone;
+    TAILQ_INIT(&gone);
+    take_unplanned(ls, &gone);
+    forget_sockets(ls, &gone);
+    drop_list(ls, &gone);
+    count_sockets(ls, &ls->plan.fresh);
+    TAILQ_CONCAT(&ls->list, &ls->plan.fresh, entry);
+    for (size_t i = 0; i < ls->plan.count; i++) {
+        door_rule(ls->door, ls->plan.groups[i], fresh->listeners[i]);
+    }
+    take_limits(ls, fresh);
+    drop_plan(ls);
+}
+
+void listeners_lend_reserve(struct listeners *ls)
+{
+    reserve_lend(&ls->door->reserve);
+}
+
+void listeners_keep_reserve(struct listeners *ls)
+{
+    (void)reserve_keep(&ls->door->reserve);
+}
+
+/* --- accepting --- */
 
 static void peer_from(struct peer *p, const struct sockaddr_storage *from)
 {
@@ -202,37 +377,24 @@ static void peer_from(struct peer *p, const struct sockaddr_storage *from)
     }
 }
 
-/* Whoever is refused tries again at once, and so may fill the log: say it once a second, and how
- * many more there were. */
-static void log_denied(struct listeners *ls, struct listener *l, const struct peer *peer)
+static struct peer peer_of(const struct listeners *ls, const struct listener *l,
+                           const struct sockaddr_storage *from, uint64_t now_ms)
 {
-    if (l->denied_ms != 0 && peer->accept_ms - l->denied_ms < DENIED_LOG_MS) {
-        l->denied++;
-        return;
-    }
-    if (l->denied > 0) {
-        log_notice(ls->log, "%u more client connections denied: max_connections exceeded.",
-                   l->denied);
-    }
-    char text[PEER_TEXT_MAX];
-    log_notice(ls->log, "Client connection from %s denied: max_connections exceeded.",
-               peer_address(peer, text));
-    l->denied = 0;
-    l->denied_ms = peer->accept_ms;
+    struct peer peer = {.listener = door_group(ls->door, l->group)->rules,
+                        .accept_ms = (uint32_t)now_ms};
+    peer_from(&peer, from);
+    return peer;
 }
 
 static void admit(struct listeners *ls, struct listener *l, int fd,
                   const struct sockaddr_storage *from, struct links *links)
 {
-    struct conf_listener *rules = ls->conf->listeners[l->group];
-    struct peer peer = {.listener = rules, .accept_ms = links->now_ms};
-    peer_from(&peer, from);
-    if (rules->max_connections >= 0 && links->open[l->group] >= (uint32_t)rules->max_connections) {
+    struct peer peer = peer_of(ls, l, from, links->now_ms);
+    if (door_admits(ls->door, l->group, &peer, links->now_ms)) {
+        link_open(links, fd, &peer, l->group);
+    } else {
         (void)close(fd);
-        log_denied(ls, l, &peer);
-        return;
     }
-    link_open(links, fd, &peer, l->group);
 }
 
 /* False: the system does not even let us change what we watch. */
@@ -254,23 +416,36 @@ static void rest(struct listeners *ls, uint64_t now_ms)
     (void)watch_all(ls, POLL_NOTHING);
 }
 
-/* No descriptor is free. False: not even the reserve helps. */
-static bool refuse_one(struct listeners *ls, const struct listener *l, uint64_t now_ms)
+static void log_refused(struct listeners *ls, const struct listener *l,
+                        const struct sockaddr_storage *from, uint64_t now_ms)
 {
+    struct peer peer = peer_of(ls, l, from, now_ms);
+    struct refusal why = {.what = ": no free file descriptors",
+                          .reason = "no free file descriptors",
+                          .rule = "RLIMIT_NOFILE"};
     if (ls->refused_ms == 0 || now_ms - ls->refused_ms >= EPISODE_MS) {
         log_warning(ls->log, "Warning: No free file descriptors: new clients are refused.");
     }
     ls->refused_ms = now_ms;
-    if (ls->reserve_fd >= 0) {
-        (void)close(ls->reserve_fd);
-    }
+    door_refuse(ls->door, &peer, now_ms, &why);
+}
+
+/*
+ * No descriptor is free: with one of the reserve the next connection is accepted, to be closed.
+ * The system looks for a descriptor before it looks for a connection, so there may be none:
+ * -EAGAIN. Any other error: not even the reserve helps.
+ */
+static int refuse_one(struct listeners *ls, const struct listener *l, uint64_t now_ms)
+{
     struct sockaddr_storage from;
+    reserve_lend_one(&ls->door->reserve);
     int fd = tcp_accept(l->watch.fd, &from);
     if (fd >= 0) {
+        log_refused(ls, l, &from, now_ms);
         (void)close(fd);
     }
-    ls->reserve_fd = open_reserve();
-    return fd >= 0;
+    (void)reserve_keep_one(&ls->door->reserve);
+    return fd;
 }
 
 /* Accept one. False: stop for this turn. */
@@ -282,16 +457,17 @@ static bool accept_one(struct listeners *ls, struct listener *l, struct links *l
         admit(ls, l, fd, &from, links);
         return true;
     }
+    if (fd == -EMFILE || fd == -ENFILE) {
+        fd = refuse_one(ls, l, links->now_ms);
+    }
+    if (fd >= 0) {
+        return true;
+    }
     switch (-fd) {
     case EAGAIN:
         return false;
     case EMFILE:
     case ENFILE:
-        if (refuse_one(ls, l, links->now_ms)) {
-            return true;
-        }
-        rest(ls, links->now_ms);
-        return false;
     case ENOBUFS:
     case ENOMEM:
     case EPERM:

@@ -46,34 +46,40 @@ static enum err watch_signals(struct loop *l)
 enum err loop_init(struct loop *l, struct broker *broker, const struct conf *conf,
                    const struct log *log, struct logsink *sink)
 {
-    *l = (struct loop){.broker = broker, .sink = sink, .end_ms = UINT64_MAX, .at_once = true};
+    *l = (struct loop){.broker = broker,
+                       .sink = sink,
+                       .end_ms = UINT64_MAX,
+                       .wake_ms = UINT64_MAX,
+                       .at_once = true};
     trim_init(&l->trim);
     l->signals.fd = -1;
-    l->listeners.reserve_fd = -1;
     l->watch.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-    enum err e = links_init(&l->links, &l->poll, broker, conf->listener_count, WATCH_LINK);
-    enum err waiting = poll_init(&l->poll);
-    if (waiting == ERR_OK) {
-        waiting = watch_signals(l);
+    door_init(&l->door, log);
+    links_init(&l->links, &l->poll, &l->door, broker, WATCH_LINK);
+    listeners_init(&l->listeners, &l->poll, &l->door, log, WATCH_LISTENER);
+    enum err e = poll_init(&l->poll);
+    if (e == ERR_OK) {
+        e = watch_signals(l);
     }
-    if (waiting != ERR_OK) {
-        log_error(log, "Error: Cannot wait for events: %s", strerror(errno));
-    }
-    if (e != ERR_OK || waiting != ERR_OK) {
-        return e != ERR_OK ? e : waiting;
-    }
-    e = disk_open(&l->disk, conf, log, broker, &l->poll, WATCH_DISK, wall_s());
     if (e != ERR_OK) {
+        log_error(log, "Error: Cannot wait for events: %s", strerror(errno));
         return e;
     }
-    logsink_flush(sink); /* what was found is said before anybody can connect */
-    return listeners_open(&l->listeners, conf, log, &l->poll, WATCH_LISTENER);
+    return listeners_bind(&l->listeners, conf);
+}
+
+enum err loop_start(struct loop *l, const struct conf *conf)
+{
+    enum err e = disk_open(l->disk, conf, l->broker, &l->poll, WATCH_DISK, wall_s());
+    logsink_flush(l->sink); /* what was found is said before anybody can connect */
+    return e == ERR_OK ? listeners_listen(&l->listeners) : e;
 }
 
 void loop_clear(struct loop *l)
 {
     listeners_close(&l->listeners);
     links_clear(&l->links);
+    door_clear(&l->door);
     if (l->signals.fd >= 0) {
         (void)close(l->signals.fd);
     }
@@ -88,12 +94,13 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 /* For poll_wait(), as of the end of the last turn. */
 static int timeout_ms(const struct loop *l)
 {
-    if (l->at_once || l->links.again) {
+    if (l->at_once || l->links.again || logsink_has_news(l->sink)) {
         return 0;
     }
-    uint64_t due = earlier(l->work_ms, l->end_ms);
+    uint64_t due = earlier(earlier(l->work_ms, l->end_ms), l->wake_ms);
     due = earlier(due, links_deadline(&l->links));
     due = earlier(due, listeners_deadline(&l->listeners));
+    due = earlier(due, door_deadline(&l->door));
     due = earlier(due, disk_deadline(l->disk));
     if (due == UINT64_MAX) {
         return -1;
@@ -113,6 +120,7 @@ static void begin(struct loop *l)
     broker_tick(l->broker, (struct now){.mono_ms = l->now_ms, .wall_s = wall_s()});
     disk_begin(l->disk, l->now_ms);
     listeners_wake(&l->listeners, l->now_ms);
+    door_tell(&l->door, l->now_ms);
 }
 
 static void take_signals(struct loop *l)
@@ -176,6 +184,7 @@ void loop_turn(struct loop *l)
 {
     poll_wait(&l->poll, timeout_ms(l));
     begin(l);
+    logsink_publish(l->sink, l->broker);
     serve_ready(l);
     (void)broker_work(l->broker);
     disk_turn(l->disk, l->now_ms);

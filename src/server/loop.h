@@ -12,6 +12,7 @@
 #include "conf/conf.h"
 #include "core/broker.h"
 #include "server/disk.h"
+#include "server/door.h"
 #include "server/link.h"
 #include "server/listener.h"
 #include "server/logsink.h"
@@ -39,6 +40,7 @@ struct loop {
     struct broker *broker;
     struct logsink *sink;
     struct poll poll;
+    struct door door;
     struct links links;
     struct listeners listeners;
     struct disk *disk; /* NULL without persistence */
@@ -47,18 +49,24 @@ struct loop {
     bool at_once;     /* do not wait in the next turn */
     uint64_t work_ms; /* when the core wants to be called again, monotonic */
     uint64_t end_ms;  /* never wait longer than until then, monotonic */
+    uint64_t wake_ms; /* nor than until then, which the owner sets; UINT64_MAX = whatever comes */
     uint64_t now_ms;  /* monotonic, as of the end of the last turn */
     struct stopwatch watch;
     struct trim trim;
 };
 
 /*
- * Descriptors, signals, the store (which gives the broker its state back) and then listeners:
- * nobody connects to a broker that is not ready. What goes wrong is an error on the log, but for
- * ERR_NOMEM. Then disk_close() and loop_clear() are due too.
+ * Descriptors, signals, and sockets for all listeners, which are bound but let nobody in: what may
+ * need root. What goes wrong is an error on the log, but for ERR_NOMEM. Then disk_close() and
+ * loop_clear() are due too. `log` and `sink` must outlive the loop.
  */
 MUST_CHECK enum err loop_init(struct loop *l, struct broker *broker, const struct conf *conf,
                               const struct log *log, struct logsink *sink);
+/*
+ * The store, found by disk_find() and put into l->disk, gives the broker its state back; only then
+ * anybody is listened to: nobody connects to a broker that is not ready. Errors as above.
+ */
+MUST_CHECK enum err loop_start(struct loop *l, const struct conf *conf);
 /* Closes everything but the store; calls nothing of the broker. */
 void loop_clear(struct loop *l);
 /* If disk_failed() is true afterwards, nothing was sent, and there must not be another turn. */

@@ -34,7 +34,9 @@ def test_one_more_than_max_connections_is_closed_without_an_answer(brokers):
     three = broker.client()
     three.send_if_open(connect("three"))
     three.expect_closed()
-    broker.log.wait(r"Client connection from 127\.0\.0\.1 denied: max_connections exceeded\.$")
+    broker.log.wait(
+        rf"Client connection from 127\.0\.0\.1:\d+ denied: max_connections exceeded \(2 on port {broker.port}\)\.$"
+    )
     one.quiet()
     two.disconnect()
     four = broker.connect()

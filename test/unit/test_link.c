@@ -7,6 +7,7 @@
  */
 #include "server/link.h"
 
+#include "conf_helper.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -31,6 +32,8 @@ struct rig {
     struct conf *conf;
     struct broker *broker;
     struct poll poll;
+    struct door door;
+    uint16_t group;
     struct links links;
     struct layer layer[CLIENTS];
     int client[CLIENTS];
@@ -99,11 +102,18 @@ static void rig_init(struct rig *r)
     struct conf_args args = {0};
     struct log silent = {0};
     assert_ok(conf_load(&args, &silent, &r->conf));
+    r->conf->listeners[0]->accept_versions = CONF_MQTT_31 | CONF_MQTT_311;
+    r->conf->global.global_max_clients = -1;
     struct broker_setup setup = {.conf = r->conf, .seed = 1, .make_id = make_id};
     r->broker = broker_new(&setup);
     assert_non_null(r->broker);
     assert_ok(poll_init(&r->poll));
-    assert_ok(links_init(&r->links, &r->poll, r->broker, 1, 0));
+    captured_reset();
+    door_init(&r->door, &captured_log);
+    assert_ok(door_add(&r->door, r->conf->listeners[0], &r->group));
+    /* As if it had a socket: or it would be forgotten with its last connection. */
+    door_group(&r->door, r->group)->sockets = 1;
+    links_init(&r->links, &r->poll, &r->door, r->broker, 0);
     broker_tick(r->broker, (struct now){.mono_ms = r->now_ms, .wall_s = 1});
     r->links.now_ms = r->now_ms;
     memset(r->client, -1, sizeof(r->client));
@@ -113,6 +123,7 @@ static void rig_clear(struct rig *r)
 {
     broker_free(r->broker);
     links_clear(&r->links);
+    door_clear(&r->door);
     poll_clear(&r->poll);
     conf_free(r->conf);
     for (int i = 0; i < CLIENTS; i++) {
@@ -157,9 +168,9 @@ static void open_client(struct rig *r, int i)
                         .family = 4,
                         .port = (uint16_t)(1000 + i),
                         .listener = r->conf->listeners[0],
-                        .accept_ms = r->now_ms};
+                        .accept_ms = (uint32_t)r->now_ms};
     r->client[i] = fd[1];
-    link_open(&r->links, fd[0], &peer, 0);
+    link_open(&r->links, fd[0], &peer, r->group);
     struct link *l = newest(r);
     if (!l)
         return;
@@ -352,7 +363,7 @@ static void a_failing_socket_ends_its_connection_alone(void **state)
     SAY(&r, 2, "\xc0\x00");
     turn(&r);
     expect_end(&r, 2);
-    assert_int_equal(r.links.open[0], 2);
+    assert_int_equal(r.door.open, 2);
     assert_int_equal(broker_stats(r.broker)->connections, 2);
     SAY(&r, 0, PUBLISH_A);
     turn(&r);
@@ -370,7 +381,7 @@ static void a_peer_that_leaves_is_forgotten(void **state)
     SAY(&r, 2, "\xe0\x00");
     turn(&r);
     expect_end(&r, 2);
-    assert_int_equal(r.links.open[0], 2);
+    assert_int_equal(r.door.open, 2);
     assert_true(TAILQ_EMPTY(&r.links.list[LINK_DEAD]));
     assert_int_equal(r.links.slab.used, 2);
     rig_clear(&r);
@@ -386,7 +397,7 @@ static void a_refused_peer_gets_its_answer_and_some_time(void **state)
     turn(&r);
     EXPECT(&r, 0, "\x20\x02\x00\x01");
     expect_end(&r, 0);
-    assert_int_equal(r.links.open[0], 0);
+    assert_int_equal(r.door.open, 0);
     assert_false(links_busy(&r.links));
     assert_int_equal(links_deadline(&r.links), r.now_ms + 2000);
     /* It neither reads nor leaves: what it sends is thrown away, and in the end so is it. */
@@ -424,6 +435,185 @@ static void an_answer_that_nobody_takes_is_given_up(void **state)
     rig_clear(&r);
 }
 
+/* --- in front of MQTT --- */
+
+static void want_proxy(struct rig *r)
+{
+    rig_init(r);
+    r->conf->listeners[0]->proxy = CONF_PROXY_ANY;
+}
+
+static struct link *greeting(struct rig *r)
+{
+    return TAILQ_FIRST(&r->links.list[LINK_GREETING]);
+}
+
+#define HEADER "PROXY TCP4 192.0.2.1 192.0.2.2 50123 1883\r\n"
+
+static void the_peer_is_whom_the_header_names(void **state)
+{
+    (void)state;
+    struct rig r;
+    want_proxy(&r);
+    open_client(&r, 0);
+    assert_int_equal(broker_stats(r.broker)->connections, 0);
+    assert_int_equal(r.door.open, 1);
+    /* What follows is for the broker: not a byte of it is lost. */
+    SAY(&r, 0, HEADER CONNECT("0") SUBSCRIBE_A);
+    turns(&r, 2);
+    assert_null(greeting(&r));
+    EXPECT(&r, 0, CONNACK SUBACK);
+    assert_int_equal(broker_stats(r.broker)->connections, 1);
+    assert_int_equal(r.door.open, 1);
+    SAY(&r, 0, "\xe0\x00");
+    turn(&r);
+    assert_int_equal(r.door.open, 0);
+    rig_clear(&r);
+}
+
+static void a_header_may_drip(void **state)
+{
+    (void)state;
+    struct rig r;
+    want_proxy(&r);
+    open_client(&r, 0);
+    for (size_t i = 0; i < sizeof(HEADER) - 1; i++) {
+        say(&r, 0, &HEADER[i], 1);
+        assert_non_null(greeting(&r));
+        turn(&r);
+        /* Nothing is left to be reported again. */
+        poll_wait(&r.poll, 0);
+        assert_false(poll_pending(&r.poll));
+    }
+    assert_null(greeting(&r));
+    SAY(&r, 0, CONNECT("0"));
+    turn(&r);
+    EXPECT(&r, 0, CONNACK);
+    rig_clear(&r);
+}
+
+static void assert_turned_away(struct rig *r, const char *why)
+{
+    expect_end(r, 0);
+    assert_null(greeting(r));
+    assert_int_equal(r->door.open, 0);
+    assert_int_equal(r->links.slab.used, 0);
+    assert_int_equal(broker_stats(r->broker)->connections, 0);
+    assert_logged("Client connection from 127.0.0.1:1000 denied: ");
+    assert_logged(why);
+}
+
+static void without_a_header_nobody_comes_in(void **state)
+{
+    (void)state;
+    struct rig r;
+    want_proxy(&r);
+    open_client(&r, 0);
+    SAY(&r, 0, CONNECT("0"));
+    turn(&r);
+    assert_turned_away(&r, "no PROXY header, or a broken one (enable_proxy_protocol on port 1883)");
+    rig_clear(&r);
+}
+
+static void a_header_of_another_version_is_refused(void **state)
+{
+    (void)state;
+    struct rig r;
+    want_proxy(&r);
+    r.conf->listeners[0]->proxy = CONF_PROXY_V2;
+    open_client(&r, 0);
+    SAY(&r, 0, HEADER CONNECT("0"));
+    turn(&r);
+    assert_turned_away(&r, "of another version");
+    rig_clear(&r);
+}
+
+static void a_header_without_end_is_refused(void **state)
+{
+    (void)state;
+    struct rig r;
+    want_proxy(&r);
+    open_client(&r, 0);
+    SAY(&r, 0, "PROXY UNKNOWN ");
+    turn(&r);
+    for (int i = 0; i < 10; i++)
+        SAY(&r, 0, "0123456789");
+    turn(&r);
+    assert_turned_away(&r, "too long");
+    rig_clear(&r);
+}
+
+static void a_header_must_come_in_time(void **state)
+{
+    (void)state;
+    struct rig r;
+    want_proxy(&r);
+    open_client(&r, 0);
+    uint64_t until = r.now_ms + BROKER_CONNECT_MS;
+    assert_int_equal(links_deadline(&r.links), until);
+    SAY(&r, 0, "PROXY ");
+    r.now_ms = until - 2;
+    turn(&r);
+    assert_non_null(greeting(&r));
+    turn(&r);
+    assert_turned_away(&r, "in time");
+    assert_int_equal(links_deadline(&r.links), UINT64_MAX);
+    rig_clear(&r);
+}
+
+static void who_leaves_before_the_header_is_let_go(void **state)
+{
+    (void)state;
+    struct rig r;
+    want_proxy(&r);
+    open_client(&r, 0);
+    SAY(&r, 0, "PROXY TCP4 ");
+    assert_int_equal(shutdown(r.client[0], SHUT_WR), 0);
+    turns(&r, 2);
+    assert_turned_away(&r, "ended before its PROXY header did");
+    rig_clear(&r);
+}
+
+static void tls_may_be_demanded_of_the_proxy(void **state)
+{
+    (void)state;
+    static const char tls[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x14"
+                              "\xc0\x00\x02\x01\xc0\x00\x02\x02\xc3\xcb\x07\x5b"
+                              "\x20\x00\x05\x01\0\0\0\0" CONNECT("0");
+    struct rig r;
+    want_proxy(&r);
+    r.conf->listeners[0]->proxy_v2_require_tls = true;
+    open_client(&r, 0);
+    say(&r, 0, tls, sizeof(tls) - 1);
+    turns(&r, 2);
+    EXPECT(&r, 0, CONNACK);
+    rig_clear(&r);
+    want_proxy(&r);
+    r.conf->listeners[0]->proxy_v2_require_tls = true;
+    open_client(&r, 0);
+    SAY(&r, 0, HEADER CONNECT("0"));
+    turn(&r);
+    assert_turned_away(&r, "proxy_protocol_v2_require_tls");
+    rig_clear(&r);
+}
+
+static void who_still_waits_at_the_end_is_closed(void **state)
+{
+    (void)state;
+    struct rig r;
+    want_proxy(&r);
+    open_client(&r, 0);
+    SAY(&r, 0, "PROXY ");
+    turn(&r);
+    assert_false(links_busy(&r.links));
+    r.door.closed = true;
+    open_client(&r, 1);
+    SAY(&r, 1, HEADER CONNECT("1"));
+    turn(&r);
+    expect_end(&r, 1);
+    rig_clear(&r);
+}
+
 /* Each allocation on the way from accept to a delivered message fails once; nothing leaks or falls
  * over. */
 static void every_allocation_may_fail(void **state)
@@ -431,16 +621,20 @@ static void every_allocation_may_fail(void **state)
     (void)state;
     unit_needs_tracking();
     bool failed = true;
-    for (uint64_t n = 0; failed; n++) {
+    for (uint64_t n = 0; failed || n % 2; n++) {
         struct rig r;
         rig_init(&r);
-        mem_fail_after(n, false);
+        /* Every second one comes through a proxy. */
+        r.conf->listeners[0]->proxy = n % 2 ? CONF_PROXY_ANY : CONF_PROXY_OFF;
+        size_t skip = n % 2 ? 0 : sizeof(HEADER) - 1;
+        mem_fail_after(n / 2, false);
         open_client(&r, 0);
-        (void)send(r.client[0], CONNECT("0") SUBSCRIBE_A PUBLISH_A,
-                   sizeof(CONNECT("0") SUBSCRIBE_A PUBLISH_A) - 1, MSG_NOSIGNAL);
+        (void)send(r.client[0], &HEADER CONNECT("0") SUBSCRIBE_A PUBLISH_A[skip],
+                   sizeof(HEADER CONNECT("0") SUBSCRIBE_A PUBLISH_A) - 1 - skip, MSG_NOSIGNAL);
         turns(&r, 4);
         failed = mem_failed() > 0;
         mem_fail_never();
+        r.conf->listeners[0]->proxy = CONF_PROXY_OFF;
         connect_client(&r, 1, true);
         SAY(&r, 1, PUBLISH_A);
         turn(&r);
@@ -462,6 +656,15 @@ int main(void)
         UNIT_TEST(a_peer_that_leaves_is_forgotten),
         UNIT_TEST(a_refused_peer_gets_its_answer_and_some_time),
         UNIT_TEST(an_answer_that_nobody_takes_is_given_up),
+        UNIT_TEST(the_peer_is_whom_the_header_names),
+        UNIT_TEST(a_header_may_drip),
+        UNIT_TEST(without_a_header_nobody_comes_in),
+        UNIT_TEST(a_header_of_another_version_is_refused),
+        UNIT_TEST(a_header_without_end_is_refused),
+        UNIT_TEST(a_header_must_come_in_time),
+        UNIT_TEST(who_leaves_before_the_header_is_let_go),
+        UNIT_TEST(tls_may_be_demanded_of_the_proxy),
+        UNIT_TEST(who_still_waits_at_the_end_is_closed),
         UNIT_TEST(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

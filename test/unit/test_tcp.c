@@ -3,11 +3,13 @@
  */
 #include "net/tcp.h"
 
+#include "net/interface.h"
 #include "unit.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -33,7 +35,8 @@ static int listen_on_loopback(struct sockaddr_in *address)
     *address =
         (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = -1;
-    assert_ok(tcp_listen((struct sockaddr *)address, sizeof(*address), &fd));
+    assert_ok(tcp_bind((struct sockaddr *)address, sizeof(*address), NULL, &fd));
+    assert_ok(tcp_listen(fd));
     socklen_t length = sizeof(*address);
     assert_int_equal(getsockname(fd, (struct sockaddr *)address, &length), 0);
     return fd;
@@ -191,19 +194,135 @@ static void discarding_leaves_nothing_to_read(void **state)
     close_pair(&p);
 }
 
+static void discarding_works_on_a_unix_socket_too(void **state)
+{
+    (void)state;
+    int fd[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+    struct tcp t;
+    tcp_init(&t, fd[0]);
+    assert_int_equal(tcp_discard(&t), -EAGAIN);
+    assert_int_equal(send(fd[1], "unwanted", 8, 0), 8);
+    assert_int_equal(tcp_discard(&t), 8);
+    assert_int_equal(tcp_discard(&t), -EAGAIN);
+    (void)close(fd[1]);
+    assert_int_equal(tcp_discard(&t), 0);
+    transport_close(&t.base);
+}
+
+static void what_is_peeked_at_stays(void **state)
+{
+    (void)state;
+    struct pair p;
+    char got[8];
+    open_pair(&p, true);
+    assert_int_equal(tcp_peek(&p.tcp, got, sizeof(got)), -EAGAIN);
+    assert_int_equal(send(p.peer, "here", 4, 0), 4);
+    wait_for(p.tcp.fd, POLLIN);
+    assert_int_equal(tcp_peek(&p.tcp, got, sizeof(got)), 4);
+    assert_int_equal(transport_read(&p.tcp.base, got, 2), 2);
+    assert_int_equal(tcp_peek(&p.tcp, got, sizeof(got)), 2);
+    assert_memory_equal(got, "re", 2);
+    close_pair(&p);
+}
+
 static void one_address_has_one_listener(void **state)
 {
     (void)state;
     struct sockaddr_in address;
     int first = listen_on_loopback(&address);
     int second = -1;
-    assert_err(tcp_listen((struct sockaddr *)&address, sizeof(address), &second), ERR_SYSTEM);
+    assert_err(tcp_bind((struct sockaddr *)&address, sizeof(address), NULL, &second), ERR_SYSTEM);
     assert_int_equal(errno, EADDRINUSE);
     assert_int_equal(second, -1);
     (void)close(first);
     /* And a port is free for the next one at once. */
-    assert_ok(tcp_listen((struct sockaddr *)&address, sizeof(address), &second));
+    assert_ok(tcp_bind((struct sockaddr *)&address, sizeof(address), NULL, &second));
     (void)close(second);
+}
+
+static int connect_to(const struct sockaddr_in *address)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+        return fd;
+    (void)close(fd);
+    return -1;
+}
+
+static void a_bound_socket_lets_nobody_in_until_it_listens(void **state)
+{
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    int fd = -1;
+    assert_ok(tcp_bind((struct sockaddr *)&address, sizeof(address), NULL, &fd));
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+    assert_int_equal(connect_to(&address), -1);
+    assert_ok(tcp_listen(fd));
+    int client = connect_to(&address);
+    assert_true(client >= 0);
+    (void)close(client);
+    (void)close(fd);
+}
+
+/* The way in which a listener is moved to another address of its port, and back. */
+static void who_stops_listening_makes_way_and_can_come_back(void **state)
+{
+    (void)state;
+    struct sockaddr_in one;
+    int first = -1;
+    /* A port that the system chose is not kept, so it is asked for by its number. */
+    (void)close(listen_on_loopback(&one));
+    assert_ok(tcp_bind((struct sockaddr *)&one, sizeof(one), NULL, &first));
+    assert_ok(tcp_listen(first));
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = one.sin_port};
+    int second = -1;
+    assert_err(tcp_bind((struct sockaddr *)&any, sizeof(any), NULL, &second), ERR_SYSTEM);
+    assert_ok(tcp_unlisten(first));
+    assert_int_equal(connect_to(&one), -1);
+    assert_ok(tcp_bind((struct sockaddr *)&any, sizeof(any), NULL, &second));
+    assert_ok(tcp_listen(second));
+    int client = connect_to(&one);
+    assert_true(client >= 0);
+    (void)close(client);
+    /* While the other one listens there is no way back. */
+    assert_err(tcp_listen(first), ERR_SYSTEM);
+    (void)close(second);
+    assert_ok(tcp_listen(first));
+    client = connect_to(&one);
+    assert_true(client >= 0);
+    (void)close(client);
+    (void)close(first);
+}
+
+static void an_interface_is_tied_to_or_told_to_be_missing(void **state)
+{
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = -1;
+    assert_err(tcp_bind((struct sockaddr *)&address, sizeof(address), "none0", &fd), ERR_NOT_FOUND);
+    assert_int_equal(errno, ENODEV);
+    assert_ok(tcp_bind((struct sockaddr *)&address, sizeof(address), "lo", &fd));
+    char name[IFNAMSIZ] = "";
+    socklen_t length = sizeof(name);
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &length), 0);
+    assert_string_equal(name, "lo");
+    (void)close(fd);
+}
+
+static void an_interface_has_its_own_addresses(void **state)
+{
+    (void)state;
+    struct sockaddr_in home = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in other = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000201)};
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    struct sockaddr_in6 any6 = {.sin6_family = AF_INET6};
+    assert_ok(interface_has("lo", (struct sockaddr *)&home));
+    assert_ok(interface_has("lo", (struct sockaddr *)&any));
+    assert_ok(interface_has("lo", (struct sockaddr *)&any6));
+    assert_err(interface_has("lo", (struct sockaddr *)&other), ERR_INVAL);
+    assert_err(interface_has("none0", (struct sockaddr *)&any), ERR_NOT_FOUND);
 }
 
 static void a_family_that_does_not_exist_is_unsupported(void **state)
@@ -211,7 +330,7 @@ static void a_family_that_does_not_exist_is_unsupported(void **state)
     (void)state;
     struct sockaddr none = {.sa_family = AF_MAX};
     int fd = -1;
-    assert_err(tcp_listen(&none, sizeof(none), &fd), ERR_UNSUPPORTED);
+    assert_err(tcp_bind(&none, sizeof(none), NULL, &fd), ERR_UNSUPPORTED);
 }
 
 int main(void)
@@ -224,7 +343,13 @@ int main(void)
         UNIT_TEST(a_reset_is_an_error_and_no_signal),
         UNIT_TEST(a_full_socket_takes_a_part_and_then_nothing),
         UNIT_TEST(discarding_leaves_nothing_to_read),
+        UNIT_TEST(discarding_works_on_a_unix_socket_too),
+        UNIT_TEST(what_is_peeked_at_stays),
         UNIT_TEST(one_address_has_one_listener),
+        UNIT_TEST(a_bound_socket_lets_nobody_in_until_it_listens),
+        UNIT_TEST(who_stops_listening_makes_way_and_can_come_back),
+        UNIT_TEST(an_interface_is_tied_to_or_told_to_be_missing),
+        UNIT_TEST(an_interface_has_its_own_addresses),
         UNIT_TEST(a_family_that_does_not_exist_is_unsupported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
