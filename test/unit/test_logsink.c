@@ -1,6 +1,6 @@
 /*
- * Log lines on their way out: how many writes, what happens to a destination that does not take
- * them.
+ * Log lines on their way out: which destinations get them, what happens to one that does not take
+ * them, and how one configuration follows another.
  *
  * stderr is a pipe or a file of the test's own while a line is written.
  */
@@ -10,10 +10,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -61,7 +63,7 @@ static int teardown(void **state)
 
 static struct conf_global plain(unsigned dest)
 {
-    return (struct conf_global){.log_dest = dest, .log_file = file};
+    return (struct conf_global){.log_dest = dest, .log_file = file, .log_type = LOG_LEVEL_DEFAULT};
 }
 
 static void say(enum log_level level, const char *text)
@@ -87,28 +89,69 @@ static const char *contents(const char *path)
     return text;
 }
 
-static void lines_wait_for_the_end_of_the_turn(void **state)
+/* Seconds since a moment that does not matter. */
+static double seconds(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void before_there_are_threads_lines_are_written_at_once(void **state)
 {
     (void)state;
     struct conf_global g = plain(CONF_LOG_STDERR);
     logsink_configure(&sink, &g);
     say(LOG_LEVEL_NOTICE, "one");
-    say(LOG_LEVEL_DEBUG, "two");
-    assert_string_equal(drain(), "");
-    logsink_flush(&sink);
-    assert_string_equal(drain(), "one\ntwo\n");
+    assert_string_equal(drain(), "one\n");
     logsink_flush(&sink);
     assert_string_equal(drain(), "");
 }
 
-static void errors_do_not_wait(void **state)
+/* What the thread has written: the text is awaited. */
+static const char *await(const char *path, const char *end)
+{
+    static char text[1 << 16];
+    for (int i = 0; i < 2000; i++) {
+        size_t n = 0;
+        FILE *f = fopen(path, "r");
+        if (f) {
+            n = fread(text, 1, sizeof(text) - 1, f);
+            (void)fclose(f);
+        }
+        text[n] = '\0';
+        if (n >= strlen(end) && strcmp(text + n - strlen(end), end) == 0)
+            return text;
+        (void)poll(NULL, 0, 5);
+    }
+    fail_msg("%s has not come", end);
+    return NULL;
+}
+
+static void with_threads_lines_wait_for_the_end_of_the_turn(void **state)
 {
     (void)state;
-    struct conf_global g = plain(CONF_LOG_STDERR);
+    struct conf_global g = plain(CONF_LOG_FILE);
     logsink_configure(&sink, &g);
-    say(LOG_LEVEL_INFO, "before");
-    say(LOG_LEVEL_ERROR, "bad");
-    assert_string_equal(drain(), "before\nbad\n");
+    say(LOG_LEVEL_NOTICE, "zero");
+    logsink_go(&sink);
+    say(LOG_LEVEL_NOTICE, "one");
+    say(LOG_LEVEL_DEBUG, "two");
+    logsink_flush(&sink);
+    assert_string_equal(await(file, "two\n"), "zero\none\ntwo\n");
+}
+
+static void what_waits_is_written_when_it_is_cleared(void **state)
+{
+    (void)state;
+    struct conf_global g = plain(CONF_LOG_FILE | CONF_LOG_STDERR);
+    logsink_configure(&sink, &g);
+    logsink_go(&sink);
+    for (int i = 0; i < 100; i++)
+        say(LOG_LEVEL_ERROR, "line");
+    logsink_clear(&sink);
+    assert_int_equal(strlen(contents(file)), 500);
+    assert_int_equal(strlen(drain()), 500);
 }
 
 static void lines_have_the_time_unless_it_is_not_wanted(void **state)
@@ -196,6 +239,269 @@ static void a_moved_file_is_opened_again(void **state)
     assert_string_equal(contents(file), "new\n");
 }
 
+static void a_moved_file_is_opened_again_for_the_thread(void **state)
+{
+    (void)state;
+    struct conf_global g = plain(CONF_LOG_FILE);
+    logsink_configure(&sink, &g);
+    logsink_go(&sink);
+    say(LOG_LEVEL_INFO, "old");
+    logsink_flush(&sink);
+    (void)await(file, "old\n");
+    assert_int_equal(rename(file, moved), 0);
+    logsink_reopen(&sink);
+    say(LOG_LEVEL_INFO, "new");
+    logsink_flush(&sink);
+    assert_string_equal(await(file, "new\n"), "new\n");
+    assert_string_equal(contents(moved), "old\n");
+}
+
+/* No descriptor is left. */
+static void a_file_that_cannot_be_opened_again_is_kept(void **state)
+{
+    (void)state;
+    struct conf_global g = plain(CONF_LOG_FILE);
+    logsink_configure(&sink, &g);
+    say(LOG_LEVEL_INFO, "old");
+    assert_int_equal(rename(file, moved), 0);
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    struct rlimit none = {.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    logsink_reopen(&sink);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    say(LOG_LEVEL_INFO, "new");
+    const char *text = contents(moved);
+    assert_non_null(strstr(text, strerror(EMFILE)));
+    assert_non_null(strstr(text, "; going on with the old one."));
+    assert_non_null(strstr(text, "\nnew\n"));
+    assert_int_equal(access(file, F_OK), -1);
+}
+
+static void a_file_that_could_not_be_opened_is_tried_again(void **state)
+{
+    (void)state;
+    struct conf_global g = plain(CONF_LOG_FILE);
+    assert_int_equal(mkdir(file, 0700), 0);
+    logsink_configure(&sink, &g);
+    assert_non_null(strstr(drain(), "Unable to open log file"));
+    logsink_reopen(&sink);
+    assert_non_null(strstr(drain(), "Unable to open log file"));
+    assert_ok(logsink_prepare(&sink, &g)); /* stderr stands in for it as before */
+    logsink_rollback(&sink);
+    assert_int_equal(rmdir(file), 0);
+    (void)drain();
+    logsink_reopen(&sink);
+    say(LOG_LEVEL_INFO, "here");
+    assert_string_equal(contents(file), "here\n");
+}
+
+/* Tells a user of a container what to do. */
+static void who_needs_the_right_is_said(void **state)
+{
+    (void)state;
+    struct conf_global g = plain(CONF_LOG_FILE);
+    char missing[128];
+    char expected[64];
+    (void)snprintf(missing, sizeof(missing), "%s/none/log", dir);
+    (void)snprintf(expected, sizeof(expected), "The user with id %u must", (unsigned)geteuid());
+    g.log_file = missing;
+    logsink_configure(&sink, &g);
+    assert_non_null(strstr(drain(), expected));
+}
+
+static void nothing_is_said_when_nothing_is_wanted(void **state)
+{
+    (void)state;
+    struct conf_global g = plain(CONF_LOG_FILE);
+    g.log_file = dir;
+    g.log_type = 0;
+    logsink_configure(&sink, &g);
+    assert_string_equal(drain(), "");
+}
+
+static void the_container_s_names_are_our_own_descriptors(void **state)
+{
+    (void)state;
+    struct conf_global g = plain(CONF_LOG_FILE);
+    char name[] = "/dev/stderr";
+    g.log_file = name;
+    logsink_configure(&sink, &g);
+    say(LOG_LEVEL_INFO, "here");
+    assert_string_equal(drain(), "here\n");
+}
+
+static void the_file_is_given_away_but_not_one_with_two_names(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    struct conf_global g = plain(CONF_LOG_FILE);
+    struct stat st;
+    logsink_configure(&sink, &g);
+    assert_ok(logsink_give_to(&sink, 12345, 54321));
+    assert_int_equal(stat(file, &st), 0);
+    assert_int_equal(st.st_uid, 12345);
+    assert_int_equal(st.st_gid, 54321);
+    assert_int_equal(link(file, moved), 0);
+    assert_ok(logsink_give_to(&sink, 12345, 54321));
+    assert_err(logsink_give_to(&sink, 1, 1), ERR_SYSTEM);
+    assert_int_equal(stat(file, &st), 0);
+    assert_int_equal(st.st_uid, 12345);
+    g.log_dest = CONF_LOG_STDERR;
+    logsink_configure(&sink, &g);
+    assert_ok(logsink_give_to(&sink, 1, 1));
+}
+
+/* --- one configuration after another --- */
+
+static void a_prepared_configuration_changes_nothing(void **state)
+{
+    (void)state;
+    struct conf_global g = plain(CONF_LOG_STDERR);
+    logsink_configure(&sink, &g);
+    logsink_go(&sink);
+    struct conf_global fresh = plain(CONF_LOG_FILE | CONF_LOG_TOPIC);
+    fresh.log_json = true;
+    fresh.log_timestamp = true;
+    assert_ok(logsink_prepare(&sink, &fresh));
+    say(LOG_LEVEL_INFO, "old");
+    logsink_rollback(&sink);
+    say(LOG_LEVEL_INFO, "older");
+    assert_false(logsink_has_news(&sink));
+    logsink_clear(&sink);
+    assert_string_equal(drain(), "old\nolder\n");
+    assert_string_equal(contents(file), "");
+}
+
+static void a_committed_configuration_takes_over_and_loses_nothing(void **state)
+{
+    (void)state;
+    struct conf_global g = plain(CONF_LOG_STDERR);
+    logsink_configure(&sink, &g);
+    logsink_go(&sink);
+    struct conf_global fresh = plain(CONF_LOG_FILE | CONF_LOG_TOPIC);
+    fresh.log_json = true;
+    say(LOG_LEVEL_INFO, "old");
+    assert_ok(logsink_prepare(&sink, &fresh));
+    logsink_commit(&sink);
+    say(LOG_LEVEL_INFO, "new");
+    assert_true(logsink_has_news(&sink));
+    logsink_clear(&sink);
+    assert_string_equal(drain(), "old\n");
+    assert_string_equal(contents(file), "{\"level\":\"info\",\"message\":\"new\"}\n");
+}
+
+static void what_stays_is_not_opened_again(void **state)
+{
+    (void)state;
+    struct conf_global g = plain(CONF_LOG_FILE);
+    logsink_configure(&sink, &g);
+    logsink_go(&sink);
+    assert_int_equal(rename(file, moved), 0);
+    struct conf_global fresh = plain(CONF_LOG_FILE | CONF_LOG_STDERR);
+    assert_ok(logsink_prepare(&sink, &fresh));
+    logsink_commit(&sink);
+    say(LOG_LEVEL_INFO, "both");
+    logsink_clear(&sink);
+    assert_string_equal(contents(moved), "both\n");
+    assert_string_equal(drain(), "both\n");
+    assert_int_equal(access(file, F_OK), -1);
+}
+
+static void a_file_that_cannot_be_opened_refuses_it(void **state)
+{
+    (void)state;
+    struct conf_global g = plain(CONF_LOG_STDERR);
+    logsink_configure(&sink, &g);
+    struct conf_global fresh = plain(CONF_LOG_FILE | CONF_LOG_STDOUT | CONF_LOG_TOPIC);
+    fresh.log_file = dir;
+    assert_err(logsink_prepare(&sink, &fresh), ERR_SYSTEM);
+    assert_non_null(strstr(drain(), "Unable to open log file"));
+    say(LOG_LEVEL_INFO, "still");
+    assert_string_equal(drain(), "still\n");
+    assert_false(logsink_has_news(&sink));
+}
+
+static void a_format_that_is_too_long_refuses_it(void **state)
+{
+    (void)state;
+    struct conf_global g = plain(CONF_LOG_STDERR);
+    char format[LOG_TIME_FORMAT_MAX + 1];
+    memset(format, 'x', LOG_TIME_FORMAT_MAX);
+    format[LOG_TIME_FORMAT_MAX] = '\0';
+    logsink_configure(&sink, &g);
+    g.log_timestamp_format = format;
+    assert_err(logsink_prepare(&sink, &g), ERR_INVAL);
+    assert_non_null(strstr(drain(), "log_timestamp_format"));
+    format[LOG_TIME_FORMAT_MAX - 1] = '\0';
+    assert_ok(logsink_prepare(&sink, &g));
+    logsink_rollback(&sink);
+}
+
+static void without_memory_everything_stays(void **state)
+{
+    (void)state;
+    unit_needs_tracking();
+    struct conf_global g = plain(CONF_LOG_STDERR);
+    logsink_configure(&sink, &g);
+    logsink_go(&sink);
+    struct conf_global fresh = plain(CONF_LOG_FILE | CONF_LOG_STDOUT | CONF_LOG_TOPIC);
+    uint64_t n = 0;
+    for (enum err e = ERR_NOMEM; e != ERR_OK; n++) {
+        size_t before = mem_used();
+        mem_fail_after(n, 0);
+        e = logsink_prepare(&sink, &fresh);
+        bool failed = mem_failed() > 0;
+        mem_fail_never();
+        assert_int_equal(e, failed ? ERR_NOMEM : ERR_OK);
+        assert_true(failed || n > 0);
+        if (failed)
+            assert_int_equal(mem_used(), before);
+    }
+    assert_in_range(n, 7, 10); /* a path, two writers with a ring each, a buffer */
+    logsink_commit(&sink);
+    logsink_clear(&sink);
+    const char *text = drain();
+    for (uint64_t i = 1; i < n; i++) {
+        assert_memory_equal(text, "Error: Out of memory", 20);
+        text = strchr(text, '\n') + 1;
+    }
+    assert_string_equal(text, "");
+}
+
+/* Many reloads while the reader of the first destination sleeps: the loop waits for none. */
+static void a_destination_that_hangs_holds_up_no_reload(void **state)
+{
+    (void)state;
+    struct conf_global one = plain(CONF_LOG_STDERR);
+    struct conf_global other = plain(CONF_LOG_FILE);
+    char line[1001];
+    memset(line, 'y', 1000);
+    line[1000] = '\0';
+    logsink_configure(&sink, &one);
+    logsink_go(&sink);
+    for (int i = 0; i < 200; i++)
+        say(LOG_LEVEL_INFO, line);
+    double begin = seconds();
+    for (int i = 0; i < 6; i++) {
+        say(LOG_LEVEL_INFO, "line");
+        assert_ok(logsink_prepare(&sink, i % 2 == 0 ? &other : &one));
+        logsink_commit(&sink);
+        logsink_flush(&sink);
+    }
+    assert_true(seconds() - begin < 1);
+    char bytes[1 << 18];
+    for (int i = 0; i < 1000 && sink.retired_count > 0; i++) {
+        (void)!read(out, bytes, sizeof(bytes));
+        (void)poll(NULL, 0, 5);
+        say(LOG_LEVEL_INFO, "x");
+        logsink_flush(&sink);
+    }
+    assert_int_equal(sink.retired_count, 0);
+    assert_int_equal(logsink_lost(&sink), 0);
+}
+
 static void a_file_that_cannot_be_opened_is_replaced_by_stderr(void **state)
 {
     (void)state;
@@ -228,14 +534,6 @@ static void a_reader_that_is_gone_stops_nobody(void **state)
     assert_string_equal(contents(file), "who hears me\n");
 }
 
-/* Seconds since a moment that does not matter. */
-static double seconds(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static void a_reader_that_sleeps_costs_lines_and_no_time(void **state)
 {
     (void)state;
@@ -264,14 +562,29 @@ static void a_reader_that_sleeps_costs_lines_and_no_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SINK_TEST(lines_wait_for_the_end_of_the_turn),
-        SINK_TEST(errors_do_not_wait),
+        SINK_TEST(before_there_are_threads_lines_are_written_at_once),
+        SINK_TEST(with_threads_lines_wait_for_the_end_of_the_turn),
+        SINK_TEST(what_waits_is_written_when_it_is_cleared),
         SINK_TEST(lines_have_the_time_unless_it_is_not_wanted),
         SINK_TEST(no_line_is_lost_or_torn_when_many_come),
         SINK_TEST(the_longest_line_fits),
         SINK_TEST(several_destinations_get_the_same),
         SINK_TEST(no_destination_is_no_trouble),
         SINK_TEST(a_moved_file_is_opened_again),
+        SINK_TEST(a_moved_file_is_opened_again_for_the_thread),
+        SINK_TEST(a_file_that_cannot_be_opened_again_is_kept),
+        SINK_TEST(a_file_that_could_not_be_opened_is_tried_again),
+        SINK_TEST(who_needs_the_right_is_said),
+        SINK_TEST(nothing_is_said_when_nothing_is_wanted),
+        SINK_TEST(the_container_s_names_are_our_own_descriptors),
+        SINK_TEST(the_file_is_given_away_but_not_one_with_two_names),
+        SINK_TEST(a_prepared_configuration_changes_nothing),
+        SINK_TEST(a_committed_configuration_takes_over_and_loses_nothing),
+        SINK_TEST(what_stays_is_not_opened_again),
+        SINK_TEST(a_file_that_cannot_be_opened_refuses_it),
+        SINK_TEST(a_format_that_is_too_long_refuses_it),
+        SINK_TEST(without_memory_everything_stays),
+        SINK_TEST(a_destination_that_hangs_holds_up_no_reload),
         SINK_TEST(a_file_that_cannot_be_opened_is_replaced_by_stderr),
         SINK_TEST(a_link_is_not_followed),
         SINK_TEST(a_reader_that_is_gone_stops_nobody),
