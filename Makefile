@@ -152,8 +152,8 @@ endif
 
 ALL_CFLAGS  = $(STANDARD) $(INCLUDES) $(WARNINGS) -fvisibility=hidden $(HARDEN) $(CPPFLAGS) \
 	$(CFLAGS) $(EXTRA)
-ALL_LDFLAGS = -pie $(HARDEN_LD) $(CFLAGS) $(EXTRA) $(LDFLAGS)
-ALL_LIBS    = $(sort $(foreach s,$(FEATURES_ON),$(LIBS_$(s)))) $(LDLIBS)
+ALL_LDFLAGS = -pie -Wl,--as-needed $(HARDEN_LD) $(CFLAGS) $(EXTRA) $(LDFLAGS)
+ALL_LIBS    = $(sort $(foreach s,$(FEATURES_ON),$(LIBS_$(s)))) -lpthread $(LDLIBS)
 
 # Files that hold the flags and the list of objects of the last run: they change only when
 # their text does, and what depends on them is made again then.
@@ -375,6 +375,8 @@ INSTALL  ?= install
 EXAMPLES := $(wildcard mosquitto.conf.example pwfile.example aclfile.example)
 TOOLS    := mosquitto_bench $(if $(DUMP_C),mosquitto_db_dump)
 MANUALS  := $(if $(filter yes,$(WITH_DOCS)),$(filter-out $(if $(DUMP_C),,man/mosquitto_db_dump.1),$(wildcard man/*.[1-8])))
+# How systemd starts the broker, with the paths of this installation.
+UNIT      := $(if $(filter yes,$(WITH_SYSTEMD)),src/server/mosquitto.service)
 man_path  = $(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
 
 install: all
@@ -384,11 +386,17 @@ install: all
 	$(if $(filter yes,$(WITH_STRIP)),$(STRIP) '$(DESTDIR)$(sbindir)/mosquitto' $(TOOLS:%='$(DESTDIR)$(bindir)/%'))
 	$(foreach f,$(EXAMPLES),$(INSTALL) -m 644 $(f) '$(DESTDIR)$(sysconfdir)/$(f)' &&) true
 	$(foreach f,$(MANUALS),$(INSTALL) -D -m 644 $(f) '$(call man_path,$(f))' &&) true
+ifneq ($(UNIT),)
+	@mkdir -p $(BUILD)
+	sed -e 's,@sbindir@,$(sbindir),g' -e 's,@sysconfdir@,$(sysconfdir),g' $(UNIT) > $(BUILD)/mosquitto.service
+	$(INSTALL) -D -m 644 $(BUILD)/mosquitto.service '$(DESTDIR)$(unitdir)/mosquitto.service'
+endif
 
 uninstall:
 	rm -f '$(DESTDIR)$(sbindir)/mosquitto' '$(DESTDIR)$(bindir)/mosquitto_bench' '$(DESTDIR)$(bindir)/mosquitto_db_dump'
 	$(foreach f,$(EXAMPLES),rm -f '$(DESTDIR)$(sysconfdir)/$(f)' &&) true
 	$(foreach f,$(wildcard man/*.[1-8]),rm -f '$(call man_path,$(f))' &&) true
+	rm -f '$(DESTDIR)$(unitdir)/mosquitto.service'
 	-rmdir '$(DESTDIR)$(sysconfdir)' 2>/dev/null || true
 
 clean:

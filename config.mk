@@ -14,6 +14,18 @@ WITH_UUID := yes
 # Store sessions and messages on disk: `persistence true` in the configuration.
 WITH_PERSISTENCE := yes
 
+# The $SYS topics, which tell what the broker does: `sys_interval` in the configuration.
+WITH_SYS_TREE := yes
+
+# Tell systemd that the broker is ready, reloads, stops and lives; install a unit file.
+WITH_SYSTEMD := yes
+
+# Listen at a path as well: `listener 0 /path` in the configuration.
+WITH_UNIX_SOCKETS := yes
+
+# Ask hosts.allow and hosts.deny about each client, as daemon "mosquitto" (TCP wrappers).
+WITH_WRAP := yes
+
 # ---- The build itself -----------------------------------------------------------------------
 
 # Strip programs when they are installed.
@@ -51,14 +63,10 @@ WITH_SQLITE := no
 WITH_SRV := no
 WITH_STATIC_LIBRARIES := no
 WITH_STRICT_PROTOCOL := no
-WITH_SYSTEMD := no
-WITH_SYS_TREE := no
 WITH_THREADING := no
 WITH_TLS := no
 WITH_TLS_PSK := no
-WITH_UNIX_SOCKETS := no
 WITH_WEBSOCKETS := no
-WITH_WRAP := no
 WITH_XTREPORT := no
 
 # ---- Names that mean nothing here -----------------------------------------------------------
@@ -76,7 +84,11 @@ WITH_GMOCK := no
 TWINS := \
 	MEMORY_TRACKING:lib/base/mem_track \
 	PERSISTENCE:src/server/disk \
-	UUID:src/server/entropy
+	SYS_TREE:src/core/sys \
+	SYSTEMD:src/server/systemd \
+	UNIX_SOCKETS:lib/net/unix \
+	UUID:src/server/entropy \
+	WRAP:src/server/wrap
 
 # Files that only the file of a twin needs: without the feature they are not built.
 FEATURE_FILES := \
@@ -87,14 +99,16 @@ FEATURE_FILES := \
 	PERSISTENCE:src/server/disk_trouble
 
 # Libraries that a feature brings along.
-LIBS_PERSISTENCE := -lpthread
+LIBS_SYS_TREE := -lm
+LIBS_SYSTEMD := -lsystemd
 LIBS_UUID := -luuid
+LIBS_WRAP := -lwrap
 
-SWITCHES_FEATURE := MEMORY_TRACKING PERSISTENCE UUID
+SWITCHES_FEATURE := MEMORY_TRACKING PERSISTENCE SYSTEMD SYS_TREE UNIX_SOCKETS UUID WRAP
 SWITCHES_BUILD   := STRIP LTO COVERAGE ASAN DOCS
 SWITCHES_LATER   := ADNS ARGON2 BRIDGE CJSON CONTROL EC EDITLINE FUZZING HTTP_API JEMALLOC \
 	OLD_KEEPALIVE SHARED_LIBRARIES SOCKS SQLITE SRV STATIC_LIBRARIES \
-	STRICT_PROTOCOL SYSTEMD SYS_TREE THREADING TLS TLS_PSK UNIX_SOCKETS WEBSOCKETS WRAP XTREPORT
+	STRICT_PROTOCOL THREADING TLS TLS_PSK WEBSOCKETS XTREPORT
 SWITCHES_NONE    := BUNDLED_DEPS DB_UPGRADE EPOLL GMOCK
 
 # ---- Compilers ------------------------------------------------------------------------------
@@ -111,5 +125,6 @@ prefix     ?= /usr/local
 bindir     ?= $(prefix)/bin
 sbindir    ?= $(prefix)/sbin
 mandir     ?= $(prefix)/share/man
+unitdir    ?= $(prefix)/lib/systemd/system
 sysconfdir ?= /etc/mosquitto
 DESTDIR    ?=

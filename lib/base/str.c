@@ -183,36 +183,50 @@ static size_t utf8_followers(uint8_t first, uint32_t *bits, uint32_t *least)
     return 0;
 }
 
-/* Length of the printable character of several bytes that s begins with; 0 when there is none. */
-static size_t utf8_printable(const uint8_t *p, size_t n)
+size_t str_character(struct str s, uint32_t *c)
 {
-    uint32_t c = 0;
+    const uint8_t *p = (const uint8_t *)s.p;
     uint32_t least = 0;
-    size_t followers = utf8_followers(p[0], &c, &least);
+    size_t followers;
 
-    if (followers == 0 || followers >= n)
+    if (s.n == 0)
+        return 0;
+    *c = p[0];
+    if (p[0] < 0x80)
+        return 1;
+    followers = utf8_followers(p[0], c, &least);
+    if (followers == 0 || followers >= s.n)
         return 0;
     for (size_t i = 1; i <= followers; i++) {
         if ((p[i] & 0xC0) != 0x80)
             return 0;
-        c = c << 6 | (p[i] & 0x3F);
+        *c = *c << 6 | (p[i] & 0x3F);
     }
-    if (c < least || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF) || c < 0xA0)
+    if (*c < least || *c > 0x10FFFF || (*c >= 0xD800 && *c <= 0xDFFF))
         return 0;
     return followers + 1;
 }
 
+/* Length of the printable character that s begins with; 0 when there is none. */
+static size_t printable_length(struct str s)
+{
+    uint32_t c = 0;
+    size_t n = str_character(s, &c);
+
+    return c < 0x20 || c == '\\' || (c >= 0x7F && c < 0xA0) ? 0 : n;
+}
+
 /*
  * One printed unit for the front of p: returns its length, and in *taken the bytes that it
- * stands for.
+ * stands for. The bytes of `marks` are escaped as well.
  */
-static size_t escape_unit(const uint8_t *p, size_t n, char unit[4], size_t *taken)
+static size_t escape_unit(const uint8_t *p, size_t n, struct str marks, char unit[4], size_t *taken)
 {
     static const char hex[] = "0123456789abcdef";
-    size_t printable = utf8_printable(p, n);
+    size_t printable = printable_length(str_of((const char *)p, n));
 
-    if (p[0] >= 0x20 && p[0] < 0x7F && p[0] != '\\')
-        printable = 1;
+    if (marks.n > 0 && memchr(marks.p, p[0], marks.n))
+        printable = 0;
     *taken = printable > 0 ? printable : 1;
     if (printable > 0) {
         memcpy(unit, p, printable);
@@ -228,7 +242,7 @@ static size_t escape_unit(const uint8_t *p, size_t n, char unit[4], size_t *take
     return 4;
 }
 
-char *str_escape(struct str s, char *out, size_t cap)
+static char *escape(struct str s, struct str marks, char *out, size_t cap)
 {
     const uint8_t *p = (const uint8_t *)s.p;
     size_t at = 0;
@@ -238,7 +252,7 @@ char *str_escape(struct str s, char *out, size_t cap)
     assert(cap >= 8);
     for (size_t i = 0; i < s.n; i += taken) {
         char unit[4];
-        size_t n = escape_unit(p + i, s.n - i, unit, &taken);
+        size_t n = escape_unit(p + i, s.n - i, marks, unit, &taken);
 
         if (at + 4 <= cap)
             cut = at;
@@ -251,4 +265,14 @@ char *str_escape(struct str s, char *out, size_t cap)
     }
     out[at] = '\0';
     return out;
+}
+
+char *str_escape(struct str s, char *out, size_t cap)
+{
+    return escape(s, STR(""), out, cap);
+}
+
+char *str_escape_strict(struct str s, char *out, size_t cap)
+{
+    return escape(s, STR("[]'\""), out, cap);
 }

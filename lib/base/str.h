@@ -61,11 +61,18 @@ MUST_CHECK enum err str_to_i64_any_base(struct str s, int64_t *value);
  */
 MUST_CHECK char *str_dup(struct str s);
 void str_dup_free(char *z);
+/* The UTF-8 character that s begins with, and its length in bytes; 0: s begins with none. */
+size_t str_character(struct str s, uint32_t *c);
 /*
  * Printable form for the log: control characters (C0, DEL, C1) and bytes that are not UTF-8 become
  * \xNN, a backslash becomes "\\"; cut with "..." when it does not fit. Always terminated (cap >=
  * 8). Returns out.
  */
 char *str_escape(struct str s, char *out, size_t cap);
+/*
+ * The same for what strangers choose: square brackets and quotes (' and ") become \xNN too, so that
+ * nothing in it looks like the end of a quoted name or like an address in brackets.
+ */
+char *str_escape_strict(struct str s, char *out, size_t cap);
 
 #endif

@@ -65,7 +65,7 @@ void flow_free(struct flow *f)
         return;
     for (uint64_t seq = f->head; seq < f->tail; seq++)
         rows_drop(rows_at(f, seq));
-    f->reserved = false;
+    f->reserved = 0;
     rows_release(f);
     rows_free(f);
     idset_clear(&f->inbound);
@@ -169,7 +169,12 @@ bool flow_has_room(const struct flow *f, const struct flow_limits *lim, bool con
 
 enum err flow_reserve(struct flow *f)
 {
-    return rows_reserve(f);
+    return rows_reserve(f, 1);
+}
+
+enum err flow_reserve_rows(struct flow *f, uint32_t rows)
+{
+    return rows_reserve(f, rows);
 }
 
 static uint64_t push(struct flow *f, struct flow_row fresh)
@@ -340,6 +345,20 @@ void flow_set_done(struct flow *f, uint64_t seq)
         return;
     row_finish(f, rows_at(f, seq));
     rows_settle(f);
+}
+
+/* 4.3.3 */
+bool flow_skip(struct flow *f, uint64_t seq)
+{
+    struct flow_row *row = rows_at(f, seq);
+
+    if (row->state == FLOW_WAIT_PUBREC) {
+        row->state = FLOW_WAIT_PUBCOMP;
+        rows_drop(row);
+        return false;
+    }
+    flow_set_done(f, seq);
+    return true;
 }
 
 struct idset *flow_inbound(struct flow *f)

@@ -82,6 +82,8 @@ bool flow_window_open(const struct flow *f, const struct flow_limits *lim);
 
 /* Make sure that the next flow_push cannot fail. */
 MUST_CHECK enum err flow_reserve(struct flow *f);
+/* The same for so many of them. */
+MUST_CHECK enum err flow_reserve_rows(struct flow *f, uint32_t rows);
 /* Add a row at the tail; takes a reference of its own to m. After flow_reserve only. Returns its
  * sequence number. */
 uint64_t flow_push(struct flow *f, struct message *m, enum qos qos, bool retain);
@@ -127,6 +129,12 @@ enum flow_answer {
 enum flow_answer flow_acknowledge(struct flow *f, enum packet_type type, uint16_t id,
                                   uint64_t *seq);
 
+/*
+ * The message of a row will not be sent, or not again: drop the row. But a QoS 2 message that went
+ * out before may be there: its receiver is sent the PUBREL next, so that it gives the packet id
+ * free. True: dropped; false: it waits for PUBCOMP now.
+ */
+bool flow_skip(struct flow *f, uint64_t seq);
 /* Drop a row, if it is there. Its 16 bytes stay until all before it are finished. */
 void flow_set_done(struct flow *f, uint64_t seq);
 

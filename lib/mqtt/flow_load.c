@@ -16,7 +16,7 @@ static enum err load_reach(struct flow *f, uint64_t seq)
     if (f->head == f->tail)
         f->head = f->tail = seq;
     while (f->tail <= seq) {
-        if (rows_reserve(f) != ERR_OK)
+        if (rows_reserve(f, 1) != ERR_OK)
             return ERR_NOMEM;
         *rows_add(f) = hole;
     }
@@ -80,7 +80,7 @@ void flow_load_begun(struct flow *f, uint64_t seq, uint16_t id)
     flow_load_position(f, seq + 1, id);
     if (!row || row->state != FLOW_QUEUED)
         return;
-    if (row->qos == QOS_0) {
+    if (row->qos == QOS_0 || id == 0) {
         flow_load_done(f, seq);
         return;
     }

@@ -15,7 +15,8 @@
  */
 MUST_CHECK enum err flow_load_row(struct flow *f, uint64_t seq, struct blob *ticket, uint32_t bytes,
                                   enum qos qos, bool retain);
-void flow_load_begun(struct flow *f, uint64_t seq, uint16_t id); /* finishes a QoS 0 row */
+/* Without an id it is finished by that: QoS 0, or dropped instead of being sent. */
+void flow_load_begun(struct flow *f, uint64_t seq, uint16_t id);
 void flow_load_received(struct flow *f, uint64_t seq);
 void flow_load_done(struct flow *f, uint64_t seq);
 /* What has been found out of an away row: its message, if that is in memory, and its bytes. */

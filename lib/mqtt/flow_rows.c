@@ -30,12 +30,15 @@ static enum err dir_resize(struct flow *f, uint32_t cap)
     return ERR_OK;
 }
 
+/* More than one stays only for several rows that were promised. */
 static void chunk_release(struct flow *f, struct flow_chunk *chunk)
 {
-    if (!f->spare)
-        f->spare = chunk;
-    else
+    if (f->spare && f->reserved <= 1) {
         mem_free(chunk, sizeof(*chunk));
+        return;
+    }
+    chunk->next = f->spare;
+    f->spare = chunk;
 }
 
 void rows_pop(struct flow *f)
@@ -44,7 +47,7 @@ void rows_pop(struct flow *f)
     f->dir_first = (f->dir_first + 1) & (f->dir_cap - 1);
     f->dir_count--;
     /* a smaller directory is a courtesy: without memory it comes later */
-    if (f->dir_cap > DIR_INLINE && f->dir_count <= f->dir_cap / 4)
+    if (f->dir_cap > DIR_INLINE && f->dir_count <= f->dir_cap / 4 && f->reserved <= 1)
         (void)dir_resize(f, f->dir_cap / 2);
 }
 
@@ -52,23 +55,50 @@ void rows_release(struct flow *f)
 {
     while (f->dir_count > 0)
         rows_pop(f);
-    if (!f->reserved) {
-        mem_free(f->spare, sizeof(*f->spare));
-        f->spare = NULL;
+    while (f->spare && !f->reserved) {
+        struct flow_chunk *chunk = f->spare;
+        f->spare = chunk->next;
+        mem_free(chunk, sizeof(*chunk));
     }
 }
 
-enum err rows_reserve(struct flow *f)
+/* How many chunks are wanting for n more rows? */
+static uint32_t chunks_wanting(const struct flow *f, uint32_t n)
 {
-    if (rows_lack_chunk(f)) {
-        if (f->dir_count == f->dir_cap && dir_resize(f, f->dir_cap * 2) != ERR_OK)
-            return ERR_NOMEM;
-        if (!f->spare)
-            f->spare = mem_alloc(sizeof(*f->spare));
-        if (!f->spare)
-            return ERR_NOMEM;
+    uint64_t end = f->tail >> CHUNK_SHIFT; /* the first that is not there */
+
+    if (!rows_lack_chunk(f))
+        end++;
+    return (uint32_t)(((f->tail + n - 1) >> CHUNK_SHIFT) + 1 - end);
+}
+
+static enum err need_spares(struct flow *f, uint32_t n)
+{
+    struct flow_chunk **at = &f->spare;
+
+    for (; n > 0; n--) {
+        if (!*at) {
+            *at = mem_alloc(sizeof(**at));
+            if (!*at)
+                return ERR_NOMEM;
+            (*at)->next = NULL;
+        }
+        at = &(*at)->next;
     }
-    f->reserved = true;
+    return ERR_OK;
+}
+
+enum err rows_reserve(struct flow *f, uint32_t n)
+{
+    uint32_t chunks = chunks_wanting(f, n);
+    uint32_t cap = f->dir_cap;
+
+    while (f->dir_count + chunks > cap)
+        cap *= 2;
+    if ((cap > f->dir_cap && dir_resize(f, cap) != ERR_OK) || need_spares(f, chunks) != ERR_OK)
+        return ERR_NOMEM;
+    if (f->reserved < n)
+        f->reserved = n;
     return ERR_OK;
 }
 

@@ -3,8 +3,8 @@
  *
  * The ring is a directory (circular, a power of two long) of chunks of rows, so that it grows
  * without copying rows and shrinks from the front. Two entries stand in the flow itself: a short
- * flow has no other allocation than its chunks. One spare chunk is kept while there are rows; an
- * empty flow keeps nothing.
+ * flow has no other allocation than its chunks. One spare chunk is kept while there are rows, and
+ * as many as were promised; an empty flow keeps nothing else.
  */
 #ifndef MQTT_FLOW_ROWS_H
 #define MQTT_FLOW_ROWS_H
@@ -23,7 +23,10 @@
 static_assert(sizeof(struct flow_row) == 16, "a row is 16 bytes");
 
 struct flow_chunk {
-    struct flow_row rows[CHUNK_ROWS];
+    union {
+        struct flow_row rows[CHUNK_ROWS];
+        struct flow_chunk *next; /* of the spare ones */
+    };
 };
 
 struct flow {
@@ -47,11 +50,12 @@ struct flow {
     struct idset inbound;
 
     uint16_t last_id;
-    bool reserved; /* a push has been promised room */
+    uint32_t reserved; /* so many pushes have been promised room */
 };
 
-/* Make sure that the next rows_add cannot fail. */
-MUST_CHECK enum err rows_reserve(struct flow *f);
+/* Make sure that the next n calls of rows_add cannot fail. ERR_NOMEM changes nothing that matters.
+ */
+MUST_CHECK enum err rows_reserve(struct flow *f, uint32_t n);
 /* A row in front of the head, not filled in yet. NULL without memory. */
 struct flow_row *rows_in_front(struct flow *f);
 /* The first chunk has no rows left. */
@@ -88,14 +92,15 @@ static inline bool rows_lack_chunk(const struct flow *f)
 /* A row at the tail, not filled in yet. */
 static inline struct flow_row *rows_add(struct flow *f)
 {
-    assert(f->reserved);
+    assert(f->reserved > 0);
     if (rows_lack_chunk(f)) {
-        assert(f->spare && f->dir_count < f->dir_cap);
-        f->dir[(f->dir_first + f->dir_count) & (f->dir_cap - 1)] = f->spare;
+        struct flow_chunk *chunk = f->spare;
+        assert(chunk && f->dir_count < f->dir_cap);
+        f->spare = chunk->next;
+        f->dir[(f->dir_first + f->dir_count) & (f->dir_cap - 1)] = chunk;
         f->dir_count++;
-        f->spare = NULL;
     }
-    f->reserved = false;
+    f->reserved--;
     return rows_at(f, f->tail++);
 }
 

@@ -22,6 +22,8 @@ enum reason {
     REASON_FILTER,           /* misplaced wildcard in a filter (4.7.1) */
     REASON_LEVELS,           /* more than TOPIC_LEVELS_MAX levels */
     REASON_SHARE_NAME,       /* $share without a group name or filter */
+    REASON_MOUNT_LENGTH,     /* longer than a topic may be, with the listener's mount_point */
+    REASON_MOUNT_WILDCARD,   /* subscription denied: a wildcard behind a mount_point without '/' */
     REASON_NO_FILTERS,       /* SUBSCRIBE or UNSUBSCRIBE without a filter (3.8.3-3, 3.10.3-2) */
     REASON_REQUESTED_QOS,    /* requested QoS byte with reserved bits (3.8.3-4) */
     REASON_PACKET_TOO_LARGE, /* above max_packet_size */
@@ -32,12 +34,20 @@ enum reason {
     REASON_CONNECT_TIMEOUT,   /* no complete CONNECT in time */
     REASON_PROTOCOL_NAME,     /* neither MQTT nor MQIsdp */
     REASON_PROTOCOL_LEVEL,    /* a level that is not served (3.1.2-2) */
+    REASON_VERSION,           /* one that this listener does not serve: accept_protocol_versions */
     REASON_CONNECT_FLAGS,     /* reserved or contradictory connect flags (3.1.2-3, -11 … -22) */
-    REASON_CLIENT_ID,         /* client identifier not acceptable (3.1.3-9) */
+    REASON_CLIENT_ID,         /* none, in 3.1 or without clean session (3.1.3-8) */
+    REASON_CLIENT_ID_NEEDED,  /* none, and allow_zero_length_clientid false */
+    REASON_CLIENT_ID_PREFIX,  /* without the prefix of clientid_prefixes */
     REASON_KEEPALIVE_MAX,     /* keepalive above max_keepalive */
-    REASON_NOT_AUTHORISED,    /* anonymous, or wrong user name or password */
+    REASON_ANONYMOUS,         /* no user name, and allow_anonymous false */
+    REASON_NOT_AUTHORISED,    /* wrong user name or password */
+    REASON_NO_USERNAME,       /* none, and use_username_as_clientid */
+    REASON_CLIENTS_MAX,       /* a further session would be above global_max_clients */
     REASON_WILL_TOPIC,        /* will to a topic that no client may publish to */
     REASON_TLS_TO_PLAIN,      /* looks like a TLS handshake on a plain listener */
+    REASON_HTTP,              /* looks like an HTTP request */
+    REASON_PROXY_HEADER,      /* a PROXY header that nobody asked for */
     /* later */
     REASON_NOT_FOR_SERVER,     /* a packet that only a server sends */
     REASON_ACK_TYPE,           /* PUBREC for a QoS 1 message and the like */
@@ -46,8 +56,13 @@ enum reason {
     REASON_KEEPALIVE,          /* silent for 1.5 times its keepalive (3.1.2-24) */
     REASON_TAKEN_OVER,         /* the same client id connected again (3.1.4-2) */
     REASON_NOMEM,              /* no memory for what it sent, or memory_limit */
-    REASON_QUEUE_FULL,         /* message dropped: queue limit */
+    REASON_PAYLOAD_TOO_LARGE,  /* message dropped: message_size_limit */
+    REASON_TOPIC_RESERVED,     /* message denied: a topic of the broker's own */
+    REASON_GROUPS,             /* subscription denied: too many shared groups on its filter */
+    REASON_QUEUE_FULL,         /* message dropped: max_queued_messages */
+    REASON_QUEUE_BYTES,        /* message dropped: max_queued_bytes */
     REASON_SLOW_READER,        /* QoS 0 message dropped: output limit */
+    REASON_OUTSIDE_MOUNT,      /* message dropped: its client is behind a mount_point now */
     REASON_DISCONNECT,         /* a proper DISCONNECT */
     REASON_PEER_CLOSED,        /* the peer closed its connection */
     REASON_SOCKET,             /* read or write failed */
@@ -57,5 +72,7 @@ enum reason {
 
 /* A phrase for the log, e.g. "session taken over"; never NULL. */
 const char *reason_text(enum reason r);
+/* The option that decides it, e.g. "max_packet_size"; NULL: no option does. */
+const char *reason_rule(enum reason r);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "core/access.h"
 
+#include "core/topicmap.h"
 #include "mqtt/topic.h"
 
 bool access_may_connect(const struct conf_listener *rules, const struct packet_connect *p)
@@ -12,10 +13,19 @@ bool access_may_connect(const struct conf_listener *rules, const struct packet_c
     return rules->security.allow_anonymous;
 }
 
-bool access_may_write(struct str topic)
+static bool is_for_clients(struct str topic)
 {
     if (str_has_prefix(topic, STR("$CONTROL/")))
         return false;
     return !str_has_prefix(topic, STR("$SYS")) ||
            topic_matches(STR("$SYS/broker/connection/+/state"), topic);
+}
+
+bool access_may_write(const struct conf_listener *map, struct str topic)
+{
+    struct str written;
+
+    if (!is_for_clients(topic))
+        return false;
+    return LIKELY(!map) || !topicmap_back(map, topic, &written) || is_for_clients(written);
 }

@@ -7,52 +7,89 @@
 
 static const struct verdict accepted = {REASON_OK, CONNACK_ACCEPTED};
 
-bool admission_makes_id(const struct peer *peer, const struct packet_connect *p)
+void admission_rename(const struct conf_listener *rules, struct packet_connect *p)
 {
-    return p->client_id.n == 0 && p->level != PROTOCOL_31 && /* 3.1.3-7, 3.1.3-8 */
-           p->clean_session && peer->listener->security.allow_zero_length_clientid;
+    if (rules->use_username_as_clientid && p->username.n > 0)
+        p->client_id = p->username; /* without one: see check_username */
 }
 
-static struct verdict check_id(const struct packet_connect *p)
+bool admission_makes_id(const struct conf_listener *rules, const struct packet_connect *p)
 {
-    if (p->client_id.n == 0)
-        return (struct verdict){REASON_CLIENT_ID, CONNACK_IDENTIFIER};
+    return p->client_id.n == 0 && p->level != PROTOCOL_31 && /* 3.1.3-7, 3.1.3-8 */
+           p->clean_session && rules->security.allow_zero_length_clientid &&
+           !rules->use_username_as_clientid;
+}
+
+/* A bridge's level has lost its high bit: it counts as what it is otherwise. */
+static struct verdict check_version(const struct admission *a, const struct packet_connect *p)
+{
+    unsigned version = p->level == PROTOCOL_31 ? CONF_MQTT_31 : CONF_MQTT_311;
+
+    if (a->rules->accept_versions & version)
+        return accepted;
+    return (struct verdict){REASON_VERSION, CONNACK_PROTOCOL_VERSION};
+}
+
+static struct verdict check_username(const struct admission *a, const struct packet_connect *p)
+{
+    if (a->rules->use_username_as_clientid && p->username.n == 0)
+        return (struct verdict){REASON_NO_USERNAME, CONNACK_NOT_AUTHORISED};
     return accepted;
 }
 
-static struct verdict check_keepalive(const struct conf *conf, const struct packet_connect *p)
+static struct verdict check_id(const struct admission *a, const struct packet_connect *p)
 {
-    uint32_t max = conf->global.max_keepalive;
+    const char *prefix = a->conf->global.clientid_prefixes;
+    bool may_be_empty = p->level != PROTOCOL_31 && p->clean_session;
+
+    if (p->client_id.n == 0)
+        return (struct verdict){may_be_empty ? REASON_CLIENT_ID_NEEDED : REASON_CLIENT_ID,
+                                CONNACK_IDENTIFIER};
+    if (prefix && !a->made_id && !str_has_prefix(p->client_id, str_c(prefix)))
+        return (struct verdict){REASON_CLIENT_ID_PREFIX, CONNACK_IDENTIFIER};
+    return accepted;
+}
+
+static struct verdict check_keepalive(const struct admission *a, const struct packet_connect *p)
+{
+    uint32_t max = a->conf->global.max_keepalive;
 
     if (max > 0 && (p->keepalive_s == 0 || p->keepalive_s > max))
         return (struct verdict){REASON_KEEPALIVE_MAX, CONNACK_IDENTIFIER};
     return accepted;
 }
 
-static struct verdict check_will(const struct conf *conf, const struct peer *peer,
-                                 const struct packet_connect *p)
+static struct verdict check_login(const struct admission *a, const struct packet_connect *p)
+{
+    if (access_may_connect(a->rules, p))
+        return accepted;
+    return (struct verdict){p->has_username ? REASON_NOT_AUTHORISED : REASON_ANONYMOUS,
+                            CONNACK_NOT_AUTHORISED};
+}
+
+static struct verdict check_will(const struct admission *a, const struct packet_connect *p)
 {
     if (!p->has_will)
         return accepted;
-    if (!access_may_write(p->will_topic))
+    if (!access_may_write(a->map, p->will_topic))
         return (struct verdict){REASON_WILL_TOPIC, CONNACK_NOT_AUTHORISED};
-    if (p->will_retain && !conf->global.retain_available)
+    if (p->will_retain && !a->conf->global.retain_available)
         return (struct verdict){REASON_RETAIN_UNAVAILABLE, CONNACK_NOT_AUTHORISED};
-    if (p->will_qos > peer->listener->max_qos)
+    if (p->will_qos > a->rules->max_qos)
         return (struct verdict){REASON_QOS_MAX, CONNACK_NOT_AUTHORISED};
     return accepted;
 }
 
-struct verdict admission_check(const struct conf *conf, const struct peer *peer,
-                               const struct packet_connect *p)
+struct verdict admission_check(const struct admission *a, const struct packet_connect *p)
 {
-    struct verdict v = check_id(p);
+    static struct verdict (*const rules[])(const struct admission *,
+                                           const struct packet_connect *) = {
+        check_version, check_username, check_id, check_keepalive, check_login, check_will};
 
-    if (v.reason == REASON_OK)
-        v = check_keepalive(conf, p);
-    if (v.reason == REASON_OK && !access_may_connect(peer->listener, p))
-        v = (struct verdict){REASON_NOT_AUTHORISED, CONNACK_NOT_AUTHORISED};
-    if (v.reason == REASON_OK)
-        v = check_will(conf, peer, p);
-    return v;
+    for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+        struct verdict v = rules[i](a, p);
+        if (v.reason != REASON_OK)
+            return v;
+    }
+    return accepted;
 }

@@ -13,11 +13,21 @@ struct verdict {
     enum connack code;
 };
 
+/* Everything that the rules look at. */
+struct admission {
+    const struct conf *conf;
+    const struct conf_listener *rules;
+    const struct conf_listener *map; /* through which the will's topic has gone; NULL = none */
+    bool made_id;                    /* the id is the broker's own choice */
+};
+
+/* Where use_username_as_clientid says so, the user name takes the place of the id. To be done
+ * before anything else is decided by the id. */
+void admission_rename(const struct conf_listener *rules, struct packet_connect *p);
 /* Has it sent no id, and is it to be given one (3.1.3-6)? To be answered before admission_check,
  * which does not accept an empty id. */
-bool admission_makes_id(const struct peer *peer, const struct packet_connect *p);
+bool admission_makes_id(const struct conf_listener *rules, const struct packet_connect *p);
 /* REASON_OK, or the rule that it breaks. */
-struct verdict admission_check(const struct conf *conf, const struct peer *peer,
-                               const struct packet_connect *p);
+struct verdict admission_check(const struct admission *a, const struct packet_connect *p);
 
 #endif

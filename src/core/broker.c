@@ -10,6 +10,7 @@
 #include "core/renew.h"
 #include "core/replay.h"
 #include "core/state.h"
+#include "core/sys.h"
 #include "core/will.h"
 
 #include <string.h>
@@ -27,15 +28,25 @@ static void take_limits(struct broker *b)
                                          .max_queued = g->max_queued_messages,
                                          .max_queued_bytes = g->max_queued_bytes};
     b->env.queue_qos0 = g->queue_qos0_messages;
+    b->env.duplicates = g->allow_duplicate_messages;
+    b->env.upgrade = g->upgrade_outgoing_qos;
     b->persist.stored.resident_limit = g->persistence_memory_limit;
+    b->report.conf = b->conf;
+}
+
+static struct party party_of(const struct outbox *out)
+{
+    return conn_party(CONTAINER_OF(out, struct conn, out));
 }
 
 static void wire_up(struct broker *b, const struct broker_setup *setup)
 {
     b->conf = setup->conf;
     b->log = setup->log;
+    b->version = setup->version;
     b->make_id = setup->make_id;
     b->make_id_ctx = setup->make_id_ctx;
+    report_init(&b->report, &b->log, b->conf);
     persist_init(&b->persist, setup->persistent);
     outbox_hub_init(&b->hub, &b->persist, &b->stats, &b->work);
     b->env = (struct session_env){.hub = &b->hub,
@@ -45,6 +56,8 @@ static void wire_up(struct broker *b, const struct broker_setup *setup)
                                   .trie = &b->trie,
                                   .retain = &b->retain,
                                   .log = &b->log,
+                                  .report = &b->report,
+                                  .party_of = party_of,
                                   .scratch = &b->row_scratch,
                                   .seed = setup->seed};
     TAILQ_INIT(&b->env.todo);
@@ -63,7 +76,7 @@ struct broker *broker_new(const struct broker_setup *setup)
         return NULL;
     wire_up(b, setup);
     wheel_init(&b->wheel, 0);
-    if (trie_init(&b->trie, setup->seed) || retain_init(&b->retain, setup->seed)) {
+    if (trie_init(&b->trie, setup->seed) || retain_init(&b->retain, setup->seed) || sys_init(b)) {
         broker_free(b);
         return NULL;
     }
@@ -76,6 +89,7 @@ void broker_free(struct broker *b)
 
     replay_free(b);
     renew_free(b);
+    sys_free(b);
     while ((c = TAILQ_FIRST(&b->all))) {
         if (c->session)
             session_detach(&b->env, c->session, 0);
@@ -114,11 +128,14 @@ static void watch_clock(struct broker *b, struct now now)
 
 void broker_tick(struct broker *b, struct now now)
 {
-    if (UNLIKELY(b->began_s == 0))
+    if (UNLIKELY(b->began_s == 0)) {
         b->began_s = now.wall_s;
-    else if (UNLIKELY(now.wall_s != b->now.wall_s))
+        b->began_ms = now.mono_ms;
+    } else if (UNLIKELY(now.wall_s != b->now.wall_s)) {
         watch_clock(b, now);
+    }
     b->now = now;
+    b->report.now_ms = now.mono_ms;
     b->work = (struct work){0};
     b->renew_left = WORK_SHARE;
 }
@@ -168,23 +185,33 @@ static void leave_a_share(struct work *w)
 
 /* --- connections --- */
 
+/* The time runs from accept; its low bits wrap after 49 days. */
+static uint64_t connect_due(const struct broker *b, const struct peer *peer)
+{
+    int32_t waited_ms = (int32_t)((uint32_t)b->now.mono_ms - peer->accept_ms);
+
+    if (waited_ms < 0)
+        waited_ms = 0;
+    return waited_ms < CONNECT_TIMEOUT_MS
+               ? b->now.mono_ms + CONNECT_TIMEOUT_MS - (uint32_t)waited_ms
+               : b->now.mono_ms;
+}
+
 struct conn *broker_open(struct broker *b, const struct peer *peer, void *link)
 {
     struct conn *c = slab_alloc(&b->conns);
-    char address[PEER_TEXT_MAX];
 
     if (!c)
         return NULL;
     *c = (struct conn){.link = link, .peer = *peer, .last_in_ms = b->now.mono_ms};
     (void)conf_listener_ref(peer->listener);
+    c->out.max_qos = peer->listener->max_qos;
     TAILQ_INSERT_TAIL(&b->all, c, entry);
-    wheel_arm(&b->wheel, &c->timer, peer->accept_ms + CONNECT_TIMEOUT_MS);
+    wheel_arm(&b->wheel, &c->timer, connect_due(b, peer));
     b->stats.connections++;
     b->stats.connections_opened++;
     work_charge(&b->work, WORK_CONNECT);
-    if (b->conf->global.connection_messages)
-        log_notice(&b->log, "New connection from %s on port %d.", peer_address(peer, address),
-                   peer->listener->port);
+    report_opened(&b->report, peer);
     return c;
 }
 
@@ -321,12 +348,14 @@ uint64_t broker_work(struct broker *b)
 {
     work_timers(b);
     leave_a_share(&b->work);
+    sys_work(b);
     work_input(b);
     work_sessions(b);
     (void)sessions_work(&b->sessions);
     b->expire_ms =
         sessions_expire(&b->sessions, &b->now, b->conf->global.persistent_client_expiration_s);
     b->sweeping = trie_sweep(&b->trie, SWEEP_PER_TURN);
+    report_counts(&b->report, b->now.mono_ms);
     return broker_next(b);
 }
 
@@ -336,9 +365,14 @@ uint64_t broker_work(struct broker *b)
 uint64_t broker_next(const struct broker *b)
 {
     uint64_t due = wheel_next_ms(&b->wheel);
+    uint64_t sys_ms = sys_next(b);
 
     if (b->expire_ms < due)
         due = b->expire_ms;
+    if (sys_ms < due)
+        due = sys_ms;
+    if (report_next(&b->report) < due)
+        due = report_next(&b->report);
     if (!TAILQ_EMPTY(&b->pending) || !TAILQ_EMPTY(&b->sessions.ended) || b->sweeping ||
         due <= b->now.mono_ms)
         return 0;
@@ -453,7 +487,7 @@ void broker_sent(struct broker *b, struct conn *c, size_t n)
     size_t before = outbox_bytes(&c->out);
     size_t after;
 
-    outq_drop(&c->out.ready, &b->hub.pool, n);
+    outbox_sent(&b->hub, &c->out, n);
     if (c->pause == PAUSE_OUTPUT)
         c->last_in_ms = b->now.mono_ms; /* it reads: we are the ones who do not look at its pings */
     b->stats.bytes_sent += n;
@@ -474,16 +508,18 @@ enum wish broker_wish(const struct broker *b, const struct conn *c)
     return c->pause == PAUSE_STORAGE || c->pause == PAUSE_OUTPUT ? WISH_PAUSE : WISH_READ;
 }
 
-void broker_publish_local(struct broker *b, struct str topic, struct str payload, bool retain)
+enum err broker_publish_local(struct broker *b, struct str topic, struct str payload, bool retain)
 {
     struct packet_publish p = {.topic = topic, .payload = payload, .qos = QOS_2, .retain = retain};
     struct publication pub;
+    enum err e = route_find(&b->route, &b->env, topic, NULL);
 
     publication_init(&pub, &p, STR(""), &b->scratch);
-    if (route_find(&b->route, &b->env, topic, NULL) ||
-        route_publish(&b->route, &b->env, &pub, NULL))
-        b->stats.publish_dropped++;
+    if (!e)
+        e = route_publish(&b->route, &b->env, &pub, NULL);
     publication_clear(&pub);
+    b->stats.publish_dropped += e != ERR_OK;
+    return e;
 }
 
 /* --- configuration, the end --- */
@@ -494,31 +530,54 @@ enum err broker_prepare(struct broker *b, const struct conf *conf)
     return ERR_OK;
 }
 
-static void point_to_new_rules(struct conn *c, const struct conf *conf)
+/* Rules and what takes their place, by their address: there are many connections and few listeners.
+ */
+struct change {
+    const struct conf_listener *from;
+    struct conf_listener *to;
+};
+#define CHANGES 256
+
+/* The listener of the same socket; NULL: it is gone. */
+static struct conf_listener *find_listener(const struct conf *conf,
+                                           const struct conf_listener *from)
+{
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        if (conf_listener_same_socket(conf->listeners[i], from))
+            return conf->listeners[i];
+    }
+    return NULL;
+}
+
+static void take_rules(struct broker *b, struct conn *c, struct change changes[CHANGES])
 {
     struct conf_listener *old = c->peer.listener;
+    struct change *ch = &changes[table_mix(0, (uintptr_t)old) % CHANGES];
 
-    for (size_t i = 0; i < conf->listener_count; i++) {
-        struct conf_listener *l = conf->listeners[i];
-        if (l->port == old->port && str_eq(str_c(l->address), str_c(old->address))) {
-            c->peer.listener = conf_listener_ref(l);
-            conf_listener_unref(old);
-            return;
-        }
-    }
+    if (ch->from != old)
+        *ch = (struct change){.from = old, .to = find_listener(b->conf, old)};
+    if (!ch->to)
+        return; /* it keeps what it came with */
+    c->peer.listener = conf_listener_ref(ch->to);
+    c->out.max_qos = ch->to->max_qos;
+    conf_listener_unref(old);
 }
 
 void broker_commit(struct broker *b)
 {
+    struct change changes[CHANGES] = {0};
     struct conn *c;
 
     b->conf = b->prepared;
     b->log.mask = b->conf->global.log_type;
+    take_limits(b);
     TAILQ_FOREACH(c, &b->all, entry)
     {
-        point_to_new_rules(c, b->conf);
+        take_rules(b, c, changes);
+        /* A wider window may let go on what waits for it. */
+        if (c->session && c->session->flow && flow_queued(c->session->flow) > 0)
+            session_want_work(&b->env, c->session);
     }
-    take_limits(b);
 }
 
 void broker_stop(struct broker *b, enum reason why)
@@ -534,6 +593,7 @@ void broker_stop(struct broker *b, enum reason why)
     {
         conn_end(b, c, why, NULL);
     }
+    report_counts(&b->report, UINT64_MAX);
 }
 
 const struct stats *broker_stats(const struct broker *b)

@@ -28,13 +28,16 @@ struct broker;
 struct conn;
 
 #define BROKER_ID_MAX 64
+/* A complete CONNECT is due so long after accept, however it drips and whatever comes before it. */
+#define BROKER_CONNECT_MS 30000
 
 struct broker_setup {
     const struct conf
         *conf; /* read-only; lives as long as the broker, or until broker_commit took another */
     struct log log;
-    uint64_t seed;   /* keys the hash tables */
-    bool persistent; /* emit records, and hold back what must wait for them */
+    const char *version; /* for $SYS/broker/version; lives as long as the broker. NULL: not told */
+    uint64_t seed;       /* keys the hash tables */
+    bool persistent;     /* emit records, and hold back what must wait for them */
     /* Write a new, unguessable client id without prefix, terminated, of at most BROKER_ID_MAX bytes
      * with the NUL. */
     void (*make_id)(void *ctx, char out[BROKER_ID_MAX]);
@@ -52,12 +55,12 @@ struct peer {
     uint8_t ip[16]; /* network order; IPv4 in the first four bytes; all zero for a Unix socket */
     uint8_t family; /* 4, 6, or 0 for a Unix socket */
     uint16_t port;
+    uint32_t accept_ms;             /* monotonic; the low bits are enough */
     struct conf_listener *listener; /* that accepted it */
-    uint64_t accept_ms;             /* monotonic */
 };
 
-/* Text of the address without port, e.g. "::1"; returns out. */
-#define PEER_TEXT_MAX 64
+/* Text of the address without port, e.g. "::1"; of a Unix socket its path. Returns out. */
+#define PEER_TEXT_MAX 128
 char *peer_address(const struct peer *p, char out[PEER_TEXT_MAX]);
 
 struct span {
@@ -187,9 +190,10 @@ enum wish broker_wish(const struct broker *b, const struct conn *c);
 
 /*
  * The broker itself says something, at QoS 2 at most, retained if `retain` (an empty payload clears
- * it). A topic below $SYS/ is not kept beyond this process. Without memory it is not said.
+ * it). A topic below $SYS/ is not kept beyond this process. Without memory it is not said, or not
+ * to all, which is counted as a drop and is ERR_NOMEM for who wants to know.
  */
-void broker_publish_local(struct broker *b, struct str topic, struct str payload, bool retain);
+enum err broker_publish_local(struct broker *b, struct str topic, struct str payload, bool retain);
 
 /*
  * Take another configuration: broker_prepare checks and may refuse, changing nothing; broker_commit
@@ -210,8 +214,14 @@ const char *broker_check(const struct broker *b);
 /*
  * What must survive a crash, as sorted text lines: sessions (persistent ones), their subscriptions,
  * rows, inbound ids, retained messages. Two brokers with the same text are the same for every
- * client. For tests and SIGUSR2.
+ * client. For tests.
  */
 MUST_CHECK enum err broker_dump(const struct broker *b, struct buf *out);
+/*
+ * The trees of subscriptions and of retained messages, as text for people (SIGUSR2): a level on
+ * each line, below that above it, and who subscribes there. Bounded, in length and in the time it
+ * takes; of what is left out it says how much. ERR_NOMEM leaves a part in `out`.
+ */
+MUST_CHECK enum err broker_trees(const struct broker *b, struct buf *out);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "core/conn.h"
 
+#include "base/mem.h"
 #include "core/session.h"
 
 #include <arpa/inet.h>
@@ -11,14 +12,59 @@
 
 const char *conn_name(const struct conn *c, char out[CONN_NAME_MAX])
 {
-    return str_escape(c->session ? session_id(c->session) : STR("<unknown>"), out, CONN_NAME_MAX);
+    return str_escape_strict(c->session ? session_id(c->session) : STR("<unknown>"), out,
+                             CONN_NAME_MAX);
+}
+
+struct party conn_party(const struct conn *c)
+{
+    struct party p = {.peer = &c->peer};
+
+    if (c->session)
+        p.client = session_id(c->session);
+    if (c->login)
+        p.user = str_of(c->login->user, c->login->user_len);
+    return p;
+}
+
+static size_t login_size(size_t user)
+{
+    return sizeof(struct conn_login) + user;
+}
+
+enum err conn_keep_login(struct conn *c, const struct packet_connect *p)
+{
+    struct conn_login *l;
+
+    if (p->username.n == 0 && !p->has_will)
+        return ERR_OK;
+    l = mem_alloc(login_size(p->username.n));
+    if (!l)
+        return ERR_NOMEM;
+    l->will = NULL;
+    l->user_len = (uint16_t)p->username.n;
+    if (l->user_len > 0)
+        memcpy(l->user, p->username.p, l->user_len);
+    c->login = l;
+    return ERR_OK;
+}
+
+void conn_drop_login(struct conn *c)
+{
+    if (c->login)
+        mem_free(c->login, login_size(c->login->user_len));
+    c->login = NULL;
 }
 
 char *peer_address(const struct peer *p, char out[PEER_TEXT_MAX])
 {
-    if (p->family == 0 ||
-        !inet_ntop(p->family == 4 ? AF_INET : AF_INET6, p->ip, out, PEER_TEXT_MAX))
-        (void)snprintf(out, PEER_TEXT_MAX, "local");
+    /* At any other listener it is a proxy that has such a client. */
+    const char *path = p->listener && p->listener->port == 0 ? p->listener->address : NULL;
+
+    if (p->family == 0)
+        return str_escape_strict(str_c(path ? path : "local"), out, PEER_TEXT_MAX);
+    if (!inet_ntop(p->family == 4 ? AF_INET : AF_INET6, p->ip, out, PEER_TEXT_MAX))
+        (void)snprintf(out, PEER_TEXT_MAX, "unknown");
     return out;
 }
 

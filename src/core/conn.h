@@ -8,6 +8,7 @@
 #include "base/wheel.h"
 #include "core/broker.h"
 #include "core/outbox.h"
+#include "core/report.h"
 #include "mqtt/message.h"
 #include "mqtt/packet.h"
 #include "mqtt/reason.h"
@@ -31,13 +32,20 @@ enum conn_pause {
     PAUSE_OUTPUT   /* it does not read the answers to what it has sent */
 };
 
+/* What CONNECT brought, of clients that gave a user name or a will. */
+struct conn_login {
+    struct message *will; /* NULL: none, or no longer */
+    uint16_t user_len;
+    char user[];
+};
+
 struct conn {
     struct outbox out; /* first: the dirty list holds outboxes */
     void *link;
     struct session *session;
-    struct buf in;        /* the beginning of a packet, or what a pause has left */
-    struct conn_job *job; /* the packet at the front of `in` goes on next turn */
-    struct message *will; /* NULL: none, or no longer */
+    struct buf in;            /* the beginning of a packet, or what a pause has left */
+    struct conn_job *job;     /* the packet at the front of `in` goes on next turn */
+    struct conn_login *login; /* or NULL */
     struct peer peer;
     struct wheel_timer timer; /* CONNECT timeout, then keepalive */
     uint64_t last_in_ms;
@@ -55,5 +63,12 @@ TAILQ_HEAD(conn_list, conn);
 #define CONN_NAME_MAX 128
 /* Its client id for the log, escaped, or "<unknown>"; returns out. */
 const char *conn_name(const struct conn *c, char out[CONN_NAME_MAX]);
+/* Who is at the other end, for lines that say all of it. */
+struct party conn_party(const struct conn *c);
+
+/* Keep the user name, and have a place for the will. ERR_NOMEM changes nothing. */
+MUST_CHECK enum err conn_keep_login(struct conn *c, const struct packet_connect *p);
+/* After the will is gone; harmless without a login. */
+void conn_drop_login(struct conn *c);
 
 #endif

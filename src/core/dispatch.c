@@ -56,13 +56,28 @@ static enum reason handle(struct broker *b, struct conn *c, const struct frame *
     return handlers[type](b, c, f);
 }
 
+/* How other protocols begin. */
+static const struct {
+    struct str bytes;
+    enum reason reason;
+} foreign[] = {
+    {STR("\x16"), REASON_TLS_TO_PLAIN}, /* a handshake record */
+    {STR("GET "), REASON_HTTP},           {STR("HEAD "), REASON_HTTP},
+    {STR("POST "), REASON_HTTP},          {STR("PUT "), REASON_HTTP},
+    {STR("DELETE "), REASON_HTTP},        {STR("OPTIONS "), REASON_HTTP},
+    {STR("CONNECT "), REASON_HTTP},       {STR("PRI * HTTP"), REASON_HTTP},
+    {STR("PROXY "), REASON_PROXY_HEADER}, {STR("\r\n\r\n\0\r\nQUIT\n"), REASON_PROXY_HEADER},
+};
+
 /* Before CONNECT nothing else is even waited for. */
 static enum reason check_stranger(const struct conn *c, struct str in)
 {
     if (c->state != CONN_NEW || in.p[0] == PACKET_CONNECT << 4)
         return REASON_OK;
-    if (in.p[0] == 0x16)
-        return REASON_TLS_TO_PLAIN;
+    for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
+        if (str_has_prefix(in, foreign[i].bytes))
+            return foreign[i].reason;
+    }
     return (uint8_t)in.p[0] >> 4 == PACKET_CONNECT ? REASON_FLAGS : REASON_NOT_CONNECT;
 }
 
@@ -107,11 +122,12 @@ static enum reason next_packet(const struct broker *b, struct conn *c, struct st
     return e == ERR_MALFORMED ? REASON_LENGTH_FIELD : REASON_OK;
 }
 
-/* Must this packet wait? The journal has no room for what it would store. */
+/* Must this packet wait? The journal has no room for what it would store. At QoS 0 that is nothing,
+ * unless such messages may be queued, or delivered at another QoS. */
 static bool waits_for_storage(const struct broker *b, const struct frame *f)
 {
     return b->storage_paused && frame_type(f) == PACKET_PUBLISH &&
-           (f->first & ~(unsigned)PUBLISH_DUP & 0x0f) != 0;
+           ((f->first & ~(unsigned)PUBLISH_DUP & 0x0f) != 0 || b->env.upgrade || b->env.queue_qos0);
 }
 
 static enum conn_pause pause_now(const struct broker *b, const struct conn *c)
@@ -150,6 +166,8 @@ size_t dispatch_input(struct broker *b, struct conn *c, struct str bytes)
             r = handle(b, c, &f);
             if (c->job && r == REASON_OK)
                 pause = PAUSE_BUDGET;
+            else
+                b->stats.packets_received++;
         }
         if (r != REASON_OK)
             conn_end(b, c, r, NULL);
@@ -157,7 +175,6 @@ size_t dispatch_input(struct broker *b, struct conn *c, struct str bytes)
             pause_input(b, c, pause);
         if (r != REASON_OK || pause || !whole)
             break;
-        b->stats.packets_received++;
         c->last_in_ms = b->now.mono_ms;
         at += f.whole.n;
     }

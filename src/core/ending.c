@@ -8,27 +8,6 @@
 #include "core/job.h"
 #include "core/will.h"
 
-static bool is_orderly(enum reason why)
-{
-    return why == REASON_DISCONNECT || why == REASON_PEER_CLOSED || why == REASON_SHUTDOWN;
-}
-
-static void log_end(struct broker *b, const struct conn *c, enum reason why, const char *detail,
-                    const char *name)
-{
-    char address[PEER_TEXT_MAX];
-
-    if (is_orderly(why) && !b->conf->global.connection_messages)
-        return;
-    if (why == REASON_DISCONNECT) {
-        log_notice(&b->log, "Client %s disconnected.", name);
-        return;
-    }
-    log_notice(&b->log, "Client %s [%s:%d] disconnected: %s%s%s.", name,
-               peer_address(&c->peer, address), c->peer.port, reason_text(why), detail ? ": " : "",
-               detail ? detail : "");
-}
-
 /* After these nothing that is still to be written would be read, or should be. */
 static bool is_abrupt(enum reason why)
 {
@@ -59,12 +38,8 @@ static void let_go_of_session(struct broker *b, struct conn *c)
         sessions_end(&b->sessions, s);
 }
 
-void conn_end_named(struct broker *b, struct conn *c, enum reason why, const char *detail,
-                    const char *name)
+static void end(struct broker *b, struct conn *c, enum reason why)
 {
-    if (c->state == CONN_CLOSING)
-        return;
-    log_end(b, c, why, detail, name);
     c->state = CONN_CLOSING;
     wheel_disarm(&b->wheel, &c->timer);
     drop_input(b, c);
@@ -79,9 +54,27 @@ void conn_end_named(struct broker *b, struct conn *c, enum reason why, const cha
 
 void conn_end(struct broker *b, struct conn *c, enum reason why, const char *detail)
 {
-    char name[CONN_NAME_MAX];
+    struct party who = conn_party(c);
 
-    conn_end_named(b, c, why, detail, conn_name(c, name));
+    if (c->state == CONN_CLOSING)
+        return;
+    report_closed(
+        &b->report, &who,
+        &(struct report_end){.why = why, .detail = detail, .stranger = c->state == CONN_NEW});
+    end(b, c, why);
+}
+
+void conn_refuse(struct broker *b, struct conn *c, enum reason why, const struct packet_connect *p)
+{
+    struct party who = {.client = p->client_id, .user = p->username, .peer = &c->peer};
+    struct report_end how = {.why = why, .stranger = true};
+
+    if (c->state == CONN_CLOSING)
+        return;
+    if (why == REASON_WILL_TOPIC)
+        how.topic = p->will_topic;
+    report_closed(&b->report, &who, &how);
+    end(b, c, why);
 }
 
 void conn_free(struct broker *b, struct conn *c)
@@ -89,9 +82,11 @@ void conn_free(struct broker *b, struct conn *c)
     drop_input(b, c);
     wheel_disarm(&b->wheel, &c->timer);
     will_drop(c);
+    conn_drop_login(c);
     outbox_clear(&b->hub, &c->out);
     TAILQ_REMOVE(&b->all, c, entry);
     conf_listener_unref(c->peer.listener);
+    conf_listener_unref(c->out.map);
     slab_free(&b->conns, c);
     b->stats.connections--;
 }

@@ -12,9 +12,8 @@
  * reason, or NULL.
  */
 void conn_end(struct broker *b, struct conn *c, enum reason why, const char *detail);
-/* The same for one that has no session, with a name for the log. */
-void conn_end_named(struct broker *b, struct conn *c, enum reason why, const char *detail,
-                    const char *name);
+/* The same for one whose CONNECT was not accepted: what stands in that is only what it claims. */
+void conn_refuse(struct broker *b, struct conn *c, enum reason why, const struct packet_connect *p);
 /* Free one that has ended and whose link is gone. */
 void conn_free(struct broker *b, struct conn *c);
 /* Its input goes on next turn. */

@@ -59,20 +59,30 @@ static const char *check_sessions(const struct broker *b, char *room, uint64_t *
 static const char *check_conns(const struct broker *b)
 {
     const struct conn *c;
+    uint64_t waiting = 0;
+    uint64_t packets = 0;
     uint64_t n = 0;
 
     TAILQ_FOREACH(c, &b->all, entry)
     {
         n++;
+        waiting += outbox_bytes(&c->out);
+        packets += c->out.packets;
+        if ((c->out.packets > 0) != (outbox_bytes(&c->out) > 0))
+            return "packets wait without bytes, or bytes without packets";
         if (c->state == CONN_OPEN && (!c->session || c->session->out != &c->out))
             return "an open connection has no session";
         if (c->state != CONN_OPEN && c->session)
             return "a connection that is not open has a session";
         if (c->out.held && !b->persist.enabled)
             return "something is held without persistence";
-        if (c->state == CONN_CLOSING && (c->in.cap > 0 || c->job || c->will))
+        if (c->state == CONN_CLOSING && (c->in.cap > 0 || c->job || (c->login && c->login->will)))
             return "an ended connection still owns something";
     }
+    if (waiting != b->stats.output_bytes)
+        return "the count of bytes in output queues is wrong";
+    if (packets != b->stats.output_packets)
+        return "the count of packets in output queues is wrong";
     return n == b->stats.connections ? NULL : "the count of connections is wrong";
 }
 
@@ -250,5 +260,202 @@ enum err broker_dump(const struct broker *b, struct buf *out)
         e = sort_lines(buf_str(&unsorted), out);
     mem_free(room, FILTER_ROOM);
     buf_clear(&unsorted);
+    return e;
+}
+
+/* --- broker_trees --- */
+
+/* What one tree may hold: enough to look at, and too little to keep anybody waiting. */
+#define TREE_LEAVES_MAX 1000
+#define TREE_BYTES_MAX 262144
+#define TREE_SESSIONS_MAX 20000
+/* Names and notes are printed up to so many bytes. */
+#define TREE_NAME_MAX 256
+
+/* Path and note of each leaf, both with a NUL behind them: no topic has one inside. */
+struct tree {
+    struct buf leaves;
+    uint64_t count;
+};
+
+struct leaf {
+    struct str path;
+    struct str note;
+};
+
+static bool is_full(const struct tree *t)
+{
+    return t->count >= TREE_LEAVES_MAX || buf_str(&t->leaves).n >= TREE_BYTES_MAX;
+}
+
+static enum err add_leaf(struct tree *t, struct str path, const char *note)
+{
+    enum err e = buf_reserve(&t->leaves, path.n + strlen(note) + 2);
+
+    if (!e)
+        e = buf_add(&t->leaves, path.p, path.n);
+    if (!e)
+        e = buf_add(&t->leaves, "", 1);
+    if (!e)
+        e = buf_add(&t->leaves, note, strlen(note) + 1);
+    t->count += !e;
+    return e;
+}
+
+static enum err gather_session(const struct broker *b, const struct session *s, struct tree *t,
+                               char *room)
+{
+    char id[TREE_NAME_MAX];
+    char note[TREE_NAME_MAX + 8];
+    uint64_t cursor = 0;
+    trie_place place;
+    enum err e = ERR_OK;
+
+    while (!e && !is_full(t) && (place = (trie_place)table_next(&s->subs, &cursor))) {
+        enum qos qos;
+        size_t n = trie_describe(&b->trie, place, s, room, &qos);
+        (void)snprintf(note, sizeof(note), "(%s, %d)", str_escape(session_id(s), id, sizeof(id)),
+                       qos);
+        e = add_leaf(t, str_of(room, n), note);
+    }
+    return e;
+}
+
+static enum err gather_subscriptions(const struct broker *b, struct tree *t)
+{
+    char *room = mem_alloc(FILTER_ROOM);
+    enum err e = room ? ERR_OK : ERR_NOMEM;
+    const struct session *s;
+    uint64_t cursor = 0;
+
+    for (int i = 0; i < TREE_SESSIONS_MAX && !e && !is_full(t); i++) {
+        s = sessions_next(&b->sessions, &cursor);
+        if (!s)
+            break;
+        e = gather_session(b, s, t, room);
+    }
+    mem_free(room, FILTER_ROOM);
+    return e;
+}
+
+static enum err gather_retained(const struct broker *b, struct tree *t)
+{
+    char note[64];
+    uint64_t cursor = 0;
+    const struct message *m;
+    enum err e = ERR_OK;
+
+    while (!e && !is_full(t) && (m = retain_walk(&b->retain, &cursor))) {
+        (void)snprintf(note, sizeof(note), "(%zu bytes, %d)", message_payload(m).n, m->qos);
+        e = add_leaf(t, message_topic(m), note);
+    }
+    return e;
+}
+
+static struct str cut_text(struct str *rest)
+{
+    size_t n = strlen(rest->p);
+    struct str text = str_of(rest->p, n);
+
+    *rest = str_of(rest->p + n + 1, rest->n - n - 1);
+    return text;
+}
+
+/* Level by level: a '/' comes before all else, so that what is below a level follows it at once. */
+static int compare_leaves(const void *left, const void *right)
+{
+    struct str a = ((const struct leaf *)left)->path;
+    struct str b = ((const struct leaf *)right)->path;
+    size_t n = a.n < b.n ? a.n : b.n;
+    size_t i = 0;
+
+    while (i < n && a.p[i] == b.p[i])
+        i++;
+    if (i == n)
+        return (a.n > b.n) - (a.n < b.n);
+    return (a.p[i] == '/' ? 0 : 1 + (uint8_t)a.p[i]) - (b.p[i] == '/' ? 0 : 1 + (uint8_t)b.p[i]);
+}
+
+/* The end of the level that begins there. */
+static size_t level_end(struct str path, size_t begin)
+{
+    const char *slash = memchr(path.p + begin, '/', path.n - begin);
+
+    return slash ? (size_t)(slash - path.p) : path.n;
+}
+
+/* The levels that the line before has not printed already, each on a line; then the note. */
+static enum err print_leaf(struct buf *out, struct str before, const struct leaf *leaf)
+{
+    char name[TREE_NAME_MAX];
+    struct str path = leaf->path;
+    size_t end = 0;
+    bool known = before.p != NULL;
+    enum err e = ERR_OK;
+    int depth = 1;
+
+    for (size_t begin = 0; !e && begin <= path.n; begin = end + 1, depth++) {
+        end = level_end(path, begin);
+        known = known && before.n >= end && (before.n == end || before.p[end] == '/') &&
+                memcmp(before.p + begin, path.p + begin, end - begin) == 0;
+        if (!known)
+            e = buf_printf(out, "\n%*s%s", 2 * depth, "",
+                           str_escape(str_of(path.p + begin, end - begin), name, sizeof(name)));
+    }
+    return e ? e : buf_printf(out, " %s", leaf->note.p);
+}
+
+static enum err print_leaves(struct buf *out, const struct leaf *leaves, uint64_t count,
+                             uint64_t *printed)
+{
+    size_t limit = buf_str(out).n + TREE_BYTES_MAX;
+    struct str before = {0};
+    enum err e = ERR_OK;
+
+    for (*printed = 0; !e && *printed < count && buf_str(out).n < limit; ++*printed) {
+        e = print_leaf(out, before, &leaves[*printed]);
+        before = leaves[*printed].path;
+    }
+    return e;
+}
+
+/* `all`: so many leaves there are. */
+static enum err print_tree(struct buf *out, const char *title, const struct tree *t, uint64_t all)
+{
+    size_t size = (t->count + 1) * sizeof(struct leaf);
+    struct leaf *leaves = mem_alloc(size);
+    struct str rest = buf_str(&t->leaves);
+    uint64_t printed = 0;
+    enum err e = leaves ? buf_printf(out, "%s", title) : ERR_NOMEM;
+
+    for (uint64_t i = 0; leaves && rest.p && i < t->count; i++) {
+        leaves[i].path = cut_text(&rest);
+        leaves[i].note = cut_text(&rest);
+    }
+    if (leaves)
+        qsort(leaves, t->count, sizeof(*leaves), compare_leaves);
+    if (!e)
+        e = print_leaves(out, leaves, t->count, &printed);
+    if (!e && all > printed)
+        e = buf_printf(out, "\n  ... and %" PRIu64 " more", all - printed);
+    mem_free(leaves, size);
+    return e ? e : buf_add(out, "\n", 1);
+}
+
+enum err broker_trees(const struct broker *b, struct buf *out)
+{
+    struct tree subscriptions = {0};
+    struct tree retained = {0};
+    enum err e = gather_subscriptions(b, &subscriptions);
+
+    if (!e)
+        e = print_tree(out, "Subscriptions:", &subscriptions,
+                       b->stats.subscriptions + b->stats.shared_subscriptions);
+    if (!e)
+        e = gather_retained(b, &retained);
+    if (!e)
+        e = print_tree(out, "Retained messages:", &retained, b->stats.retained);
+    buf_clear(&subscriptions.leaves);
+    buf_clear(&retained.leaves);
     return e;
 }

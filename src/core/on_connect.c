@@ -26,17 +26,48 @@ static enum reason send_connack(struct broker *b, struct conn *c, bool present, 
 static void refuse(struct broker *b, struct conn *c, struct verdict v,
                    const struct packet_connect *p)
 {
-    char name[CONN_NAME_MAX];
     char address[PEER_TEXT_MAX];
-    char user[CONN_NAME_MAX];
-    char detail[CONN_NAME_MAX + 16];
 
     (void)send_connack(b, c, false, v.code, peer_address(&c->peer, address));
-    (void)snprintf(detail, sizeof(detail), "user '%s'",
-                   str_escape(p->username, user, sizeof(user)));
-    conn_end_named(
-        b, c, v.reason, p->has_username ? detail : NULL,
-        str_escape(p->client_id.n > 0 ? p->client_id : STR("<unknown>"), name, sizeof(name)));
+    conn_refuse(b, c, v.reason, p);
+}
+
+/* The name of the protocol that a CONNECT begins with. */
+static struct str protocol_name(const struct frame *f)
+{
+    const uint8_t *p = (const uint8_t *)f->body.p;
+
+    return str_of(f->body.p + 2, (size_t)p[0] << 8 | p[1]);
+}
+
+/* With the bit that a bridge sets. */
+static uint8_t level_byte(const struct frame *f)
+{
+    struct str name = protocol_name(f);
+
+    return (uint8_t)name.p[name.n];
+}
+
+/* It is no CONNECT that could be answered with more than the one code for a wrong version
+ * (3.1.2.2).
+ */
+static void refuse_unread(struct broker *b, struct conn *c, enum reason why,
+                          const struct packet_connect *p, const struct frame *f)
+{
+    char address[PEER_TEXT_MAX];
+    char name[CONN_NAME_MAX];
+
+    peer_address(&c->peer, address);
+    if (why == REASON_PROTOCOL_NAME)
+        report_aside(&b->report, &c->peer, why, "Invalid protocol \"%s\" in CONNECT from %s.",
+                     str_escape_strict(protocol_name(f), name, sizeof(name)), address);
+    if (why == REASON_PROTOCOL_LEVEL) {
+        report_aside(&b->report, &c->peer, why, "Invalid protocol version %d in CONNECT from %s.",
+                     level_byte(f), address);
+        refuse(b, c, (struct verdict){why, CONNACK_PROTOCOL_VERSION}, p);
+        return;
+    }
+    conn_refuse(b, c, why, p);
 }
 
 /* --- the session --- */
@@ -78,24 +109,6 @@ static struct session *session_for(struct broker *b, struct conn *c, const struc
     return sessions_make(&b->sessions, p->client_id, p->clean_session ? 0 : SESSIONS_NEW);
 }
 
-static void log_connected(struct broker *b, const struct conn *c, const struct packet_connect *p,
-                          const char *name)
-{
-    char address[PEER_TEXT_MAX];
-    char user[CONN_NAME_MAX];
-    const char *kind = p->bridge ? "bridge" : "client";
-
-    if (!b->conf->global.connection_messages)
-        return;
-    if (p->has_username)
-        log_notice(&b->log, "New %s connected from %s as %s (c%d, k%d, u'%s').", kind,
-                   peer_address(&c->peer, address), name, p->clean_session, p->keepalive_s,
-                   str_escape(p->username, user, sizeof(user)));
-    else
-        log_notice(&b->log, "New %s connected from %s as %s (c%d, k%d).", kind,
-                   peer_address(&c->peer, address), name, p->clean_session, p->keepalive_s);
-}
-
 static void log_will(struct broker *b, const struct packet_connect *p)
 {
     char topic[512];
@@ -108,7 +121,7 @@ static void log_will(struct broker *b, const struct packet_connect *p)
     }
     log_debug(&b->log, "Will message specified (%zu bytes) (r%d, q%d).", p->will_payload.n,
               p->will_retain, p->will_qos);
-    log_debug(&b->log, "\t%s", str_escape(p->will_topic, topic, sizeof(topic)));
+    log_debug(&b->log, "\t%s", str_escape_strict(p->will_topic, topic, sizeof(topic)));
 }
 
 /* From here on the connection counts as the client's. */
@@ -117,6 +130,7 @@ static enum reason admit(struct broker *b, struct conn *c, const struct packet_c
     char name[CONN_NAME_MAX];
     bool present;
     struct session *s = session_for(b, c, p, &present);
+    struct party who;
     enum reason r;
 
     if (!s)
@@ -131,7 +145,8 @@ static enum reason admit(struct broker *b, struct conn *c, const struct packet_c
         sessions_note(&b->sessions, s);
     }
     conn_name(c, name);
-    log_connected(b, c, p, name);
+    who = conn_party(c);
+    report_connected(&b->report, &who, p);
     log_will(b, p);
     /* In 3.1 that byte is reserved. */
     r = send_connack(b, c, present && p->level != PROTOCOL_31, CONNACK_ACCEPTED, name);
@@ -142,15 +157,40 @@ static enum reason admit(struct broker *b, struct conn *c, const struct packet_c
     return r;
 }
 
-static enum reason connect_client(struct broker *b, struct conn *c, const struct packet_connect *p)
+/* From now on the mount point of its listener is this connection's, whatever becomes of the
+ * listener. */
+static enum reason mount(struct broker *b, struct conn *c, struct packet_connect *p)
 {
-    struct verdict v = admission_check(b->conf, &c->peer, p);
+    if (c->peer.listener->mount_point)
+        c->out.map = conf_listener_ref(c->peer.listener);
+    if (!c->out.map || !p->has_will)
+        return REASON_OK;
+    return topicmap_name(c->out.map, p->will_topic, b->mapped, &p->will_topic);
+}
 
+/* Would it need a session of its own where there may be none? */
+static bool is_full(const struct broker *b, const struct packet_connect *p)
+{
+    int32_t max = b->conf->global.global_max_clients;
+
+    return max >= 0 && b->stats.sessions >= (uint64_t)max &&
+           !sessions_find(&b->sessions, p->client_id);
+}
+
+static enum reason connect_client(struct broker *b, struct conn *c, const struct packet_connect *p,
+                                  bool made_id)
+{
+    const struct admission a = {
+        .conf = b->conf, .rules = c->peer.listener, .map = c->out.map, .made_id = made_id};
+    struct verdict v = admission_check(&a, p);
+
+    if (v.reason == REASON_OK && is_full(b, p))
+        v = (struct verdict){REASON_CLIENTS_MAX, CONNACK_UNAVAILABLE};
     if (v.reason != REASON_OK) {
         refuse(b, c, v, p);
         return REASON_OK;
     }
-    if (will_set(c, p))
+    if (conn_keep_login(c, p) || will_set(c, p))
         return REASON_NOMEM;
     v.reason = admit(b, c, p);
     if (v.reason != REASON_OK)
@@ -159,7 +199,7 @@ static enum reason connect_client(struct broker *b, struct conn *c, const struct
 }
 
 /* An id for a client that has sent none (3.1.3-6). */
-static struct str made_id(struct broker *b, const struct conn *c, char *out, size_t cap)
+static struct str make_id(struct broker *b, const struct conn *c, char *out, size_t cap)
 {
     char unique[BROKER_ID_MAX];
     const char *prefix = c->peer.listener->security.auto_id_prefix;
@@ -173,21 +213,25 @@ enum reason on_connect(struct broker *b, struct conn *c, const struct frame *f)
 {
     struct packet_connect p;
     char id[BROKER_ID_MAX + 128];
+    bool made_id;
     enum reason r;
 
     if (c->state == CONN_OPEN)
         return REASON_SECOND_CONNECT;
     work_charge(&b->work, WORK_CONNECT);
+    b->stats.connects_received++;
     r = decode_connect(f, &p);
-    if (r == REASON_PROTOCOL_LEVEL) {
-        p.client_id = p.username = STR("");
-        p.has_username = false;
-        refuse(b, c, (struct verdict){r, CONNACK_PROTOCOL_VERSION}, &p);
-        return REASON_OK;
+    if (r == REASON_OK)
+        r = mount(b, c, &p);
+    if (r == REASON_OK) {
+        admission_rename(c->peer.listener, &p);
+        made_id = admission_makes_id(c->peer.listener, &p);
+        if (made_id)
+            p.client_id = make_id(b, c, id, sizeof(id));
+        r = connect_client(b, c, &p, made_id);
     }
-    if (r != REASON_OK)
+    if (r == REASON_OK || c->state == CONN_OPEN)
         return r;
-    if (admission_makes_id(&c->peer, &p))
-        p.client_id = made_id(b, c, id, sizeof(id));
-    return connect_client(b, c, &p);
+    refuse_unread(b, c, r, &p, f);
+    return REASON_OK;
 }

@@ -16,7 +16,16 @@ static void log_publish(struct broker *b, const struct conn *c, const struct pac
         return;
     log_debug(&b->log, "%s PUBLISH from %s (d%d, q%d, r%d, m%d, '%s', ... (%zu bytes))", what,
               conn_name(c, name), p->dup, p->qos, p->retain, p->id,
-              str_escape(p->topic, topic, sizeof(topic)), p->payload.n);
+              str_escape_strict(p->topic, topic, sizeof(topic)), p->payload.n);
+}
+
+static void drop(struct broker *b, const struct conn *c, const struct packet_publish *p,
+                 enum reason why)
+{
+    struct party who = conn_party(c);
+
+    report_dropped(&b->report, &who, p->topic, why);
+    b->stats.publish_dropped++;
 }
 
 /* Is it to be acknowledged, but given to nobody? */
@@ -26,11 +35,13 @@ static bool is_dropped(struct broker *b, const struct conn *c, const struct pack
 
     if (limit > 0 && p->payload.n > limit) {
         log_publish(b, c, p, "Dropped too large");
-        b->stats.publish_dropped++;
+        drop(b, c, p, REASON_PAYLOAD_TOO_LARGE);
         return true;
     }
-    if (!access_may_write(p->topic)) {
+    if (!access_may_write(c->out.map, p->topic)) {
+        struct party who = conn_party(c);
         log_publish(b, c, p, "Denied");
+        report_denied(&b->report, &who, "publish to", p->topic, REASON_TOPIC_RESERVED);
         return true;
     }
     return false;
@@ -63,6 +74,17 @@ static enum err find_receivers(struct broker *b, struct conn *c, const struct pa
     return e;
 }
 
+/* Is it given to nobody? That, or that it came, is said once. */
+static bool is_settled(struct broker *b, const struct conn *c, const struct packet_publish *p)
+{
+    if (c->job)
+        return false;
+    if (is_dropped(b, c, p))
+        return true;
+    log_publish(b, c, p, "Received");
+    return false;
+}
+
 /* REASON_OK also when it is not done yet: then c->job is there. */
 static enum reason route(struct broker *b, struct conn *c, const struct packet_publish *p,
                          const struct frame *f)
@@ -70,7 +92,7 @@ static enum reason route(struct broker *b, struct conn *c, const struct packet_p
     struct publication pub;
     enum err e;
 
-    if (!c->job && is_dropped(b, c, p))
+    if (is_settled(b, c, p))
         return REASON_OK;
     e = find_receivers(b, c, p);
     if (e == ERR_AGAIN)
@@ -81,7 +103,7 @@ static enum reason route(struct broker *b, struct conn *c, const struct packet_p
         publication_clear(&pub);
     }
     if (e && p->qos == QOS_0) {
-        b->stats.publish_dropped++;
+        drop(b, c, p, REASON_NOMEM);
         return REASON_OK; /* nobody was promised anything */
     }
     return e ? REASON_NOMEM : REASON_OK;
@@ -103,8 +125,10 @@ static enum reason publish_qos2(struct broker *b, struct conn *c, const struct p
     struct session *s = c->session;
     enum reason r;
 
-    if (session_in_has(s, p->id))
+    if (session_in_has(s, p->id)) {
+        log_publish(b, c, p, "Received");
         return send_ack(b, c, PACKET_PUBREC, p->id);
+    }
     if (session_in_reserve(&b->env, s))
         return REASON_NOMEM;
     r = route(b, c, p, f);
@@ -120,7 +144,6 @@ static enum reason check(struct broker *b, const struct conn *c, const struct pa
         return REASON_OK; /* checked when it came */
     b->stats.publish_received++;
     b->stats.publish_bytes_received += p->payload.n;
-    log_publish(b, c, p, "Received");
     if (p->qos > c->peer.listener->max_qos)
         return REASON_QOS_MAX;
     return p->retain && !b->conf->global.retain_available ? REASON_RETAIN_UNAVAILABLE : REASON_OK;
@@ -134,6 +157,8 @@ enum reason on_publish(struct broker *b, struct conn *c, const struct frame *f)
     struct packet_publish p;
     enum reason r = decode_publish(f, &p);
 
+    if (r == REASON_OK && c->out.map)
+        r = topicmap_name(c->out.map, p.topic, b->mapped, &p.topic);
     if (r == REASON_OK)
         r = check(b, c, &p);
     return r == REASON_OK ? publish[p.qos](b, c, &p, f) : r;

@@ -27,7 +27,7 @@ static void log_filter(struct broker *b, const struct conn *c, struct str filter
     if (!(b->log.mask & (LOG_LEVEL_DEBUG | LOG_LEVEL_SUBSCRIBE | LOG_LEVEL_UNSUBSCRIBE)))
         return;
     conn_name(c, name);
-    str_escape(filter, text, sizeof(text));
+    str_escape_strict(filter, text, sizeof(text));
     if (qos) {
         log_debug(&b->log, "\t%s (QoS %d)", text, *qos);
         LOG_AT(&b->log, LOG_LEVEL_SUBSCRIBE, "%s %d %s", name, *qos, text);
@@ -37,6 +37,22 @@ static void log_filter(struct broker *b, const struct conn *c, struct str filter
     }
 }
 
+/* Behind a mount point: would every filter be one that can be? That it might end in a wildcard
+ * which means nothing there is told filter by filter. */
+static enum reason check_mapped(struct broker *b, const struct conn *c,
+                                const struct packet_filters *p, bool with_qos)
+{
+    struct str filter;
+    enum qos qos;
+    size_t at = 0;
+    enum reason r = REASON_OK;
+
+    while (c->out.map && (r == REASON_OK || r == REASON_MOUNT_WILDCARD) &&
+           decode_filter(p, &at, &filter, with_qos ? &qos : NULL))
+        r = topicmap_filter(c->out.map, filter, b->mapped, &filter);
+    return r == REASON_MOUNT_WILDCARD ? REASON_OK : r;
+}
+
 /* One filter costs a bounded sum, and so much for each level and each node made or freed. */
 static void charge(struct broker *b, struct str filter, uint64_t visits_before)
 {
@@ -44,34 +60,47 @@ static void charge(struct broker *b, struct str filter, uint64_t visits_before)
                               (uint32_t)((b->trie.visits - visits_before) / 2));
 }
 
-static void log_refused(struct broker *b, const struct conn *c, struct str filter)
+static void log_refused(struct broker *b, const struct conn *c, struct str filter, enum reason why)
 {
-    char name[CONN_NAME_MAX];
+    struct party who = conn_party(c);
     char text[512];
 
-    log_notice(&b->log,
-               "Client %s may not subscribe to '%s': this filter has %d shared groups already.",
-               conn_name(c, name), str_escape(filter, text, sizeof(text)), TRIE_GROUPS_MAX);
+    if (log_wants(&b->log, LOG_LEVEL_DEBUG))
+        log_debug(&b->log, "\t%s (denied)", str_escape_strict(filter, text, sizeof(text)));
+    report_denied(&b->report, &who, "subscribe to", filter, why);
+}
+
+static enum err subscribe_mapped(struct broker *b, struct conn *c, struct str filter, enum qos qos,
+                                 uint8_t *code)
+{
+    enum qos granted = qos < c->out.max_qos ? qos : (enum qos)c->out.max_qos;
+    bool feed = retain_may_match(&b->retain, filter);
+    uint64_t visits = b->trie.visits;
+    enum err e = subscription_add(&b->env, c->session, filter, granted, feed);
+
+    *code = (uint8_t)granted;
+    charge(b, filter, visits);
+    if (e == ERR_FULL) {
+        log_refused(b, c, filter, REASON_GROUPS);
+        *code = SUBACK_FAILURE;
+        return ERR_OK;
+    }
+    if (!e)
+        log_filter(b, c, filter, &granted);
+    return e;
 }
 
 static enum err subscribe_one(struct broker *b, struct conn *c, struct str filter, enum qos qos)
 {
-    enum qos max = (enum qos)c->peer.listener->max_qos;
-    uint8_t code = (uint8_t)(qos < max ? qos : max);
-    bool feed = retain_may_match(&b->retain, filter);
-    uint64_t visits = b->trie.visits;
-    enum err e = subscription_add(&b->env, c->session, filter, (enum qos)code, feed);
+    uint8_t code = SUBACK_FAILURE;
+    struct str inside = filter;
+    enum err e = ERR_OK;
 
-    charge(b, filter, visits);
-    if (e == ERR_FULL) {
-        log_refused(b, c, filter);
-        code = SUBACK_FAILURE;
-    } else if (e) {
-        return e;
-    } else {
-        log_filter(b, c, filter, &qos);
-    }
-    return buf_add(&c->job->codes, &code, 1); /* reserved */
+    if (c->out.map && topicmap_filter(c->out.map, filter, b->mapped, &inside) != REASON_OK)
+        log_refused(b, c, filter, REASON_MOUNT_WILDCARD);
+    else
+        e = subscribe_mapped(b, c, inside, qos, &code);
+    return e ? e : buf_add(&c->job->codes, &code, 1); /* reserved */
 }
 
 static enum reason send_suback(struct broker *b, struct conn *c, uint16_t id)
@@ -90,6 +119,16 @@ static enum reason send_suback(struct broker *b, struct conn *c, uint16_t id)
     return REASON_OK;
 }
 
+/* As version 1.5 puts it. */
+static void say_requested_qos(struct broker *b, const struct conn *c)
+{
+    char address[PEER_TEXT_MAX];
+
+    report_aside(&b->report, &c->peer, REASON_REQUESTED_QOS,
+                 "Invalid QoS in subscription command from %s, disconnecting.",
+                 peer_address(&c->peer, address));
+}
+
 enum reason on_subscribe(struct broker *b, struct conn *c, const struct frame *f)
 {
     struct packet_filters p;
@@ -98,6 +137,10 @@ enum reason on_subscribe(struct broker *b, struct conn *c, const struct frame *f
 
     if (!c->job) {
         enum reason r = decode_subscribe(f, c->level, &p);
+        if (r == REASON_REQUESTED_QOS)
+            say_requested_qos(b, c);
+        if (r == REASON_OK)
+            r = check_mapped(b, c, &p, true);
         if (r != REASON_OK)
             return r;
         log_packet(b, c, "Received SUBSCRIBE from");
@@ -114,14 +157,31 @@ enum reason on_subscribe(struct broker *b, struct conn *c, const struct frame *f
     return REASON_OK;
 }
 
+static enum err unsubscribe_one(struct broker *b, struct conn *c, struct str filter)
+{
+    uint64_t visits = b->trie.visits;
+    enum err e;
+
+    /* What could not be subscribed to is not there either. */
+    if (c->out.map && topicmap_filter(c->out.map, filter, b->mapped, &filter) != REASON_OK)
+        return ERR_OK;
+    e = subscription_remove(&b->env, c->session, filter);
+    if (e)
+        return e;
+    log_filter(b, c, filter, NULL);
+    charge(b, filter, visits);
+    return ERR_OK;
+}
+
 enum reason on_unsubscribe(struct broker *b, struct conn *c, const struct frame *f)
 {
     struct packet_filters p;
     struct str filter;
-    uint64_t visits;
 
     if (!c->job) {
         enum reason r = decode_unsubscribe(f, c->level, &p);
+        if (r == REASON_OK)
+            r = check_mapped(b, c, &p, false);
         if (r != REASON_OK)
             return r;
         log_packet(b, c, "Received UNSUBSCRIBE from");
@@ -134,11 +194,8 @@ enum reason on_unsubscribe(struct broker *b, struct conn *c, const struct frame 
             job_end(b, c);
             return send_ack(b, c, PACKET_UNSUBACK, p.id);
         }
-        visits = b->trie.visits;
-        if (subscription_remove(&b->env, c->session, filter))
+        if (unsubscribe_one(b, c, filter))
             return REASON_NOMEM;
-        log_filter(b, c, filter, NULL);
-        charge(b, filter, visits);
     }
     return REASON_OK;
 }

@@ -5,6 +5,7 @@
 #include "core/outbox.h"
 
 #include "base/mem.h"
+#include "core/topicmap.h"
 #include "mqtt/encode.h"
 
 #include <string.h>
@@ -54,6 +55,19 @@ static struct outbox_held *held_need(struct outbox_hub *hub, struct outbox *o)
     return o->held;
 }
 
+/* Of `before` bytes so many are gone, written or dropped. Where packets end is not kept: the share
+ * of those that are gone is that of the bytes. */
+static void count_gone(struct outbox_hub *hub, struct outbox *o, size_t before, size_t bytes)
+{
+    uint32_t gone = o->packets;
+
+    if (bytes < before)
+        gone = (uint32_t)((uint64_t)gone * bytes / before);
+    o->packets -= gone;
+    hub->stats->output_packets -= gone;
+    hub->stats->output_bytes -= bytes;
+}
+
 static void held_free(struct outbox_hub *hub, struct outbox *o)
 {
     struct outbox_held *h = o->held;
@@ -61,6 +75,7 @@ static void held_free(struct outbox_hub *hub, struct outbox *o)
     if (!h)
         return;
     TAILQ_REMOVE(&hub->waiting, h, entry);
+    count_gone(hub, o, outbox_bytes(o), h->q.bytes);
     outq_clear(&h->q, &hub->pool);
     mem_free(h->stretches, h->cap * sizeof(*h->stretches));
     mem_free(h, sizeof(*h));
@@ -124,8 +139,12 @@ static void lane_added(struct outbox_hub *hub, struct outbox *o, const struct ou
         outbox_mark(hub, o);
     if (o->held && o->held->q.bytes == 0)
         held_free(hub, o);
-    if (n > 0)
+    if (n > 0) {
+        o->packets++;
+        hub->stats->output_packets++;
         hub->stats->packets_sent++;
+    }
+    hub->stats->output_bytes += n;
     if (all >= OUTBOX_CROWDED && all - n < OUTBOX_CROWDED)
         hub->work->crowded = true;
 }
@@ -184,12 +203,8 @@ static enum err put_small(struct outbox_hub *hub, struct outq *q, struct publica
     return ERR_OK;
 }
 
-/*
- * A large one: head and topic are copied, the payload is a slice of the kept message. The two are
- * built aside and moved over together, so that failing queues nothing.
- */
-static enum err put_large(struct outbox_hub *hub, struct outq *q, struct publication *pub,
-                          const struct outbox_publish *how)
+static struct packet_publish packet_of(const struct outbox *o, const struct publication *pub,
+                                       const struct outbox_publish *how)
 {
     struct packet_publish p = {.topic = pub->topic,
                                .payload = pub->payload,
@@ -197,7 +212,39 @@ static enum err put_large(struct outbox_hub *hub, struct outq *q, struct publica
                                .id = how->id,
                                .retain = how->retain,
                                .dup = how->dup};
-    size_t head = encode_publish_head_size(pub->topic, pub->payload.n, how->qos);
+
+    if (o->map)
+        (void)topicmap_back(o->map, pub->topic, &p.topic);
+    return p;
+}
+
+/* The same behind a mount point, where the topic is another one: encoded for this receiver alone.
+ */
+static enum err put_small_mapped(struct outbox_hub *hub, struct outbox *o, struct outq *q,
+                                 const struct publication *pub, const struct outbox_publish *how)
+{
+    struct packet_publish packet = packet_of(o, pub, how);
+    size_t head = encode_publish_head_size(packet.topic, packet.payload.n, how->qos);
+    uint8_t *p = outq_room(q, &hub->pool, head + packet.payload.n);
+
+    if (!p)
+        return ERR_NOMEM;
+    (void)encode_publish_head(p, &packet);
+    if (packet.payload.n > 0)
+        memcpy(p + head, packet.payload.p, packet.payload.n);
+    outq_added(q, head + packet.payload.n);
+    return ERR_OK;
+}
+
+/*
+ * A large one: head and topic are copied, the payload is a slice of the kept message. The two are
+ * built aside and moved over together, so that failing queues nothing.
+ */
+static enum err put_large(struct outbox_hub *hub, struct outbox *o, struct outq *q,
+                          struct publication *pub, const struct outbox_publish *how)
+{
+    struct packet_publish p = packet_of(o, pub, how);
+    size_t head = encode_publish_head_size(p.topic, p.payload.n, how->qos);
     struct buf bytes = {0};
     struct outq aside = {0};
     enum err e = publication_keep(pub);
@@ -218,6 +265,14 @@ static enum err put_large(struct outbox_hub *hub, struct outq *q, struct publica
     return e;
 }
 
+static enum err put_publish(struct outbox_hub *hub, struct outbox *o, struct outq *q,
+                            struct publication *pub, const struct outbox_publish *how)
+{
+    if (!publication_is_small(pub, how->qos))
+        return put_large(hub, o, q, pub, how);
+    return UNLIKELY(o->map) ? put_small_mapped(hub, o, q, pub, how) : put_small(hub, q, pub, how);
+}
+
 enum err outbox_publish(struct outbox_hub *hub, struct outbox *o, struct publication *pub,
                         const struct outbox_publish *how)
 {
@@ -228,8 +283,7 @@ enum err outbox_publish(struct outbox_hub *hub, struct outbox *o, struct publica
     if (!q)
         return o->shut ? ERR_CLOSED : ERR_NOMEM;
     before = q->bytes;
-    e = publication_is_small(pub, how->qos) ? put_small(hub, q, pub, how)
-                                            : put_large(hub, q, pub, how);
+    e = put_publish(hub, o, q, pub, how);
     lane_added(hub, o, q, before);
     if (e)
         return e;
@@ -237,6 +291,12 @@ enum err outbox_publish(struct outbox_hub *hub, struct outbox *o, struct publica
     hub->stats->publish_bytes_sent += pub->payload.n;
     work_charge(hub->work, WORK_DELIVERY + (uint32_t)(pub->payload.n >> 10) * WORK_KILOBYTE);
     return ERR_OK;
+}
+
+void outbox_sent(struct outbox_hub *hub, struct outbox *o, size_t n)
+{
+    count_gone(hub, o, outbox_bytes(o), n);
+    outq_drop(&o->ready, &hub->pool, n);
 }
 
 /* The stretches of this lane up to `turn` move to ready; false without memory: the rest moves next
@@ -272,8 +332,10 @@ void outbox_shut(struct outbox_hub *hub, struct outbox *o, bool all)
 {
     o->shut = true;
     held_free(hub, o);
-    if (all)
-        outq_clear(&o->ready, &hub->pool);
+    if (!all)
+        return;
+    count_gone(hub, o, o->ready.bytes, o->ready.bytes);
+    outq_clear(&o->ready, &hub->pool);
 }
 
 void outbox_clear(struct outbox_hub *hub, struct outbox *o)

@@ -29,13 +29,17 @@
 #define OUTBOX_CROWDED (512 * 1024)
 
 struct outbox_held;
+struct conf_listener;
 
 struct outbox {
     struct outq ready;
     struct outbox_held *held; /* NULL when nothing waits */
     TAILQ_ENTRY(outbox) dirty;
+    struct conf_listener *map; /* whose mount point is taken off topics; NULL = none */
     bool is_dirty;
-    bool shut; /* takes nothing more */
+    bool shut;        /* takes nothing more */
+    uint8_t max_qos;  /* of what is delivered to it */
+    uint32_t packets; /* that wait: an estimate while only a part of the bytes has been written */
 };
 
 TAILQ_HEAD(outbox_list, outbox);
@@ -87,10 +91,13 @@ struct outbox_publish {
     bool dup;
     enum outbox_lane lane;
 };
-/* Queue a PUBLISH. ERR_NOMEM queues nothing. */
+/* Queue a PUBLISH, whose topic is inside the mount point if there is one. ERR_NOMEM queues nothing.
+ */
 MUST_CHECK enum err outbox_publish(struct outbox_hub *hub, struct outbox *o,
                                    struct publication *pub, const struct outbox_publish *how);
 
+/* The first n bytes of the ready lane have been written. */
+void outbox_sent(struct outbox_hub *hub, struct outbox *o, size_t n);
 /* Turns up to this one are durable: what waited for them moves to the ready lanes. */
 void outbox_release(struct outbox_hub *hub, uint64_t turn);
 /* Drop what is held and take nothing more; `all`: drop what is ready too. */

@@ -120,8 +120,10 @@ void persist_move(struct persist *p, struct stored *e, const struct record *r)
     size_t before = p->frame.len;
     uint64_t position = persist_write(p, r);
 
-    stored_place(&p->stored, e, position, (uint32_t)(p->frame.len - before),
-                 (uint32_t)(r->text.n + r->payload.n));
+    stored_place(&p->stored, e, position,
+                 (struct stored_size){.record = (uint32_t)(p->frame.len - before),
+                                      .payload = (uint32_t)r->payload.n,
+                                      .topic = (uint16_t)r->text.n});
 }
 
 struct stored *persist_message(struct persist *p, struct message *m)

@@ -31,7 +31,9 @@ enum record_type {
      * needed any more (RECEIVED follows). An id other than 0: it was given at once, as by BEGIN.
      */
     RECORD_QUEUE,
-    RECORD_BEGIN,        /* a row was given its packet id, or finished if QoS 0: session, seq, id */
+    /* A row was given its packet id; finished if that is 0: at QoS 0, or dropped when its turn
+     * came: session, seq, id. */
+    RECORD_BEGIN,
     RECORD_RECEIVED,     /* PUBREC for a row: session, seq */
     RECORD_DONE,         /* a row is finished: session, seq */
     RECORD_IN_ADD,       /* an inbound QoS 2 message was accepted: session, id */

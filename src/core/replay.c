@@ -68,8 +68,10 @@ static enum err apply_message(struct broker *b, const struct record *r, uint64_t
         return ERR_NOMEM;
     b->replay->last = *r;
     e->sum = stored_sum(r->text, r->payload);
-    stored_place(&b->persist.stored, e, position, (uint32_t)bytes,
-                 (uint32_t)(r->text.n + r->payload.n));
+    stored_place(&b->persist.stored, e, position,
+                 (struct stored_size){.record = (uint32_t)bytes,
+                                      .payload = (uint32_t)r->payload.n,
+                                      .topic = (uint16_t)r->text.n});
     if (stored_has_room(&b->persist.stored, bytes))
         (void)need_body(b, e, r); /* without memory it stays in the journal */
     return ERR_OK;

@@ -17,25 +17,29 @@ void route_clear(struct route *r)
 
 /* --- who --- */
 
-/* Each session once; found again, the higher QoS stays. */
-static void add_receiver(struct route *r, struct session *s, enum qos qos)
+/* Each session once, unless it is to get duplicates; found again, the higher QoS stays. */
+static void add_receiver(struct route *r, const struct session_env *env, struct session *s,
+                         enum qos qos)
 {
+    bool known = s->serial == r->serial;
+
     if (s->ended)
         return;
-    if (s->serial == r->serial) {
-        struct receiver *known = &r->receivers[s->slot];
-        if (known->qos < qos)
-            known->qos = qos;
+    if (known && !env->duplicates) {
+        struct receiver *first = &r->receivers[s->slot];
+        if (first->qos < qos)
+            first->qos = qos;
         return;
     }
+    if (!known)
+        s->slot = (uint32_t)r->n;
     s->serial = r->serial;
-    s->slot = (uint32_t)r->n;
     r->receivers[r->n++] = (struct receiver){.session = s, .qos = qos};
 }
 
 /* Of a shared group: the next member that is connected and not behind, else the next that is there
  * at all. */
-static void add_member(struct route *r, struct work *work, uintptr_t group)
+static void add_member(struct route *r, const struct session_env *env, uintptr_t group)
 {
     uint32_t seen = 0;
     uintptr_t second = 0;
@@ -50,11 +54,11 @@ static void add_member(struct route *r, struct work *work, uintptr_t group)
         if (!second || (s->out && !trie_word_session(second)->out))
             second = word;
     }
-    work_charge(work, seen);
+    work_charge(env->work, seen);
     if (!word)
         word = second;
     if (word)
-        add_receiver(r, trie_word_session(word), trie_word_qos(word));
+        add_receiver(r, env, trie_word_session(word), trie_word_qos(word));
 }
 
 static enum err receivers_fit(struct route *r)
@@ -116,42 +120,50 @@ enum err route_find(struct route *r, struct session_env *env, struct str topic,
     return e;
 }
 
-static enum err collect(struct route *r, struct work *work)
+static enum err collect(struct route *r, const struct session_env *env)
 {
     if (receivers_fit(r))
         return ERR_NOMEM;
     r->serial++;
     r->n = 0;
-    work_charge(work, (uint32_t)r->words.n);
+    work_charge(env->work, (uint32_t)r->words.n);
     for (size_t i = 0; i < r->words.n; i++) {
         uintptr_t word = r->words.v[i];
         if (trie_word_is_group(word))
-            add_member(r, work, word);
+            add_member(r, env, word);
         else
-            add_receiver(r, trie_word_session(word), trie_word_qos(word));
+            add_receiver(r, env, trie_word_session(word), trie_word_qos(word));
     }
     return ERR_OK;
 }
 
 /* --- memory first --- */
 
-static enum qos effective(const struct publication *pub, const struct receiver *to)
+static enum qos effective(const struct session_env *env, const struct publication *pub,
+                          const struct receiver *to)
 {
-    return to->qos < pub->qos ? to->qos : pub->qos;
+    return session_qos(env, to->session, pub->qos, to->qos);
 }
 
-static enum err reserve(const struct route *r, struct session_env *env, struct publication *pub)
+/* Between copies at QoS 1 and 2 one at QoS 0 may be queued: it must not take their room. */
+static bool needs_row(const struct session_env *env, enum qos qos)
+{
+    return qos > QOS_0 || (env->duplicates && env->queue_qos0);
+}
+
+static enum err reserve(struct route *r, struct session_env *env, struct publication *pub)
 {
     size_t records = 3; /* of a retained message, and the publisher's own */
     bool keep = pub->retain;
     enum err e = ERR_OK;
 
     for (size_t i = 0; i < r->n && !e; i++) {
-        if (effective(pub, &r->receivers[i]) == QOS_0)
+        const struct receiver *to = &r->receivers[i];
+        if (!needs_row(env, effective(env, pub, to)))
             continue;
         keep = true;
         records += SESSION_DELIVERY_RECORDS;
-        e = session_reserve(r->receivers[i].session);
+        e = session_reserve(to->session, ++r->receivers[to->session->slot].rows);
     }
     if (!e && keep)
         e = publication_keep(pub);
@@ -175,6 +187,7 @@ static void retain_publication(struct session_env *env, struct publication *pub,
         struct stored *e =
             retain_is_lasting(pub->topic) ? persist_message(env->persist, pub->message) : NULL;
         retain_set(env->retain, node, pub->message);
+        stored_hold(&env->persist->stored, pub->message);
         if (e)
             (void)persist_write(env->persist,
                                 &(struct record){.type = RECORD_RETAIN, .number = e->number});
@@ -192,7 +205,7 @@ static void deliver(const struct route *r, struct session_env *env, struct publi
         const struct receiver *to = &r->receivers[i];
         if (to->session->bridge && to->session == source)
             continue; /* a bridge does not get back what it brought */
-        session_deliver(env, to->session, pub, effective(pub, to),
+        session_deliver(env, to->session, pub, effective(env, pub, to),
                         pub->retain && to->session->bridge);
     }
 }
@@ -202,7 +215,7 @@ enum err route_publish(struct route *r, struct session_env *env, struct publicat
 {
     uint64_t before = env->retain->visits;
     struct retain_node *node = NULL;
-    enum err e = collect(r, env->work);
+    enum err e = collect(r, env);
 
     if (!e)
         e = reserve(r, env, pub);

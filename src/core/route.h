@@ -9,7 +9,10 @@
 
 struct receiver {
     struct session *session;
-    enum qos qos; /* granted: the highest of all its subscriptions that match (3.3.5-1) */
+    /* Granted: the highest of all its subscriptions that match (3.3.5-1); with
+     * allow_duplicate_messages there is a receiver for each of these. */
+    enum qos qos;
+    uint32_t rows; /* of the first of a session: so many of its receivers need one */
 };
 
 struct route {

@@ -4,6 +4,7 @@
  */
 #include "core/session.h"
 
+#include "core/topicmap.h"
 #include "mqtt/encode.h"
 
 void session_want_work(struct session_env *env, struct session *s)
@@ -71,29 +72,76 @@ static void drop_flow(struct session *s)
 
 /* --- drops --- */
 
-static void dropped(struct session_env *env, struct session *s, enum reason why)
+static struct party party_of(const struct session_env *env, const struct session *s)
 {
-    char id[128];
+    struct party p = {0};
 
-    env->stats->publish_dropped++;
-    s->dropped++;
-    if (s->dropping)
-        return;
-    s->dropping = true;
-    log_notice(env->log, "Outgoing messages are being dropped for client %s: %s.",
-               str_escape(session_id(s), id, sizeof(id)), reason_text(why));
+    if (s->out)
+        p = env->party_of(s->out);
+    p.client = session_id(s); /* a connection that ends has let go of it */
+    return p;
 }
 
-/* The episode ends when its cause has passed. */
-static void episode_over(struct session_env *env, struct session *s)
+static void dropped(struct session_env *env, struct session *s, enum reason why)
 {
-    char id[128];
+    struct party who;
+
+    env->stats->publish_dropped++;
+    if (s->dropping) {
+        s->dropped++;
+        return;
+    }
+    s->dropping = true;
+    s->dropped = 1;
+    who = party_of(env, s);
+    report_dropping(env->report, &who, why);
+}
+
+/* The episode ends when its cause has passed: messages are accepted again, or none will come. */
+static void end_episode(struct session_env *env, struct session *s, bool accepts)
+{
+    struct party who;
 
     if (!s->dropping)
         return;
     s->dropping = false;
-    log_notice(env->log, "Outgoing messages for client %s are accepted again, %llu dropped so far.",
-               str_escape(session_id(s), id, sizeof(id)), (unsigned long long)s->dropped);
+    who = party_of(env, s);
+    report_episode(env->report, &who, s->dropped, accepts);
+}
+
+static void episode_over(struct session_env *env, struct session *s)
+{
+    end_episode(env, s, true);
+}
+
+/* Which of the two limits is it that lets no more into its queue? */
+static enum reason full_queue(const struct session_env *env, const struct session *s)
+{
+    uint32_t max = env->limits.max_queued;
+
+    return max > 0 && flow_queued(s->flow) >= max ? REASON_QUEUE_FULL : REASON_QUEUE_BYTES;
+}
+
+/*
+ * Has this topic a name behind the mount point of its connection? If not, nothing can be delivered
+ * under it. Of the mount point itself nobody ever asked for: filters happen to match it.
+ */
+static bool is_visible(struct session_env *env, struct session *s, struct str topic)
+{
+    struct party who;
+    struct str name;
+
+    if (LIKELY(!s->out || !s->out->map) || topicmap_back(s->out->map, topic, &name))
+        return true;
+    if (topicmap_is_root(s->out->map, topic))
+        return false;
+    env->stats->publish_dropped++;
+    if (!s->outside) {
+        who = party_of(env, s);
+        report_dropping(env->report, &who, REASON_OUTSIDE_MOUNT);
+    }
+    s->outside = true;
+    return false;
 }
 
 /* --- sending --- */
@@ -103,12 +151,15 @@ static void log_sending(struct session_env *env, const struct session *s,
 {
     char id[128];
     char topic[512];
+    struct str name = pub->topic;
 
     if (!log_wants(env->log, LOG_LEVEL_DEBUG))
         return;
+    if (s->out->map)
+        (void)topicmap_back(s->out->map, pub->topic, &name);
     log_debug(env->log, "Sending PUBLISH to %s (d%d, q%d, r%d, m%d, '%s', ... (%zu bytes))",
-              str_escape(session_id(s), id, sizeof(id)), how->dup, how->qos, how->retain, how->id,
-              str_escape(pub->topic, topic, sizeof(topic)), pub->payload.n);
+              str_escape_strict(session_id(s), id, sizeof(id)), how->dup, how->qos, how->retain,
+              how->id, str_escape_strict(name, topic, sizeof(topic)), pub->payload.n);
 }
 
 static enum err send_publish(struct session_env *env, struct session *s, struct publication *pub,
@@ -130,7 +181,7 @@ static enum err send_pubrel(struct session_env *env, struct session *s, uint16_t
 
     if (!e && log_wants(env->log, LOG_LEVEL_DEBUG))
         log_debug(env->log, "Sending PUBREL to %s (Mid: %d)",
-                  str_escape(session_id(s), id, sizeof(id)), packet_id);
+                  str_escape_strict(session_id(s), id, sizeof(id)), packet_id);
     return e;
 }
 
@@ -217,19 +268,27 @@ static bool come_back(struct session_env *env, struct session *s, uint64_t seq)
     return e->body != NULL;
 }
 
+/*
+ * The record of a row that ends without its client's doing. One that waited still has been begun by
+ * that, without an id, as one at QoS 0 is: its place is not given again.
+ */
+static struct record record_of_end(const struct flow *f, uint64_t seq)
+{
+    bool begins = flow_row_at(f, seq)->state == FLOW_QUEUED;
+
+    return (struct record){.type = begins ? RECORD_BEGIN : RECORD_DONE, .seq = seq};
+}
+
 static void drop_damaged(struct session_env *env, struct session *s, uint64_t seq,
                          const struct stored *e)
 {
-    char id[128];
+    struct party who = party_of(env, s);
 
-    log_error(env->log,
-              "Error: A message for client %s cannot be read back from position %llu of the "
-              "journal: it is damaged there, and dropped.",
-              str_escape(session_id(s), id, sizeof(id)), (unsigned long long)e->position);
+    report_unreadable(env->report, &who, e->position);
     env->stats->publish_dropped++;
     s->dropped++;
     if (!session_record_reserve(env, s, 1, 0))
-        session_record(env, s, (struct record){.type = RECORD_DONE, .seq = seq});
+        session_record(env, s, record_of_end(s->flow, seq));
     session_weigh(env, s, -PERSIST_ROW_BYTES);
     flow_set_done(s->flow, seq);
 }
@@ -275,6 +334,26 @@ void session_arrived(struct session_env *env, struct session *s, uint64_t seq, u
 }
 
 /*
+ * Is this row outside the mount point? Its client cannot be sent it, now or again: that is done
+ * with. The record is reserved.
+ */
+static bool is_dropped(struct session_env *env, struct session *s, const struct flow_next *next)
+{
+    struct record r;
+
+    if (next->pubrel || is_visible(env, s, message_topic(next->row->message)))
+        return false;
+    r = record_of_end(s->flow, next->seq);
+    if (flow_skip(s->flow, next->seq))
+        session_weigh(env, s, -PERSIST_ROW_BYTES);
+    else
+        r.type = RECORD_RECEIVED;
+    session_record(env, s, r);
+    work_charge(env->work, WORK_FREE);
+    return true;
+}
+
+/*
  * Send rows while there is room. `fresh` is the publication of the row pushed last, encoded
  * already, or NULL. That row is not recorded yet if it is `newest`: its record will say what became
  * of it. False: stopped by something that broker_work must look at again.
@@ -294,7 +373,11 @@ static bool pump_rows(struct session_env *env, struct session *s, struct publica
             return true; /* goes on in session_arrived */
         if (work_is_spent(env->work) && !(fresh && fresh->message == next.row->message))
             return false;
-        if (session_record_reserve(env, s, 1, 0) || send_row(env, s, &next, fresh))
+        if (session_record_reserve(env, s, 1, 0))
+            return false;
+        if (UNLIKELY(s->out->map) && is_dropped(env, s, &next))
+            continue;
+        if (send_row(env, s, &next, fresh))
             return false;
         flow_advance(s->flow);
         if (begins && next.seq != newest)
@@ -305,17 +388,17 @@ static bool pump_rows(struct session_env *env, struct session *s, struct publica
     return true;
 }
 
-enum err session_reserve(struct session *s)
+enum err session_reserve(struct session *s, uint32_t rows)
 {
     enum err e = session_need_flow(s);
 
-    return e ? e : flow_reserve(s->flow);
+    return e ? e : flow_reserve_rows(s->flow, rows);
 }
 
 /* The same for a delivery by itself: its records too. */
 enum err session_reserve_alone(struct session_env *env, struct session *s, size_t bytes)
 {
-    enum err e = session_reserve(s);
+    enum err e = session_reserve(s, 1);
 
     return e ? e : session_record_reserve(env, s, SESSION_DELIVERY_RECORDS, bytes);
 }
@@ -333,6 +416,7 @@ static uint64_t push_row(struct session_env *env, struct session *s, struct mess
 {
     struct stored *e = is_recorded(s) ? persist_message(env->persist, m) : NULL;
 
+    stored_hold(&env->persist->stored, m);
     session_weigh(env, s, PERSIST_ROW_BYTES);
     work_charge(env->work, WORK_DELIVERY);
     if (e && should_leave(env, s))
@@ -381,7 +465,7 @@ static void queue_qos0(struct session_env *env, struct session *s, struct public
     if (publication_keep(pub) || session_reserve_alone(env, s, bytes))
         dropped(env, s, REASON_NOMEM);
     else if (!flow_has_room(s->flow, &env->limits, false, QOS_0, bytes))
-        dropped(env, s, REASON_QUEUE_FULL);
+        dropped(env, s, full_queue(env, s));
     else
         record_row(env, s, push_row(env, s, pub->message, QOS_0, retain), pub->message, 0);
 }
@@ -398,6 +482,8 @@ void session_deliver(struct session_env *env, struct session *s, struct publicat
     size_t bytes = pub->topic.n + pub->payload.n;
     uint64_t seq;
 
+    if (!is_visible(env, s, pub->topic))
+        return;
     if (qos == QOS_0 && s->out && !qos0_must_queue(env, s)) {
         deliver_qos0(env, s, pub, retain);
         return;
@@ -407,7 +493,7 @@ void session_deliver(struct session_env *env, struct session *s, struct publicat
         return;
     }
     if (!flow_has_room(s->flow, &env->limits, s->out != NULL, qos, bytes)) {
-        dropped(env, s, REASON_QUEUE_FULL);
+        dropped(env, s, full_queue(env, s));
         return;
     }
     if (flow_queued(s->flow) == 0)
@@ -427,10 +513,12 @@ void session_pump(struct session_env *env, struct session *s)
 bool session_give_retained(struct session_env *env, struct session *s, struct message *m,
                            enum qos granted)
 {
-    enum qos qos = m->qos < granted ? (enum qos)m->qos : granted;
+    enum qos qos = session_qos(env, s, (enum qos)m->qos, granted);
     struct publication pub;
     bool stopped = false;
 
+    if (!is_visible(env, s, message_topic(m)))
+        return true;
     publication_init_message(&pub, m, env->scratch);
     if (qos == QOS_0) {
         const struct outbox_publish how = {.retain = true,
@@ -452,13 +540,9 @@ static void log_unknown(struct session_env *env, struct session *s, enum packet_
 {
     static const char *const names[] = {
         [PACKET_PUBACK] = "PUBACK", [PACKET_PUBREC] = "PUBREC", [PACKET_PUBCOMP] = "PUBCOMP"};
-    char id[128];
+    struct party who = party_of(env, s);
 
-    if (s->unknown_ids)
-        return;
-    s->unknown_ids = true;
-    log_warning(env->log, "Warning: Received %s from %s for an unknown packet identifier %d.",
-                names[type], str_escape(session_id(s), id, sizeof(id)), packet_id);
+    report_unknown_id(env->report, &who, names[type], packet_id);
 }
 
 static void acknowledged(struct session_env *env, struct session *s, enum packet_type type,
@@ -539,7 +623,7 @@ void session_attach(struct session_env *env, struct session *s, struct outbox *o
 {
     s->out = out;
     s->absent_s = 0;
-    s->unknown_ids = false;
+    s->outside = false;
     env->stats->sessions_connected++;
     if (s->flow)
         flow_rewind(s->flow);
@@ -548,6 +632,8 @@ void session_attach(struct session_env *env, struct session *s, struct outbox *o
 
 void session_detach(struct session_env *env, struct session *s, int64_t now_s)
 {
+    if (!is_recorded(s) || !s->flow || flow_queued(s->flow) == 0)
+        end_episode(env, s, false);
     s->out = NULL;
     s->absent_s = now_s;
     env->stats->sessions_connected--;
@@ -566,6 +652,7 @@ void session_settle(struct session *s)
 
 bool session_drop_rows(struct session_env *env, struct session *s)
 {
+    end_episode(env, s, false);
     while (s->flow && flow_head(s->flow) != flow_tail(s->flow)) {
         if (work_is_spent(env->work))
             return false;

@@ -11,6 +11,7 @@
 #include "core/fetch.h"
 #include "core/outbox.h"
 #include "core/persist.h"
+#include "core/report.h"
 #include "core/retain.h"
 #include "core/trie.h"
 #include "mqtt/flow.h"
@@ -31,18 +32,18 @@ struct session {        /* aligned to TRIE_SESSION_ALIGN, as every allocation is
     uint64_t tail;    /* of the flow, while there is none */
     int64_t absent_s; /* Unix time since when; 0 = connected */
     uint32_t live;    /* bytes that its records would take now, modulo 2^32 */
-    uint32_t dropped; /* messages, by limits */
+    uint32_t dropped; /* messages, by limits, in the episode */
     uint32_t slot;    /* among that publication's receivers */
     uint16_t last_id; /* of the flow, while there is none */
     uint16_t id_len;
     bool has_work : 1;
     bool ended : 1;
-    bool dropping : 1;    /* an episode of drops that has been logged */
-    bool unknown_ids : 1; /* that it acknowledges what was never sent has been logged for this
-                             connection */
-    bool unnoted : 1;     /* the journal says that it is connected, from a former life */
-    bool fetching : 1;    /* a row's message is wanted from the journal */
-    bool bridge : 1;      /* the peer is a bridge: RETAIN as published, no echo */
+    bool dropping : 1; /* an episode of drops that has been logged */
+    bool unnoted : 1;  /* the journal says that it is connected, from a former life */
+    bool fetching : 1; /* a row's message is wanted from the journal */
+    bool bridge : 1;   /* the peer is a bridge: RETAIN as published, no echo */
+    bool outside : 1;  /* that it has messages outside its mount point has been logged for this
+                          connection */
     char id[];
 };
 
@@ -57,9 +58,13 @@ struct session_env {
     struct trie *trie;
     struct retain *retain;
     struct log *log;
+    struct report *report;
+    struct party (*party_of)(const struct outbox *out); /* who reads what is put there */
     struct publication_scratch *scratch; /* for rows sent while another publication is under way */
     struct flow_limits limits;
     bool queue_qos0;
+    bool duplicates;          /* one copy for each subscription that matches */
+    bool upgrade;             /* deliver at the subscription's QoS, also above the published one */
     struct session_list todo; /* sessions that have something to send and could not go on */
     struct table feeds;       /* cursors by session and filter */
     struct table resumed;     /* what feeds of a former life have given, by session: see feed.c */
@@ -88,19 +93,31 @@ MUST_CHECK enum err session_record_reserve(struct session_env *env, const struct
 /* At most so many records are written for one delivery, the message itself included. */
 #define SESSION_DELIVERY_RECORDS 3
 /*
- * Make sure that one QoS 1 or 2 delivery cannot fail for want of a row; its records are for the
- * caller to promise (persist_promise). ERR_NOMEM changes nothing that matters.
+ * Make sure that so many QoS 1 or 2 deliveries cannot fail for want of a row; their records are for
+ * the caller to promise (persist_promise). ERR_NOMEM changes nothing that matters.
  */
-MUST_CHECK enum err session_reserve(struct session *s);
+MUST_CHECK enum err session_reserve(struct session *s, uint32_t rows);
 /* The same with the records of one delivery of `bytes` topic and payload. */
 MUST_CHECK enum err session_reserve_alone(struct session_env *env, struct session *s, size_t bytes);
 /*
- * Send a publication to this session with this QoS, the lower of published and granted.
+ * The QoS of a delivery: the lower of published and granted (3.8.4), or the granted one with
+ * upgrade_outgoing_qos; to a connected client no more than its listener's max_qos.
+ */
+static inline enum qos session_qos(const struct session_env *env, const struct session *s,
+                                   enum qos published, enum qos granted)
+{
+    enum qos qos = granted < published || env->upgrade ? granted : published;
+
+    return s->out && s->out->max_qos < qos ? (enum qos)s->out->max_qos : qos;
+}
+/*
+ * Send a publication to this session with this QoS, as session_qos says.
  *
  * Connected: sends now, or queues if the in-flight window is full. Absent: queues QoS 1 and 2, and
  * QoS 0 only with queue_qos0_messages. At QoS 1 and 2 only after session_reserve, persist_promise
  * and publication_keep; then it cannot fail. What a limit or, at QoS 0, memory forbids is dropped,
- * counted, and logged once per episode. MQTT 3.1.1, 3.3.5 and 4.4.
+ * counted, and logged once per episode; likewise what is outside the mount point behind which the
+ * client is now: it has subscribed to that through another listener. MQTT 3.1.1, 3.3.5 and 4.4.
  */
 void session_deliver(struct session_env *env, struct session *s, struct publication *pub,
                      enum qos qos, bool retain);

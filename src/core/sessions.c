@@ -117,7 +117,8 @@ struct session *sessions_make(struct sessions *all, struct str id, uint64_t numb
     if (number == SESSIONS_NEW)
         p->next_session++;
     session_weigh(all->env, s, PERSIST_SESSION_BYTES + s->id_len);
-    all->env->stats->sessions++;
+    if (++all->env->stats->sessions > all->env->stats->sessions_most)
+        all->env->stats->sessions_most = all->env->stats->sessions;
     if (number == SESSIONS_NEW)
         sessions_note(all, s);
     return s;
@@ -177,8 +178,9 @@ static void expire(struct sessions *all, struct session *s)
     if (sessions_end_reserve(all, s))
         return; /* the next walk finds it again */
     log_notice(all->env->log, "Expiring persistent client %s due to timeout.",
-               str_escape(session_id(s), id, sizeof(id)));
+               str_escape_strict(session_id(s), id, sizeof(id)));
     sessions_end(all, s);
+    all->env->stats->sessions_expired++;
 }
 
 uint64_t sessions_expire(struct sessions *all, const struct now *now, int64_t limit_s)

@@ -12,6 +12,9 @@
  *
  * The entry keeps a checksum of its record from the moment that the body may go: what comes back
  * from the disk is not trusted.
+ *
+ * Messages that are not recorded have no entry. They are counted here all the same, by a keeper
+ * that they share, so that it is known how many there are of both kinds.
  */
 #ifndef CORE_STORED_H
 #define CORE_STORED_H
@@ -25,8 +28,11 @@
 #include <sys/queue.h>
 
 struct stored {
-    struct blob blob;          /* first: a ticket is a reference to it */
-    struct blob_keeper keeper; /* of the body */
+    struct blob blob; /* first: a ticket is a reference to it */
+    union {
+        struct blob_keeper keeper; /* of the body, while it is in memory */
+        uint16_t topic_len;        /* while it is not */
+    };
     TAILQ_ENTRY(stored) entry; /* by position, once it has one */
     uint64_t number;           /* in the journal; never used again */
     uint64_t position : 56;    /* of its record; 0 = not known yet (while replaying) */
@@ -40,6 +46,7 @@ TAILQ_HEAD(stored_list, stored);
 
 struct stored_all {
     struct blob_keeper keeper; /* of the entries */
+    struct blob_keeper plain;  /* of messages that are held, but not recorded */
     struct stored_list list;   /* by position */
     struct stored *cursor;     /* where stored_at looked last; NULL = at the end */
     struct slab entries;
@@ -47,6 +54,8 @@ struct stored_all {
     uint64_t record_bytes;   /* of all entries */
     uint64_t resident_bytes; /* of the bodies in memory */
     uint64_t resident_limit; /* above it queued bodies are not kept; 0 = no limit */
+    uint64_t count;          /* messages that somebody needs, recorded or only held */
+    uint64_t payload_bytes;  /* of these */
 };
 
 void stored_init(struct stored_all *all);
@@ -62,14 +71,21 @@ MUST_CHECK enum err stored_reserve(struct stored_all *all);
 struct stored *stored_add(struct stored_all *all, uint64_t number);
 /* The entry whose record stands at this position, or NULL. Quick when asked in growing order. */
 struct stored *stored_at(struct stored_all *all, uint64_t position);
-/* Where its record is now, behind all others: `bytes` of it, `content` of them topic and payload.
- */
-void stored_place(struct stored_all *all, struct stored *e, uint64_t position, uint32_t bytes,
-                  uint32_t content);
+/* What a record of a message consists of, in bytes. */
+struct stored_size {
+    uint32_t record; /* all in all */
+    uint32_t payload;
+    uint16_t topic;
+};
+/* Where its record is now, behind all others. */
+void stored_place(struct stored_all *all, struct stored *e, uint64_t position,
+                  struct stored_size size);
 static inline uint32_t stored_content(const struct stored *e)
 {
     return e->bytes - e->overhead;
 }
+/* A queue or the retained messages need this message: count it, until it goes. */
+void stored_hold(struct stored_all *all, struct message *m);
 /* This is its body: takes a reference to the entry over. The message has no entry yet. */
 void stored_attach(struct stored_all *all, struct stored *e, struct message *m);
 /* The entry of a message, or NULL. */

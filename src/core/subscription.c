@@ -30,12 +30,16 @@ static enum err subscribe_reserve(struct session_env *env, struct session *s, st
     return e ? e : feed_reserve(env);
 }
 
-/* Does the journal say the same already? Clients subscribe anew with each connection. */
+/* Does the journal say the same already? Clients subscribe anew with each connection. Where nothing
+ * is recorded nobody needs to know. */
 static bool is_known(const struct session_env *env, const struct session *s, struct str filter,
                      enum qos qos)
 {
-    trie_place place = trie_find(env->trie, filter, s);
+    trie_place place;
 
+    if (s->number == 0 || !persist_on(env->persist))
+        return true;
+    place = trie_find(env->trie, filter, s);
     return place && trie_granted(place, s) == qos && !feed_is_on(env, s, filter);
 }
 
@@ -55,7 +59,7 @@ enum err subscription_add(struct session_env *env, struct session *s, struct str
         if (!c)
             return ERR_NOMEM;
     }
-    known = is_known(env, s, filter, qos) && !c;
+    known = !c && is_known(env, s, filter, qos);
     e = trie_subscribe(env->trie, filter, s, qos, &place, &is_new);
     if (!e && is_new)
         e = table_insert(&s->subs, &table_of_words, NULL, table_hash_number(place), (void *)place);

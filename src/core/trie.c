@@ -309,18 +309,15 @@ size_t trie_describe(const struct trie *t, trie_place place, const struct sessio
     char *begin;
 
     (void)t;
+    *qos = trie_granted(place, s);
     if (trie_place_is_shared(place)) {
         const struct group *g = (const struct group *)(place & ~(uintptr_t)TRIE_PLACE_GROUP);
-        uintptr_t word = (uintptr_t)table_find(&g->members, &member_ops, NULL, hash_session(s), s);
-        *qos = trie_word_qos(word);
         begin = write_backwards(g->node, end) - g->name_len - 8;
         memcpy(begin, "$share/", 7);
         memcpy(begin + 7, g->name, g->name_len);
         begin[7 + g->name_len] = '/';
     } else {
-        const struct trie_node *n = (const struct trie_node *)place;
-        *qos = trie_word_qos(node_word(n, s));
-        begin = write_backwards(n, end);
+        begin = write_backwards((const struct trie_node *)place, end);
     }
     memmove(out, begin, (size_t)(end - begin));
     return (size_t)(end - begin);

@@ -8,39 +8,48 @@
 
 enum err will_set(struct conn *c, const struct packet_connect *p)
 {
+    struct message *m;
+
     if (!p->has_will)
         return ERR_OK;
-    c->will = message_new(p->will_topic, p->will_payload, p->will_qos);
-    if (!c->will)
+    m = message_new(p->will_topic, p->will_payload, p->will_qos);
+    if (!m)
         return ERR_NOMEM;
-    c->will->flags = p->will_retain ? WILL_RETAIN : 0;
+    m->flags = p->will_retain ? WILL_RETAIN : 0;
+    c->login->will = m;
     return ERR_OK;
+}
+
+bool will_is_set(const struct conn *c)
+{
+    return c->login && c->login->will;
 }
 
 void will_drop(struct conn *c)
 {
-    message_unref(c->will);
-    c->will = NULL;
+    if (!will_is_set(c))
+        return;
+    message_unref(c->login->will);
+    c->login->will = NULL;
 }
 
 void will_publish(struct broker *b, struct conn *c)
 {
     struct publication pub;
-    char name[CONN_NAME_MAX];
+    struct party who = conn_party(c);
     enum err e;
 
-    if (!c->will)
+    if (!will_is_set(c))
         return;
-    publication_init_message(&pub, c->will, &b->scratch);
-    pub.retain = c->will->flags & WILL_RETAIN;
+    publication_init_message(&pub, c->login->will, &b->scratch);
+    pub.retain = c->login->will->flags & WILL_RETAIN;
     will_drop(c);
     e = route_find(&b->route, &b->env, pub.topic, NULL);
     if (!e)
         e = route_publish(&b->route, &b->env, &pub, c->session);
-    publication_clear(&pub);
     if (e) {
         b->stats.publish_dropped++;
-        log_error(&b->log, "Error: The will of client %s was not published: %s.",
-                  conn_name(c, name), err_word(e));
+        report_will_lost(&b->report, &who, pub.topic, REASON_NOMEM);
     }
+    publication_clear(&pub);
 }

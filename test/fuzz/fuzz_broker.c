@@ -112,8 +112,10 @@ static void end_conn(struct world *w, unsigned i, enum reason why)
 
 static void open_conn(struct world *w, unsigned i)
 {
-    struct peer peer = {
-        .ip = {127, 0, 0, 1}, .family = 4, .listener = &w->listener, .accept_ms = w->now.mono_ms};
+    struct peer peer = {.ip = {127, 0, 0, 1},
+                        .family = 4,
+                        .listener = &w->listener,
+                        .accept_ms = (uint32_t)w->now.mono_ms};
 
     if (!w->conns[i])
         w->conns[i] = broker_open(w->broker, &peer, (void *)&w->conns[i]);

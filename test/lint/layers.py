@@ -52,7 +52,7 @@ VOCABULARY = {"conf/conf", "conf/options", "core/broker"}
 # The core below its waist: what struct broker is made of cannot know struct broker.
 BELOW_STATE = {
     "stats", "record", "stored", "persist", "fetch", "loading", "topicmap", "trie", "retain", "outbox", "access", "session",
-    "sessions", "route", "conn",
+    "sessions", "route", "conn", "report",
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')

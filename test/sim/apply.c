@@ -79,6 +79,32 @@ void apply_end(struct sim *s, struct cable *k, bool will)
     }
 }
 
+/*
+ * Behind the mount point now: what it cannot name there is dropped as its turn comes. A QoS 2
+ * message that it may have got is released, a retained one that it never saw too.
+ */
+static void leave_outside(struct sim *s, struct cable *k)
+{
+    struct session *to = session_of(s, k);
+    struct client *c = &s->clients[k->client];
+
+    for (uint32_t i = 0; i < to->n; i++) {
+        struct row *r = &to->rows[i];
+        if (sim_sees(s, true, s->letters.all[r->letter].topic) || r->state != ROW_WAITING)
+            continue;
+        r->flags |= ROW_MAY | ROW_EITHER;
+        s->facts.picks[r->pick].excused = true;
+        c->amnesty = true;
+    }
+    c->amnesty |= c->cursor_n > 0;
+    for (uint32_t i = 0; i < c->cursor_n; i++) {
+        for (unsigned t = 0; t < TOPICS; t++) {
+            if (!sim_sees(s, true, t))
+                c->cursors[i].owed[t / 64] &= ~(1ull << (t % 64));
+        }
+    }
+}
+
 static void apply_connect(struct sim *s, struct cable *k)
 {
     struct session *to = session_of(s, k);
@@ -99,6 +125,8 @@ static void apply_connect(struct sim *s, struct cable *k)
     to->clean = k->clean;
     to->cable = k->serial;
     to->unsure = false;
+    if (k->mounted)
+        leave_outside(s, k);
     k->accepted = true;
     struct expect *e = expect_add(s, k, PACKET_CONNACK, 0);
     e->present = present;
@@ -174,10 +202,11 @@ static void cursor_begin(struct sim *s, struct cable *k, uint8_t filter, uint8_t
     u->since = s->event;
     for (unsigned t = 0; t < TOPICS && certain; t++) {
         const struct retained *r = &s->model.retained[t];
-        if (!r->letter || r->unsure || !s->names.match[filter][t])
+        if (!r->letter || r->unsure || !s->names.match[filter][t] || !sim_sees(s, k->mounted, t))
             continue;
         u->owed[t / 64] |= 1ull << (t % 64);
-        if (qos == 0 || s->letters.all[r->letter].qos == 0)
+        if (qos == 0 ||
+            (s->letters.all[r->letter].qos == 0 && !s->conf[0].global.upgrade_outgoing_qos))
             u->weak[t / 64] |= 1ull << (t % 64);
     }
 }

@@ -287,10 +287,11 @@ static bool row_fits(const struct sim *s, const struct cable *k, const struct ro
     const struct fact *f = &s->facts.rows[r->uid];
     bool fresh = r->born == k->serial && !f->order;      /* no reason for DUP */
     bool other = f->order && !f->hazy && f->id != p->id; /* it would come with its own id */
+    bool again = f->order && !f->hazy;                   /* it would come with DUP */
 
     return is_wanted(s, w, r->letter) && !row_over(&s->facts, r) && (r->mask & (1 << p->qos)) &&
            (r->state == ROW_WAITING || (r->flags & ROW_EITHER)) && f->cable != k->serial &&
-           !!(r->flags & ROW_RETAINED) == p->retain && !(p->dup && (fresh || other));
+           !!(r->flags & ROW_RETAINED) == p->retain && !(p->dup ? fresh || other : again);
 }
 
 #define ROW_WEAK (ROW_MAY | ROW_DROP_OK)
@@ -404,7 +405,7 @@ static bool could_bring(const struct sim *s, const struct client *c, const struc
                         uint32_t number, const struct packet_publish *p)
 {
     const struct letter *l = &s->letters.all[number];
-    uint8_t at = u->qos < l->qos ? u->qos : l->qos;
+    uint8_t at = u->qos < l->qos || s->conf[0].global.upgrade_outgoing_qos ? u->qos : l->qos;
 
     return s->names.match[u->filter][l->topic] && at == p->qos && l->retained_from &&
            l->retained_to > u->since && !(p->dup && u->cable == c->cable->serial);
@@ -532,9 +533,20 @@ static void unexpected(struct sim *s, struct cable *k, const struct wanted *w,
              k->client, w->number, topic_text(s, w->topic), (unsigned)p->qos, p->dup, p->id);
 }
 
+static int topic_of(const struct sim *s, const struct cable *k, struct str name)
+{
+    char text[64];
+
+    if (!k->mounted || name.n == 0 || name.n + s->mount.n > sizeof text)
+        return k->mounted ? -1 : names_topic(&s->names, name);
+    memcpy(text, s->mount.p, s->mount.n);
+    memcpy(text + s->mount.n, name.p, name.n);
+    return names_topic(&s->names, str_of(text, s->mount.n + name.n));
+}
+
 static struct wanted identify(struct sim *s, struct cable *k, const struct packet_publish *p)
 {
-    int topic = names_topic(&s->names, p->topic);
+    int topic = topic_of(s, k, p->topic);
     uint32_t number = letter_find(&s->letters, p->payload);
 
     if (topic < 0)

@@ -84,6 +84,7 @@ struct cable {
     bool accepted;
     bool dead; /* ended, whatever the broker still has to do about it */
     bool clean;
+    bool mounted; /* behind the mount point */
     uint8_t level;
     uint16_t keepalive_s;
     uint32_t will; /* letter; 0 = none */

@@ -4,6 +4,7 @@
 #include "client.h"
 
 #include "mqtt/decode.h"
+#include "mqtt/topic.h"
 #include "sim.h"
 #include "wire.h"
 
@@ -321,27 +322,50 @@ static void abandon(struct client *c)
     client_lost(c);
 }
 
+/* What it still has to send again would become something else behind the mount point. */
+static bool may_mount(const struct sim *s, const struct client *c)
+{
+    for (uint32_t i = 0; i < c->out_n; i++) {
+        if (!sim_sees(s, true, s->letters.all[c->out[i].letter].topic))
+            return false;
+    }
+    return true;
+}
+
+/* Behind the mount point this time? Every third client is at home there. */
+static bool is_to_mount(struct sim *s, const struct client *c, bool clean)
+{
+    bool at_home = s->knobs.mount && c->number % 3 == 1;
+
+    if (!s->knobs.mount || c->number == CLIENTS - 1)
+        return false;
+    return (clean || may_mount(s, c)) && at_home != chance(s, s->knobs.wander);
+}
+
 static void connect_now(struct sim *s, struct client *c, bool clean)
 {
     static const uint16_t keepalives[] = {0, 0, 60, 5, 1};
-    struct cable *k = cable_open(s, c->number);
+    bool mounted = is_to_mount(s, c, clean || c->clean);
+    struct cable *k = cable_open(s, c->number, mounted);
 
     if (!k)
         return;
     if (c->cable)
         abandon(c);
     c->cable = k;
+    c->mounted = mounted;
     k->clean = clean;
     k->level = c->level;
     k->keepalive_s = s->calm ? 0 : keepalives[rng_below(&s->rng, ARRAY_SIZE(keepalives))];
-    if (!s->calm && chance(s, 400))
+    if (!s->calm && chance(s, 400) && sim_sees(s, mounted, TOPIC_WILL((unsigned)c->number)))
         k->will = make_will(s, c);
     if (clean || c->clean)
         forget_state(c);
     c->clean = clean;
     k->eager = c->out_n == 0 && chance(s, 300);
-    trace_add(&s->trace, "client %d connects on %u, clean %d, level %u, keepalive %u, will %u",
-              c->number, k->serial, clean, k->level, k->keepalive_s, k->will);
+    trace_add(&s->trace,
+              "client %d connects on %u, clean %d, level %u, keepalive %u, will %u, mounted %d",
+              c->number, k->serial, clean, k->level, k->keepalive_s, k->will, mounted);
     wire_connect(s, k, c);
 }
 
@@ -385,21 +409,46 @@ static uint32_t draw_size(struct sim *s, bool kept)
     return LETTER_MIN + rng_below(&s->rng, 40);
 }
 
+/* One of the topics that it can name, if it finds one in good time. */
+static uint16_t draw_topic(struct sim *s, const struct client *c)
+{
+    uint16_t topic = (uint16_t)rng_below(&s->rng, s->knobs.topics);
+
+    for (unsigned i = 0; i < 100 && !sim_sees(s, c->mounted, topic); i++)
+        topic = (uint16_t)rng_below(&s->rng, i < 50 ? s->knobs.topics : TOPICS);
+    return topic;
+}
+
 static void act_publish(struct sim *s, struct client *c)
 {
     bool kept = chance(s, s->knobs.retain);
-    uint16_t topic = (uint16_t)rng_below(&s->rng, s->knobs.topics);
+    uint16_t topic = draw_topic(s, c);
 
+    if (!sim_sees(s, c->mounted, topic))
+        return;
     if (chance(s, s->knobs.burst)) {
-        for (unsigned i = 100 + rng_below(&s->rng, 1500); i > 0; i--)
+        unsigned n = 100 + rng_below(&s->rng, 1500);
+        /* Each of them may have to be acknowledged before the next. */
+        n = s->conf[0].global.upgrade_outgoing_qos ? n / 20 : n;
+        for (; n > 0; n--)
             publish(s, c, topic, 0, false, LETTER_MIN);
         return;
     }
-    if (chance(s, s->knobs.many)) {
+    if (chance(s, s->knobs.many) && sim_sees(s, c->mounted, TOPIC_MANY(0))) {
         topic = (uint16_t)TOPIC_MANY(rng_below(&s->rng, MANY_TOPICS));
         kept = true;
     }
     publish(s, c, topic, (uint8_t)rng_below(&s->rng, 3), kept, draw_size(s, kept));
+}
+
+/* Has the filter a name on its side? Of a shared one the filter inside it counts. */
+static bool can_name(const struct sim *s, const struct client *c, uint8_t filter)
+{
+    struct str group;
+    struct str bare = s->names.filter[filter];
+
+    (void)topic_is_shared(bare, &group, &bare);
+    return !c->mounted || sim_mounts(s, bare);
 }
 
 static void act_filters(struct sim *s, struct client *c, enum op_kind kind)
@@ -410,7 +459,7 @@ static void act_filters(struct sim *s, struct client *c, enum op_kind kind)
     for (uint8_t i = 0; i < op.n; i++) {
         do
             op.filter[i] = (uint8_t)rng_below(&s->rng, FILTERS);
-        while (s->names.shared[op.filter[i]] && !s->knobs.share);
+        while ((s->names.shared[op.filter[i]] && !s->knobs.share) || !can_name(s, c, op.filter[i]));
         if (kind == OP_SUBSCRIBE)
             op.qos[i] = (uint8_t)rng_below(&s->rng, 3);
         trace_add(&s->trace, "client %d %s '%s' q%u", c->number,
@@ -560,7 +609,7 @@ bool client_quiet(const struct client *c)
 
 void stranger_act(struct sim *s)
 {
-    struct cable *k = cable_open(s, STRANGER);
+    struct cable *k = cable_open(s, STRANGER, s->knobs.mount && chance(s, 500));
 
     if (!k)
         return;

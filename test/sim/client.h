@@ -53,6 +53,7 @@ struct client {
     uint8_t level;
     bool anonymous; /* no id: always clean, and never two of it */
     struct cable *cable;
+    bool mounted; /* its last connection was */
 
     uint32_t epoch; /* how often it has thrown its state away */
     struct outgoing out[OUT_MAX];

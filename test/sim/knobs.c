@@ -11,10 +11,11 @@ static unsigned one_of(struct rng *r, const unsigned *choices, uint32_t n)
     one_of(r, (const unsigned[]){__VA_ARGS__},                                                     \
            (uint32_t)(sizeof(unsigned[]){__VA_ARGS__} / sizeof(unsigned)))
 
-static void draw_conf(const struct knobs *k, struct rng *r, struct conf *conf,
-                      struct conf_listener *listener)
+static void draw_listeners(struct rng *r, struct conf_listener listeners[2])
 {
-    *listener = (struct conf_listener){
+    static char mounts[][8] = {"a/", "x/", "r/", "will/", "b/", "$x/"};
+
+    listeners[0] = (struct conf_listener){
         .refs = 1,
         .port = 1883,
         .max_connections = -1,
@@ -22,6 +23,13 @@ static void draw_conf(const struct knobs *k, struct rng *r, struct conf *conf,
         .accept_versions = CONF_MQTT_31 | CONF_MQTT_311,
         .security = {.allow_anonymous = true, .allow_zero_length_clientid = true},
     };
+    listeners[1] = listeners[0];
+    listeners[1].port = 1884;
+    listeners[1].mount_point = mounts[rng_below(r, ARRAY_SIZE(mounts))];
+}
+
+static void draw_conf(const struct knobs *k, struct rng *r, struct conf *conf)
+{
     *conf = (struct conf){0};
     conf->global = (struct conf_global){
         .global_max_clients = -1,
@@ -29,6 +37,7 @@ static void draw_conf(const struct knobs *k, struct rng *r, struct conf *conf,
         .connection_messages = true,
         .retain_available = true,
         .queue_qos0_messages = !k->share && rng_below(r, 4) == 0,
+        .upgrade_outgoing_qos = rng_below(r, 4) == 0,
         .log_type = LOG_LEVEL_ALL,
         .max_inflight_messages = k->max_inflight,
         .max_packet_size = ONE_OF(r, 0, 400000),
@@ -101,13 +110,19 @@ static void draw_trouble(struct knobs *k, struct rng *r)
     k->nomem = k->crash || k->share ? 0 : ONE_OF(r, 0, 0, 20, 100);
     /* What a limit drops after a failed allocation cannot be foreseen either. */
     k->limits = !k->share && !k->nomem && rng_below(r, 3) == 0;
+    k->mount = rng_below(r, 3) == 0;
+    /* Whom a group chooses, and what a failed allocation left behind, is not known well enough to
+     * say what is dropped then. */
+    k->wander = k->share || k->nomem ? 0 : ONE_OF(r, 0, 100, 500);
     draw_store(k, r);
 }
 
-void knobs_draw(struct knobs *k, struct rng *r, struct conf *conf, struct conf_listener *listener)
+void knobs_draw(struct knobs *k, struct rng *r, struct conf *conf,
+                struct conf_listener listeners[2])
 {
     *k = (struct knobs){0};
     draw_traffic(k, r);
     draw_trouble(k, r);
-    draw_conf(k, r, conf, listener);
+    draw_conf(k, r, conf);
+    draw_listeners(r, listeners);
 }

@@ -40,11 +40,15 @@ struct knobs {
     unsigned nomem;    /* of 1000 turns: an allocation fails */
     unsigned pause;    /* of 10,000 turns: storage is behind */
     unsigned max_inflight;
+    bool mount;      /* some clients are behind a mount point … */
+    unsigned wander; /* … and so many of 1000 of their connections are not; of the others', are */
     struct file_faults faults;
     struct store_setup store;
     bool salvage;
 };
 
-void knobs_draw(struct knobs *k, struct rng *r, struct conf *conf, struct conf_listener *listener);
+/* The second listener has a mount point. */
+void knobs_draw(struct knobs *k, struct rng *r, struct conf *conf,
+                struct conf_listener listeners[2]);
 
 #endif

@@ -11,14 +11,14 @@
 #define TIMER_SLACK_MS 2500
 #define BACKLOG_EXCUSE 8192 /* bytes unread: from here on the broker may lose patience */
 
-struct cable *cable_open(struct sim *s, int client)
+struct cable *cable_open(struct sim *s, int client, bool mounted)
 {
     struct cable *k = s->cables;
     struct peer peer = {
         .ip = {127, 0, 0, 1},
         .family = 4,
-        .listener = &s->listener,
-        .accept_ms = s->now.mono_ms,
+        .listener = &s->listener[mounted],
+        .accept_ms = (uint32_t)s->now.mono_ms,
     };
 
     while (k < s->cables + CABLES && k->serial)
@@ -26,6 +26,7 @@ struct cable *cable_open(struct sim *s, int client)
     if (k == s->cables + CABLES)
         return NULL;
     *k = (struct cable){.serial = ++s->serial, .client = client, .opened_ms = s->now.mono_ms};
+    k->mounted = mounted;
     k->packet_ms = k->opened_ms;
     k->byte_ms = k->opened_ms;
     peer.port = (uint16_t)(k->serial % 50000 + 1024);

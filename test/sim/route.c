@@ -14,7 +14,7 @@ static void cursors_note(struct sim *s, unsigned topic, uint8_t qos, bool owed)
             struct cursor *u = &s->clients[i].cursors[j];
             if (!owed)
                 u->owed[topic / 64] &= ~bit;
-            if (qos == 0 || u->qos == 0)
+            if ((qos == 0 && !s->conf[0].global.upgrade_outgoing_qos) || u->qos == 0)
                 u->weak[topic / 64] |= bit;
         }
     }
@@ -110,7 +110,15 @@ static void deliver_to(struct sim *s, unsigned client, uint32_t number, uint8_t 
     const struct letter *l = &s->letters.all[number];
     struct cable *k = cable_find(s, to->cable);
 
-    mask = mask_min(mask, l->qos);
+    if (s->knobs.mount && !sim_sees(s, true, l->topic) && (!k || k->mounted)) {
+        /* Dropped at once for who is behind the mount point; who is absent may be back there. */
+        s->facts.picks[pick].excused = true;
+        if (k && !s->polling)
+            return;
+        may = may || s->polling;
+    }
+    if (!s->conf[0].global.upgrade_outgoing_qos)
+        mask = mask_min(mask, l->qos);
     /* Its own will at QoS 0: still connected, or not any more? Either is right. */
     if (l->topic == TOPIC_WILL(client) && (mask & 1))
         may = true;

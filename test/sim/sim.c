@@ -32,9 +32,10 @@ void sim_fail(struct sim *s, const char *fmt, ...)
     (void)fprintf(
         stderr,
         "persistent %d, limits %d, share %d, inflight %u, split %d, slow %u, durable %u, crash %u, "
-        "nomem %u, pause %u, QoS 0 queued %d\nthe last events:\n",
+        "nomem %u, pause %u, QoS 0 queued %d, upgraded %d, mount %d, wander %u\nthe last events:\n",
         k->persistent, k->limits, k->share, k->max_inflight, (int)k->split, k->slow, k->durable,
-        k->crash, k->nomem, k->pause, s->conf[0].global.queue_qos0_messages);
+        k->crash, k->nomem, k->pause, s->conf[0].global.queue_qos0_messages,
+        s->conf[0].global.upgrade_outgoing_qos, k->mount, k->wander);
     if (!s->trace.loud)
         trace_print(&s->trace);
     (void)fprintf(stderr, "sim: FAILED at step %llu, turn %u: ", (unsigned long long)s->step,
@@ -366,10 +367,12 @@ static void begin_broker(struct sim *s)
 static void begin(struct sim *s)
 {
     rng_seed(&s->rng, s->seed);
-    knobs_draw(&s->knobs, &s->rng, &s->conf[0], &s->listener);
-    s->listeners[0] = &s->listener;
+    knobs_draw(&s->knobs, &s->rng, &s->conf[0], s->listener);
+    for (size_t i = 0; i < ARRAY_SIZE(s->listeners); i++)
+        s->listeners[i] = &s->listener[i];
+    s->mount = str_c(s->listener[1].mount_point);
     s->conf[0].listeners = s->listeners;
-    s->conf[0].listener_count = 1;
+    s->conf[0].listener_count = ARRAY_SIZE(s->listeners);
     s->conf[1] = s->conf[0];
     s->conf_now = 0;
     s->now = (struct now){.mono_ms = MONO_START_MS, .wall_s = 1700000000};

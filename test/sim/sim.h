@@ -28,8 +28,9 @@ struct sim {
     struct knobs knobs;
     struct conf conf[2]; /* the same twice, for reloading */
     unsigned conf_now;
-    struct conf_listener listener;
-    struct conf_listener *listeners[1];
+    struct conf_listener listener[2]; /* the second is behind the mount point */
+    struct conf_listener *listeners[2];
+    struct str mount;
     struct names names;
     struct trace trace;
     struct totals *totals; /* shared by the processes that run seeds */
@@ -77,13 +78,24 @@ static inline bool rarely(struct sim *s, unsigned of_ten_thousand)
     return of_ten_thousand && rng_below(&s->rng, 10000) < of_ten_thousand;
 }
 
+/* Has this topic or filter a name behind the mount point? */
+static inline bool sim_mounts(const struct sim *s, struct str text)
+{
+    return text.n > s->mount.n && str_has_prefix(text, s->mount);
+}
+/* May a connection, behind the mount point or not, see this topic? */
+static inline bool sim_sees(const struct sim *s, bool mounted, unsigned topic)
+{
+    return !mounted || sim_mounts(s, s->names.topic[topic]);
+}
+
 /* A broker with this world's configuration. */
 struct broker *sim_broker(struct sim *s);
 struct log sim_log(struct sim *s);
 
 /* --- network.c: cables --- */
 
-struct cable *cable_open(struct sim *s, int client);
+struct cable *cable_open(struct sim *s, int client, bool mounted);
 struct cable *cable_find(struct sim *s, uint32_t serial);
 /* The broker has been told that it is gone, or will never be asked again. */
 void cable_free(struct sim *s, struct cable *k);

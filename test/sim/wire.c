@@ -5,12 +5,40 @@
 #include "wire.h"
 
 #include "mqtt/encode.h"
+#include "mqtt/topic.h"
+
+#include <stdio.h>
 
 static void put_op(struct cable *k, struct op op)
 {
     op.end = k->tx_start + k->tx.n;
     k->ops = vec_grow(k->ops, &k->op_cap, k->op_n + 1, sizeof *k->ops);
     k->ops[k->op_n++] = op;
+}
+
+/* What a client behind the mount point calls a topic. */
+static struct str name_of(const struct sim *s, const struct cable *k, unsigned topic)
+{
+    struct str name = s->names.topic[topic];
+
+    return k->mounted ? str_of(name.p + s->mount.n, name.n - s->mount.n) : name;
+}
+
+/* The same for a filter; `room` is for those that must be put together. */
+static struct str filter_of(const struct sim *s, const struct cable *k, unsigned filter,
+                            char room[64])
+{
+    struct str name = s->names.filter[filter];
+    struct str group;
+    struct str bare;
+
+    if (!k->mounted)
+        return name;
+    if (!topic_is_shared(name, &group, &bare))
+        return str_of(name.p + s->mount.n, name.n - s->mount.n);
+    (void)snprintf(room, 64, "$share/%.*s/%.*s", STR_ARG(group), (int)(bare.n - s->mount.n),
+                   bare.p + s->mount.n);
+    return str_c(room);
 }
 
 void wire_connect(struct sim *s, struct cable *k, const struct client *c)
@@ -27,7 +55,7 @@ void wire_connect(struct sim *s, struct cable *k, const struct client *c)
         const struct letter *l = &s->letters.all[k->will];
         letter_payload(&s->letters, k->will, will);
         p.has_will = true;
-        p.will_topic = s->names.topic[l->topic];
+        p.will_topic = name_of(s, k, l->topic);
         p.will_payload = str_of((const char *)will, l->size);
         p.will_qos = (enum qos)l->qos;
         p.will_retain = l->retain;
@@ -40,7 +68,7 @@ void wire_publish(struct sim *s, struct cable *k, uint32_t letter, uint16_t id, 
 {
     const struct letter *l = &s->letters.all[letter];
     struct packet_publish p = {
-        .topic = s->names.topic[l->topic],
+        .topic = name_of(s, k, l->topic),
         .payload = {.p = NULL, .n = l->size},
         .id = id,
         .qos = (enum qos)l->qos,
@@ -71,9 +99,10 @@ void wire_filters(struct sim *s, struct cable *k, struct op op)
 {
     struct str filters[OP_FILTERS];
     enum qos qos[OP_FILTERS];
+    char room[OP_FILTERS][64];
 
     for (uint8_t i = 0; i < op.n; i++) {
-        filters[i] = s->names.filter[op.filter[i]];
+        filters[i] = filter_of(s, k, op.filter[i], room[i]);
         qos[i] = (enum qos)op.qos[i];
     }
     if (op.kind == OP_SUBSCRIBE) {

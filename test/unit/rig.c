@@ -481,8 +481,8 @@ bool rig_open(struct rig *r, struct rig_client *c)
     struct peer peer = {.ip = {127, 0, 0, 1},
                         .family = 4,
                         .port = 4000,
-                        .listener = &r->listener,
-                        .accept_ms = r->now.mono_ms};
+                        .listener = r->through ? r->through : &r->listener,
+                        .accept_ms = (uint32_t)r->now.mono_ms};
 
     memset(c, 0, sizeof(*c));
     c->rig = r;

@@ -59,6 +59,7 @@ struct rig {
     struct conf conf;
     struct conf_listener listener;
     struct conf_listener *listeners[1];
+    struct conf_listener *through; /* what clients connect through; NULL = `listener` */
     struct broker_setup setup;
     struct now now;
     struct rig_clients clients;

@@ -366,7 +366,7 @@ static void the_time_for_connect_begins_at_accept(void **state)
     (void)state;
     rig_begin(&r, false);
     rig_pass(&r, 50000);
-    peer.accept_ms = r.now.mono_ms - 29000;
+    peer.accept_ms = (uint32_t)(r.now.mono_ms - 29000);
     struct conn *c = broker_open(r.b, &peer, NULL);
     assert_non_null(c);
     broker_tick(r.b, (struct now){.mono_ms = r.now.mono_ms + 1000, .wall_s = r.now.wall_s});
@@ -577,7 +577,7 @@ static void qos0_to_who_does_not_read_is_bounded_and_logged_once(void **state)
     rig_publish(&p, "t", payload, QOS_0, 0); /* the episode is over … */
     rig_settle(&r);
     assert_int_equal(rig_drain(&deaf), 1);
-    assert_int_equal(rig_logged(&r, "for client deaf are accepted again"), 1);
+    assert_int_equal(rig_logged(&r, "for client deaf [127.0.0.1:4000] are accepted again"), 1);
     deaf.window = 0; /* … and the next one is told again */
     for (unsigned i = 0; i < n; i++) {
         rig_publish(&p, "t", payload, QOS_0, 0);

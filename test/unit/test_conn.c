@@ -14,6 +14,8 @@ struct address {
     const char *text;
 };
 
+static struct conf_listener at_a_path = {.address = "/run/a b[1]"};
+
 static const struct address addresses[] = {
     {{.family = 4, .ip = {127, 0, 0, 1}}, "127.0.0.1"},
     {{.family = 4, .ip = {255, 255, 255, 255, 9, 9}}, "255.255.255.255"},
@@ -23,6 +25,7 @@ static const struct address addresses[] = {
              0xff, 0xff}},
      "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"},
     {{.family = 0}, "local"},
+    {{.family = 0, .listener = &at_a_path}, "/run/a b\\x5b1\\x5d"},
 };
 
 static void addresses_are_written_as_text(void **state)
@@ -55,7 +58,7 @@ static void the_log_has_the_id_escaped_and_cut(void **state)
     (void)state;
     assert_string_equal(conn_name(&c, out), "<unknown>");
     c.session = session_named(STR("a\nb\x1b[2J"));
-    assert_string_equal(conn_name(&c, out), "a\\x0ab\\x1b[2J");
+    assert_string_equal(conn_name(&c, out), "a\\x0ab\\x1b\\x5b2J");
     free(c.session);
     memset(long_id, 'x', sizeof(long_id));
     c.session = session_named(str_of(long_id, sizeof(long_id)));
@@ -63,6 +66,29 @@ static void the_log_has_the_id_escaped_and_cut(void **state)
     assert_true(strlen(out) < CONN_NAME_MAX);
     assert_string_equal(out + strlen(out) - 3, "...");
     free(c.session);
+}
+
+static void a_login_is_kept_in_one_block(void **state)
+{
+    struct packet_connect p = {.username = STR("someone"), .has_username = true};
+    struct conn c = {.login = NULL};
+    size_t used = mem_used();
+
+    (void)state;
+    unit_needs_tracking();
+    assert_int_equal(conn_keep_login(&c, &(struct packet_connect){.username = STR("")}), ERR_OK);
+    assert_null(c.login);
+    mem_fail_after(0, false);
+    assert_int_equal(conn_keep_login(&c, &p), ERR_NOMEM);
+    mem_fail_never();
+    assert_null(c.login);
+    assert_int_equal(conn_keep_login(&c, &p), ERR_OK);
+    assert_true(str_eq(conn_party(&c).user, STR("someone")));
+    assert_int_equal(conn_party(&c).client.n, 0);
+    assert_ptr_equal(conn_party(&c).peer, &c.peer);
+    conn_drop_login(&c);
+    conn_drop_login(&c);
+    assert_int_equal(mem_used(), used);
 }
 
 static void the_link_is_given_back(void **state)
@@ -79,6 +105,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         UNIT_TEST(addresses_are_written_as_text),
         UNIT_TEST(the_log_has_the_id_escaped_and_cut),
+        UNIT_TEST(a_login_is_kept_in_one_block),
         UNIT_TEST(the_link_is_given_back),
     };
 

@@ -121,7 +121,7 @@ static const struct refusal of_strangers[] = {
     {STR("\x30\x03\x00\x01t"), REASON_NOT_CONNECT},
     {STR("\xc0\x00"), REASON_NOT_CONNECT},
     {STR("\xe0"), REASON_NOT_CONNECT}, /* the first byte says it all */
-    {STR("GET / HTTP/1.1\r\n"), REASON_NOT_CONNECT},
+    {STR("\x47\x00"), REASON_NOT_CONNECT},
     {STR("\x16\x03\x01\x02\x00"), REASON_TLS_TO_PLAIN},
     {STR("\x11\x0c\x00\x04MQTT"), REASON_FLAGS},
     {STR("\x10\xff\xff\xff\x7f"), REASON_CONNECT_TOO_LARGE},
@@ -191,6 +191,24 @@ static void refuse(const struct refusal *t, bool connected, size_t max_read)
     }
     rig_forget(&c);
     rig_end(&r);
+}
+
+/* Said when it can be seen at once; byte by byte the first one is no CONNECT, and that is all. */
+static const struct refusal of_foreigners[] = {
+    {STR("GET / HTTP/1.1\r\n"), REASON_HTTP},
+    {STR("POST /x HTTP/1.1\r\n"), REASON_HTTP},
+    {STR("PRI * HTTP/2.0\r\n"), REASON_HTTP},
+    {STR("GETTING"), REASON_NOT_CONNECT},
+    {STR("PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n"), REASON_PROXY_HEADER},
+    {STR("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"), REASON_PROXY_HEADER},
+    {STR("\r\n\r\n\0\r\nQUIT"), REASON_NOT_CONNECT},
+};
+
+static void other_protocols_are_known(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(of_foreigners); i++)
+        refuse(&of_foreigners[i], false, SIZE_MAX);
 }
 
 static void what_is_not_allowed_ends_the_connection(void **state)
@@ -364,6 +382,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         UNIT_TEST(any_split_gives_the_same_answers),
         UNIT_TEST(only_whole_packets_are_kept_waiting),
+        UNIT_TEST(other_protocols_are_known),
         UNIT_TEST(what_is_not_allowed_ends_the_connection),
         UNIT_TEST(a_refused_connect_has_its_code),
         UNIT_TEST(anonymous_clients_are_refused_if_so_configured),

@@ -485,7 +485,7 @@ static unsigned count_done(const struct rig *r, size_t first_frame)
         struct record rec;
         while (in.n > 0) {
             assert_ok(record_read(&in, &rec));
-            n += rec.type == RECORD_DONE;
+            n += rec.type == RECORD_DONE || (rec.type == RECORD_BEGIN && rec.id == 0);
         }
     }
     return n;

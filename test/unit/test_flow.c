@@ -448,6 +448,71 @@ static struct blob *ticket_new(void)
     return ticket;
 }
 
+/* What cannot be sent any more is passed by; of QoS 2 the receiver must give the id free. */
+static void rows_may_be_skipped(void **state)
+{
+    struct message *m = message_of("p");
+    struct flow_next next;
+
+    (void)state;
+    struct flow *f = flow_made();
+    for (unsigned i = 0; i < 4; i++)
+        push(f, m, i % 2 ? QOS_2 : QOS_1);
+    assert_int_equal(send_next(f, &no_limits), 1);
+    assert_int_equal(send_next(f, &no_limits), 2);
+    flow_rewind(f);
+    assert_true(flow_skip(f, 1)); /* its id is free at once */
+    assert_true(flow_check(f));
+    assert_false(flow_skip(f, 2));
+    assert_true(flow_check(f));
+    assert_true(flow_peek(f, &no_limits, &next));
+    assert_true(next.seq == 2 && next.pubrel && next.id == 2);
+    assert_int_equal(send_next(f, &no_limits), 2);
+    assert_true(flow_skip(f, 3)); /* never begun: never had one */
+    assert_true(flow_skip(f, 4));
+    assert_true(flow_check(f));
+    assert_int_equal(flow_queued(f), 0);
+    assert_int_equal(m->blob.refs, 1);
+    assert_false(flow_peek(f, &no_limits, &next));
+    assert_int_equal(ack(f, PACKET_PUBCOMP, 2), FLOW_ACCEPTED);
+    assert_true(flow_is_empty(f));
+    push(f, m, QOS_1);
+    assert_int_equal(send_next(f, &no_limits), 3);
+    flow_free(f);
+    message_unref(m);
+}
+
+/* Several rows may be promised at once, across chunks, and whatever else comes between. */
+static void many_rows_may_be_reserved(void **state)
+{
+    struct message *m = message_of("p");
+
+    (void)state;
+    unit_needs_tracking();
+    for (uint32_t before = 0; before < 40; before++) {
+        struct flow *f = flow_made();
+        for (uint32_t i = 0; i < before; i++)
+            push_only(f, m);
+        for (uint32_t i = 0; i < before / 2; i++)
+            flow_set_done(f, 1 + i);
+        for (uint32_t n = 1; n <= 100; n++)
+            assert_ok(flow_reserve_rows(f, n));
+        assert_ok(flow_reserve(f)); /* takes nothing back */
+        mem_fail_after(0, true);
+        for (uint32_t i = 0; i < 50; i++)
+            flow_push(f, m, QOS_0, false);
+        for (uint64_t seq = flow_head(f); seq < flow_tail(f); seq++)
+            flow_set_done(f, seq); /* empty in between */
+        for (uint32_t i = 0; i < 50; i++)
+            flow_push(f, m, QOS_1, false);
+        mem_fail_never();
+        assert_true(flow_check(f));
+        assert_int_equal(flow_queued(f), 50);
+        flow_free(f);
+    }
+    message_unref(m);
+}
+
 static void an_away_row_holds_its_ticket(void **state)
 {
     struct flow_next next;
@@ -1212,6 +1277,8 @@ int main(void)
         UNIT_TEST(ids_wrap_and_are_not_reused),
         UNIT_TEST(rows_behind_a_stuck_one_are_bounded),
         UNIT_TEST(queued_rows_may_be_dropped),
+        UNIT_TEST(rows_may_be_skipped),
+        UNIT_TEST(many_rows_may_be_reserved),
         UNIT_TEST(an_away_row_holds_its_ticket),
         UNIT_TEST(a_message_may_leave_and_come_back),
         UNIT_TEST(tickets_are_given_back),

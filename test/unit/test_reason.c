@@ -3,6 +3,7 @@
  */
 #include "mqtt/reason.h"
 
+#include "conf/options.h"
 #include "unit.h"
 
 #include <string.h>
@@ -46,6 +47,25 @@ static void known_wordings_stay(void **state)
     assert_string_equal(reason_text(REASON_NOT_AUTHORISED), "not authorised");
 }
 
+/* A rule is the name of an option, and stands in no text: lines have it once. */
+static void rules_are_options(void **state)
+{
+    unsigned rules = 0;
+
+    (void)state;
+    for (int r = 0; r < REASON_COUNT; r++) {
+        const char *rule = reason_rule((enum reason)r);
+        if (!rule)
+            continue;
+        rules++;
+        assert_non_null(option_find(str_c(rule)));
+        assert_null(strstr(reason_text((enum reason)r), rule));
+    }
+    assert_true(rules > 10);
+    assert_null(reason_rule(REASON_COUNT));
+    assert_null(reason_rule((enum reason)10000));
+}
+
 static void what_is_no_reason_has_a_text_too(void **state)
 {
     (void)state;
@@ -56,11 +76,9 @@ static void what_is_no_reason_has_a_text_too(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT_TEST(every_reason_has_a_text),
-        UNIT_TEST(no_text_stands_twice),
-        UNIT_TEST(texts_are_phrases),
-        UNIT_TEST(known_wordings_stay),
-        UNIT_TEST(what_is_no_reason_has_a_text_too),
+        UNIT_TEST(every_reason_has_a_text), UNIT_TEST(no_text_stands_twice),
+        UNIT_TEST(texts_are_phrases),       UNIT_TEST(known_wordings_stay),
+        UNIT_TEST(rules_are_options),       UNIT_TEST(what_is_no_reason_has_a_text_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,12 @@ static struct message *message_of(const char *payload)
     return m;
 }
 
+/* Of a record with so many bytes, `content` of them the topic "topic" and a payload. */
+static struct stored_size size_of(uint32_t record, uint32_t content)
+{
+    return (struct stored_size){.record = record, .payload = content - 5, .topic = 5};
+}
+
 /* An entry with a body; the caller holds the body. */
 static struct stored *stored_made(struct stored_all *all, uint64_t number, struct message **m)
 {
@@ -26,7 +32,7 @@ static struct stored *stored_made(struct stored_all *all, uint64_t number, struc
     *m = message_of("payload");
     assert_ok(stored_reserve(all));
     e = stored_add(all, number);
-    stored_place(all, e, number * 100, 20, 12);
+    stored_place(all, e, number * 100, size_of(20, 12));
     stored_attach(all, e, *m);
     return e;
 }
@@ -35,6 +41,8 @@ static void expect_nothing_left(struct stored_all *all)
 {
     assert_int_equal(all->record_bytes, 0);
     assert_int_equal(all->resident_bytes, 0);
+    assert_int_equal(all->count, 0);
+    assert_int_equal(all->payload_bytes, 0);
     assert_true(TAILQ_EMPTY(&all->list));
     stored_clear(all);
 }
@@ -127,7 +135,7 @@ static void an_entry_without_a_body_may_be_given_back(void **state)
     blob_unref(&e->blob); /* before it has a place */
     assert_ok(stored_reserve(&all));
     e = stored_add(&all, 3);
-    stored_place(&all, e, 300, 20, 12);
+    stored_place(&all, e, 300, size_of(20, 12));
     assert_ptr_equal(stored_at(&all, 300), e);
     blob_unref(&e->blob);
     assert_null(stored_at(&all, 300));
@@ -142,15 +150,69 @@ static void entries_move(void **state)
     (void)state;
     stored_init(&all);
     struct stored *e = stored_made(&all, 1, &m);
-    stored_place(&all, e, 5000, 30, 12);
+    stored_place(&all, e, 5000, size_of(30, 12));
     assert_int_equal(stored_content(e), 12);
     assert_int_equal(e->position, 5000);
     assert_int_equal(all.record_bytes, 30);
-    stored_place(&all, e, UINT64_MAX >> 8, 10, 4); /* as far as a journal can grow */
+    stored_place(&all, e, UINT64_MAX >> 8, size_of(10, 7)); /* as far as a journal can grow */
     assert_true(e->position == UINT64_MAX >> 8);
-    assert_int_equal(stored_content(e), 4);
+    assert_int_equal(stored_content(e), 7);
     assert_int_equal(all.record_bytes, 10);
     message_unref(m);
+    expect_nothing_left(&all);
+}
+
+/* Held twice counts once, until the last reference goes. */
+static void messages_without_a_record_count(void **state)
+{
+    struct stored_all all;
+    struct message *a = message_of("payload");
+    struct message *b = message_of("");
+
+    (void)state;
+    stored_init(&all);
+    assert_int_equal(all.count, 0);
+    stored_hold(&all, a);
+    stored_hold(&all, a);
+    stored_hold(&all, b);
+    assert_null(stored_of(a));
+    assert_int_equal(all.count, 2);
+    assert_int_equal(all.payload_bytes, 7);
+    message_ref(a);
+    message_unref(a);
+    assert_int_equal(all.count, 2);
+    message_unref(a);
+    assert_int_equal(all.count, 1);
+    assert_int_equal(all.payload_bytes, 0);
+    message_unref(b);
+    expect_nothing_left(&all);
+}
+
+/* Held by one who is not recorded, then by one who is: it counts once, also without its body. */
+static void a_held_message_that_is_recorded_still_counts_once(void **state)
+{
+    struct stored_all all;
+    struct message *m = message_of("payload");
+
+    (void)state;
+    stored_init(&all);
+    stored_hold(&all, m);
+    assert_ok(stored_reserve(&all));
+    struct stored *e = stored_add(&all, 1);
+    stored_place(&all, e, 100, size_of(20, 12));
+    stored_attach(&all, e, m);
+    stored_hold(&all, m);
+    assert_ptr_equal(stored_of(m), e);
+    assert_int_equal(all.count, 1);
+    assert_int_equal(all.payload_bytes, 7);
+    struct blob *ticket = blob_ref(stored_ticket(e));
+    message_unref(m);
+    assert_int_equal(all.count, 1);
+    assert_int_equal(all.payload_bytes, 7);
+    stored_place(&all, e, 200, size_of(21, 12));
+    assert_int_equal(all.count, 1);
+    assert_int_equal(all.payload_bytes, 7);
+    blob_unref(ticket);
     expect_nothing_left(&all);
 }
 
@@ -195,7 +257,7 @@ static void entries_are_found_by_their_place(void **state)
     for (uint64_t i = 0; i < 50; i++) { /* each moves, or goes, as it is found */
         assert_ptr_equal(stored_at(&all, i * 100 + 100), e[i]);
         if (i % 3)
-            stored_place(&all, e[i], 10000 + i, 20, 12);
+            stored_place(&all, e[i], 10000 + i, size_of(20, 12));
         else
             message_unref(m[i]);
         assert_null(stored_at(&all, i * 100 + 100));
@@ -294,7 +356,7 @@ static void fill(struct stored_all *all, struct slot *s, uint64_t position, uint
     *s = (struct slot){.m = message_of("some payload"), .bytes = bytes, .position = position};
     assert_ok(stored_reserve(all));
     struct stored *e = stored_add(all, position);
-    stored_place(all, e, position, bytes, bytes - 1);
+    stored_place(all, e, position, size_of(bytes, bytes - 1));
     stored_attach(all, e, s->m);
 }
 
@@ -317,7 +379,7 @@ static void change(struct stored_all *all, struct slot *s, uint32_t dice, uint64
     } else if (dice == 4) {
         s->bytes += 3;
         s->position = position;
-        stored_place(all, e, position, s->bytes, s->bytes - 1);
+        stored_place(all, e, position, size_of(s->bytes, s->bytes - 1));
     }
 }
 
@@ -334,17 +396,23 @@ static void counts_hold_whatever_happens(void **state)
         struct slot *s = &slots[rng_below(&rng, SLOTS)];
         uint64_t records = 0;
         uint64_t resident = 0;
+        uint64_t payloads = 0;
+        uint64_t count = 0;
         if (s->m || s->ticket)
             change(&all, s, rng_below(&rng, 5), step);
         else
-            fill(&all, s, step, 1 + rng_below(&rng, 100));
+            fill(&all, s, step, 6 + rng_below(&rng, 100));
         if (rng_below(&rng, 4) == 0)
             assert_ok(stored_reserve(&all));
         for (unsigned i = 0; i < SLOTS; i++) {
             bool any = slots[i].m || slots[i].ticket;
             records += any ? slots[i].bytes : 0;
             resident += slots[i].m ? slots[i].m->blob.size : 0;
+            payloads += any ? slots[i].bytes - 6 : 0;
+            count += any;
         }
+        assert_int_equal(all.count, count);
+        assert_int_equal(all.payload_bytes, payloads);
         assert_int_equal(all.record_bytes, records);
         assert_int_equal(all.resident_bytes, resident);
         s = &slots[rng_below(&rng, SLOTS)];
@@ -391,6 +459,8 @@ int main(void)
         UNIT_TEST(a_ticket_outlives_the_body),
         UNIT_TEST(an_entry_without_a_body_may_be_given_back),
         UNIT_TEST(entries_move),
+        UNIT_TEST(messages_without_a_record_count),
+        UNIT_TEST(a_held_message_that_is_recorded_still_counts_once),
         UNIT_TEST(what_was_prepared_may_not_be_needed),
         UNIT_TEST(entries_are_found_by_their_place),
         UNIT_TEST(the_room_for_bodies_is_limited),

@@ -199,6 +199,23 @@ static void escaping(void **state)
     assert_string_equal(str_escape(str_of(NULL, 0), out, sizeof(out)), "");
 }
 
+/* What strangers choose has no bracket and no quote of its own. */
+static void strict_escaping_takes_brackets_and_quotes_too(void **state)
+{
+    char out[64];
+
+    (void)state;
+    assert_string_equal(str_escape_strict(STR("a [1.2.3.4:5] b"), out, sizeof(out)),
+                        "a \\x5b1.2.3.4:5\\x5d b");
+    assert_string_equal(str_escape_strict(STR("it's \"x\""), out, sizeof(out)),
+                        "it\\x27s \\x22x\\x22");
+    assert_string_equal(str_escape_strict(STR("\\[\n"), out, sizeof(out)), "\\\\\\x5b\\x0a");
+    assert_string_equal(str_escape_strict(STR("plain/+/#$|-\xe2\x82\xac"), out, sizeof(out)),
+                        "plain/+/#$|-\xe2\x82\xac");
+    assert_string_equal(str_escape(STR("[::1]"), out, sizeof(out)), "[::1]");
+    assert_string_equal(str_escape_strict(STR("1234[]"), out, 8), "1234...");
+}
+
 static void escaping_cuts_between_units(void **state)
 {
     char out[8];
@@ -239,6 +256,35 @@ static void escaped_bytes_are_printable(void **state)
     }
 }
 
+static void characters_are_whole_or_none(void **state)
+{
+    static const struct {
+        struct str in;
+        size_t length;
+        uint32_t c;
+    } cases[] = {
+        {STR("a"), 1, 'a'},
+        {STR("\0"), 1, 0},
+        {STR("\xc2\x80x"), 2, 0x80},
+        {STR("\xe2\x82\xac"), 3, 0x20AC},
+        {STR("\xf4\x8f\xbf\xbf"), 4, 0x10FFFF},
+        {STR("\xe2\x82"), 0, 0},
+        {STR("\x80"), 0, 0},
+        {STR("\xc1\xbf"), 0, 0},
+        {STR("\xed\xa0\x80"), 0, 0},
+        {STR("\xf4\x90\x80\x80"), 0, 0},
+        {STR("\xff"), 0, 0},
+        {STR(""), 0, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        uint32_t c = 0;
+        assert_int_equal(str_character(cases[i].in, &c), cases[i].length);
+        if (cases[i].length > 0)
+            assert_int_equal(c, cases[i].c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,8 +299,10 @@ int main(void)
         UNIT_TEST(copies),
         UNIT_TEST(a_copy_may_fail),
         UNIT_TEST(escaping),
+        UNIT_TEST(strict_escaping_takes_brackets_and_quotes_too),
         UNIT_TEST(escaping_cuts_between_units),
         UNIT_TEST(escaped_bytes_are_printable),
+        UNIT_TEST(characters_are_whole_or_none),
     };
 
     return cmocka_run_group_tests_name("str", tests, NULL, NULL);
