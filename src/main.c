@@ -9,19 +9,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { OPTION_VERSION = 256, OPTION_TEST, OPTION_TLS_KEYLOG };
+
 static void print_usage(FILE *out)
 {
     fputs("mosquitto version " MOSQUITTO_VERSION " is an MQTT v3.1.1/v3.1 broker.\n"
           "\n"
-          "Usage: mosquitto [-c FILE] [-p PORT]... [-v]\n"
+          "Usage: mosquitto [-c FILE] [-d] [-p PORT]... [-q | -v]\n"
+          "       mosquitto -c FILE --test-config\n"
           "       mosquitto -h | --help | --version\n"
           "\n"
           " -c, --config-file FILE  read this configuration file; without one, serve clients of "
           "this\n"
           "                         machine on port 1883\n"
+          " -d, --daemon            go into the background once clients can connect\n"
           " -p, --port PORT         listen on this port; may be given 10 times. Ignored when the\n"
           "                         configuration file has a listener\n"
+          " -q, --quiet             log nothing, whatever -v and the configuration file say\n"
           " -v, --verbose           log everything, whatever the configuration file says\n"
+          "     --test-config       say what is wrong or unwise in the file, and do nothing else\n"
           " -h, --help              this text\n"
           "     --version           the version alone\n",
           out);
@@ -44,26 +50,30 @@ static bool add_port(struct conf_args *args, const char *text)
     return true;
 }
 
-/* The arguments ask for something that can be answered at once, or are wrong: leave with *code. */
-static bool is_done(struct conf_args *args, int option, char **argv, int *code)
+/* The option takes effect later, if at all; false, after saying so: it is wrong. */
+static bool take(struct conf_args *args, int option, char **argv)
 {
-    *code = SERVER_EXIT_OK;
     switch (option) {
     case 'c':
         args->file = optarg;
-        return false;
+        return true;
+    case 'd':
+        args->daemon = true;
+        return true;
     case 'p':
-        *code = SERVER_EXIT_CONFIG;
-        return !add_port(args, optarg);
+        return add_port(args, optarg);
+    case 'q':
+        args->quiet = true;
+        return true;
     case 'v':
         args->verbose = true;
+        return true;
+    case OPTION_TEST:
+        args->test = true;
+        return true;
+    case OPTION_TLS_KEYLOG:
+        fputs("Error: --tls-keylog: TLS is not available in this release.\n", stderr);
         return false;
-    case 'h':
-        print_usage(stdout);
-        return true;
-    case 'V':
-        puts("mosquitto version " MOSQUITTO_VERSION);
-        return true;
     case ':':
         fprintf(stderr, "Error: %s needs a value.\n\n", argv[optind - 1]);
         break;
@@ -72,29 +82,52 @@ static bool is_done(struct conf_args *args, int option, char **argv, int *code)
         break;
     }
     print_usage(stderr);
-    *code = SERVER_EXIT_CONFIG;
+    return false;
+}
+
+/* What was given besides options, or not given. */
+static bool is_complete(const struct conf_args *args, int argc, char **argv)
+{
+    if (optind < argc) {
+        fprintf(stderr, "Error: Unknown argument '%s'.\n\n", argv[optind]);
+        print_usage(stderr);
+        return false;
+    }
+    if (args->test && !args->file) {
+        fputs("Error: --test-config needs a file to test: add -c FILE.\n", stderr);
+        return false;
+    }
     return true;
 }
 
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config-file", required_argument, NULL, 'c'}, {"port", required_argument, NULL, 'p'},
-        {"verbose", no_argument, NULL, 'v'},           {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},           {NULL, 0, NULL, 0}};
+        {"config-file", required_argument, NULL, 'c'},
+        {"daemon", no_argument, NULL, 'd'},
+        {"help", no_argument, NULL, 'h'},
+        {"port", required_argument, NULL, 'p'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"test-config", no_argument, NULL, OPTION_TEST},
+        {"tls-keylog", required_argument, NULL, OPTION_TLS_KEYLOG},
+        {"verbose", no_argument, NULL, 'v'},
+        {"version", no_argument, NULL, OPTION_VERSION},
+        {NULL, 0, NULL, 0}};
     struct conf_args args = {0};
     int option;
-    int code;
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":c:p:vh", options, NULL)) != -1) {
-        if (is_done(&args, option, argv, &code)) {
-            return code;
+    while ((option = getopt_long(argc, argv, ":c:dhp:qv", options, NULL)) != -1) {
+        if (option == 'h') {
+            print_usage(stdout);
+            return SERVER_EXIT_OK;
+        }
+        if (option == OPTION_VERSION) {
+            puts("mosquitto version " MOSQUITTO_VERSION);
+            return SERVER_EXIT_OK;
+        }
+        if (!take(&args, option, argv)) {
+            return SERVER_EXIT_CONFIG;
         }
     }
-    if (optind < argc) {
-        fprintf(stderr, "Error: Unknown argument '%s'.\n\n", argv[optind]);
-        print_usage(stderr);
-        return SERVER_EXIT_CONFIG;
-    }
-    return (int)server_run(&args);
+    return is_complete(&args, argc, argv) ? (int)server_run(&args) : SERVER_EXIT_CONFIG;
 }

@@ -24,6 +24,8 @@ header:stdio.h              libc6-dev
 header:xxhash.h             libxxhash-dev
 header:uuid/uuid.h          uuid-dev
 header:cjson/cJSON.h        libcjson-dev
+header:tcpd.h               libwrap0-dev
+header:systemd/sd-daemon.h  libsystemd-dev
 TABLE
 }
 
@@ -45,6 +47,10 @@ command:tshark              tshark
 command:mandoc              mandoc
 command:pgrep               procps
 command:strace              strace
+command:ip                  iproute2
+file:/usr/sbin/haproxy      haproxy
+command:faketime            faketime
+command:systemd-analyze     systemd
 TABLE
 }
 
@@ -120,15 +126,17 @@ restore_policy() {
 
 # Nor should a peer that was installed for tests come up with the next boot.
 disable_peers() {
-    case " $* " in
-    *' mosquitto '*)
-        if command -v systemctl >/dev/null 2>&1; then
-            systemctl --quiet disable mosquitto.service >/dev/null 2>&1 || true
-        elif command -v update-rc.d >/dev/null 2>&1; then
-            update-rc.d mosquitto disable >/dev/null 2>&1 || true
-        fi
-        ;;
-    esac
+    for peer in mosquitto haproxy; do
+        case " $* " in
+        *" $peer "*)
+            if command -v systemctl >/dev/null 2>&1; then
+                systemctl --quiet disable "$peer.service" >/dev/null 2>&1 || true
+            elif command -v update-rc.d >/dev/null 2>&1; then
+                update-rc.d "$peer" disable >/dev/null 2>&1 || true
+            fi
+            ;;
+        esac
+    done
 }
 
 install_as_root() {

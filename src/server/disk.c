@@ -18,16 +18,12 @@
 #include "store/store.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 /* How long the end may take on a disk that is full or failing. */
 #define CLOSE_MS 3000
-
-/* What `$SYS` says of the store, where it is not an errno. */
-enum { STATE_UNSAID = -2, STATE_FULL = -1, STATE_OK = 0 };
 
 _Static_assert(STORE_FRAME_ROOM <= BROKER_FRAME_ROOM, "the broker leaves room for the store");
 
@@ -42,12 +38,12 @@ struct disk {
     struct store_job job; /* the thread's, while it is busy */
     bool busy;
     bool paused;      /* the broker has been told to pause publishers */
-    int said;         /* what $SYS says: STATE_…, or the errno of what is wrong */
     uint64_t turn;    /* whose records are being gathered */
     uint64_t durable; /* the last turn that the broker was told */
     struct disk_fetches fetches;
     struct disk_trouble trouble;
-    char name[PATH_MAX];
+    bool running; /* disk_open has succeeded */
+    struct disk_place place;
 };
 
 static uint64_t clock_ms(void)
@@ -77,11 +73,11 @@ static void log_start(const struct disk *d, const struct recovered *found, uint6
 {
     const struct stats *n = broker_stats(d->broker);
     if (found->store_id == 0) {
-        log_info(d->log, "Store %s: new.", d->name);
+        log_info(d->log, "Store %s: new.", d->place.name);
         return;
     }
     log_info(d->log, "Store %s: %llu segments, %llu sessions, %llu retained messages, in %llu ms.",
-             d->name, (unsigned long long)found->count, (unsigned long long)n->sessions,
+             d->place.name, (unsigned long long)found->count, (unsigned long long)n->sessions,
              (unsigned long long)n->retained, (unsigned long long)took_ms);
 }
 
@@ -94,8 +90,9 @@ static enum err end_recovery(struct disk *d, const struct recovered *found, int6
                     "Warning: Store %s was salvaged: %llu frames were read, %llu places with %llu "
                     "bytes could not be; %llu queued messages are lost because their content was "
                     "there.",
-                    d->name, (unsigned long long)found->frames, (unsigned long long)found->damaged,
-                    (unsigned long long)found->damaged_bytes, (unsigned long long)lost.rows);
+                    d->place.name, (unsigned long long)found->frames,
+                    (unsigned long long)found->damaged, (unsigned long long)found->damaged_bytes,
+                    (unsigned long long)lost.rows);
     }
     return e;
 }
@@ -107,7 +104,7 @@ static enum err recover(struct disk *d, const struct conf_global *g, int64_t wal
     struct recovered found = {0};
     struct recover_setup how = {.io = &d->io,
                                 .log = d->log,
-                                .name = d->name,
+                                .name = d->place.name,
                                 .salvage = g->persistence_salvage,
                                 .apply = apply,
                                 .apply_ctx = d->broker};
@@ -152,7 +149,7 @@ static enum err start(struct disk *d, const struct conf_global *g, struct poll *
      * it removed: a segment that came back in a power cut could speak of numbers that begin anew.
      */
     if (fsync(d->files.dir) != 0) {
-        log_error(d->log, "Error: Cannot sync %s: %s.", d->name, strerror(errno));
+        log_error(d->log, "Error: Cannot sync %s: %s.", d->place.name, strerror(errno));
         return ERR_SYSTEM;
     }
     enum err e = recover(d, g, wall_s);
@@ -161,47 +158,48 @@ static enum err start(struct disk *d, const struct conf_global *g, struct poll *
     }
     if (!e) {
         disk_fetches_init(&d->fetches, d->log, d->broker, d->store, &d->files, &d->thread);
-        disk_trouble_init(&d->trouble, d->log, d->name);
-        d->said = STATE_UNSAID;
+        disk_trouble_init(&d->trouble, d->log, d->place.name);
         broker_place(d->broker, store_next_payload(d->store));
     }
     return e;
 }
 
-enum err disk_open(struct disk **out, const struct conf *conf, const struct log *log,
-                   struct broker *broker, struct poll *poll, unsigned char watch_kind,
-                   int64_t wall_s)
+enum err disk_find(struct disk **out, const struct conf *conf, const struct log *log,
+                   const struct privileges *who, int64_t wall_s)
 {
-    struct disk_place place;
     *out = NULL;
     if (!conf->global.persistence) {
         return ERR_OK;
     }
-    enum err e = disk_place_open(&conf->global, log, wall_s, &place);
-    if (e) {
-        return e;
-    }
     struct disk *d = mem_zalloc(sizeof(*d));
     if (!d) {
-        (void)close(place.dir);
         return ERR_NOMEM;
     }
     d->log = log;
-    d->broker = broker;
-    memcpy(d->name, place.name, sizeof(d->name));
-    disk_files_init(&d->files, place.dir);
-    d->io = disk_files_io(&d->files);
-    e = start(d, &conf->global, poll, watch_kind, wall_s);
+    enum err e = disk_place_find(&conf->global, log, who, wall_s, &d->place);
     if (e) {
-        if (d->store) {
-            store_free(d->store);
-        }
-        disk_files_clear(&d->files);
         mem_free(d, sizeof(*d));
         return e;
     }
+    disk_files_init(&d->files, d->place.dir);
+    d->io = disk_files_io(&d->files);
     *out = d;
     return ERR_OK;
+}
+
+enum err disk_open(struct disk *d, const struct conf *conf, struct broker *broker,
+                   struct poll *poll, unsigned char watch_kind, int64_t wall_s)
+{
+    if (!d) {
+        return ERR_OK;
+    }
+    d->broker = broker;
+    enum err e = disk_place_check(&d->place, d->log);
+    if (!e) {
+        e = start(d, &conf->global, poll, watch_kind, wall_s);
+    }
+    d->running = !e;
+    return e;
 }
 
 /* --- one turn --- */
@@ -288,24 +286,6 @@ static void work(struct disk *d, uint64_t now_ms)
     }
 }
 
-/* `$SYS/broker/storage/state`, when it changes. */
-static void say_state(struct disk *d)
-{
-    int now = store_trouble(d->store);
-    char text[128] = "ok";
-    if (store_is_behind(d->store)) {
-        now = STATE_FULL;
-        (void)snprintf(text, sizeof(text), "full: publishers are paused");
-    } else if (now != STATE_OK) {
-        (void)snprintf(text, sizeof(text), "failing: %s", strerror(now));
-    }
-    if (LIKELY(now == d->said)) {
-        return;
-    }
-    d->said = now;
-    broker_publish_local(d->broker, STR("$SYS/broker/storage/state"), str_c(text), true);
-}
-
 static void release(struct disk *d)
 {
     uint64_t durable = store_durable_turn(d->store);
@@ -329,7 +309,7 @@ void disk_turn(struct disk *d, uint64_t now_ms)
     commit(d);
     work(d, now_ms);
     disk_trouble_watch(&d->trouble, d->store, now_ms);
-    say_state(d);
+    disk_trouble_tell(&d->trouble, d->store, d->broker);
     if (!store_failed(d->store)) {
         release(d);
     }
@@ -362,7 +342,7 @@ uint64_t disk_deadline(const struct disk *d)
 
 bool disk_failed(const struct disk *d)
 {
-    return d && store_failed(d->store) != 0;
+    return d && d->running && store_failed(d->store) != 0;
 }
 
 /* --- on demand --- */
@@ -380,7 +360,7 @@ void disk_compact(struct disk *d)
     if (!d) {
         return;
     }
-    log_info(d->log, "Store %s: syncing, and cleaning all segments.", d->name);
+    log_info(d->log, "Store %s: syncing, and cleaning all segments.", d->place.name);
     store_compact(d->store);
 }
 
@@ -446,16 +426,14 @@ static void save_all(struct disk *d)
         log_error(d->log,
                   "Error: Not everything could be stored in %s: %s. %llu bytes that were not "
                   "acknowledged are lost.",
-                  d->name, strerror(why),
+                  d->place.name, strerror(why),
                   (unsigned long long)store_figures(d->store).waiting_bytes);
     }
 }
 
-bool disk_close(struct disk *d, uint64_t now_ms)
+/* False: a sync failed. */
+static bool stop(struct disk *d, uint64_t now_ms)
 {
-    if (!d) {
-        return true;
-    }
     take_job(d, now_ms, true);
     if (!store_failed(d->store)) {
         save_all(d);
@@ -463,7 +441,18 @@ bool disk_close(struct disk *d, uint64_t now_ms)
     bool well = !store_failed(d->store);
     disk_thread_stop(&d->thread);
     disk_fetches_clear(&d->fetches);
-    store_free(d->store);
+    return well;
+}
+
+bool disk_close(struct disk *d, uint64_t now_ms)
+{
+    if (!d) {
+        return true;
+    }
+    bool well = !d->running || stop(d, now_ms);
+    if (d->store) {
+        store_free(d->store);
+    }
     disk_files_clear(&d->files);
     mem_free(d, sizeof(*d));
     return well;

@@ -11,6 +11,7 @@
 #include "conf/conf.h"
 #include "core/broker.h"
 #include "server/poll.h"
+#include "server/privileges.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,15 +19,21 @@
 struct disk;
 
 /*
- * Open or make the store, import a mosquitto.db that is found, recover into `broker`, and take the
- * lock. Called before the first turn; blocks. *out is NULL if `persistence` is off. What is wrong
- * is an error on the log: ERR_SYSTEM, ERR_MALFORMED (damage), ERR_EXISTS (another broker has it),
- * ERR_NOMEM. Its thread's results wake `poll` through a watch of this kind.
+ * Find or make the store, import a mosquitto.db that is found, and take the lock: as root, before
+ * privileges_drop(). *out is NULL if `persistence` is off; otherwise disk_close() is due, whatever
+ * comes. What is wrong is an error on the log: ERR_SYSTEM, ERR_MALFORMED (damage), ERR_EXISTS
+ * (another broker has it), ERR_NOMEM.
  */
-MUST_CHECK enum err disk_open(struct disk **out, const struct conf *conf, const struct log *log,
-                              struct broker *broker, struct poll *poll, unsigned char watch_kind,
-                              int64_t wall_s);
-/* All of these allow NULL: nothing is stored then. */
+MUST_CHECK enum err disk_find(struct disk **out, const struct conf *conf, const struct log *log,
+                              const struct privileges *who, int64_t wall_s);
+/*
+ * Recover into `broker`; as the user who goes on, and before the first turn; blocks. Its thread's
+ * results wake `poll` through a watch of this kind. Errors as above. NULL is allowed.
+ */
+MUST_CHECK enum err disk_open(struct disk *d, const struct conf *conf, struct broker *broker,
+                              struct poll *poll, unsigned char watch_kind, int64_t wall_s);
+/* All of these allow NULL: nothing is stored then. Before disk_open has succeeded: only disk_failed
+ * and disk_close. */
 
 /*
  * After broker_tick and before any input: cleaning, with the turn's fresh budget, of which it takes

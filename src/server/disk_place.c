@@ -3,12 +3,20 @@
  *
  * Several brokers may try this at once, and any of them may end at any point: so each step looks at
  * what is there, and after the lock was taken, whether it still is.
+ *
+ * Root does this for the user that it is to become, whom the directories above may not even let
+ * pass: what root makes here, and what a former broker left here as root, is given to that user,
+ * and all later work goes through the descriptor. But the directory often is that user's already,
+ * and whoever has taken the user over must not be able to have root give away something else: so
+ * root gives nothing that was reached by a link, and no file of more than one name; and the content
+ * of a mosquitto.db is read by that user, not by root.
  */
 #include "server/disk_place.h"
 
 #include "server/disk_files.h"
 #include "server/disk_import.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,6 +37,7 @@
 struct search {
     const struct conf_global *conf;
     const struct log *log;
+    const struct privileges *who;
     int64_t wall_s;
     const char *location;
     int base; /* its descriptor */
@@ -48,11 +57,20 @@ static char *shown(const struct search *s, const char *name, char out[PATH_MAX])
     return out;
 }
 
+void disk_place_log_error(const struct log *log, const char *verb, const char *path, int why)
+{
+    if (why == EACCES || why == EPERM) {
+        log_error(log, "Error: Cannot %s %s as uid %u: %s.", verb, path, geteuid(), strerror(why));
+    } else {
+        log_error(log, "Error: Cannot %s %s: %s.", verb, path, strerror(why));
+    }
+}
+
 static enum err fail(const struct search *s, const char *verb, const char *name)
 {
     int why = errno;
     char path[PATH_MAX];
-    log_error(s->log, "Error: Cannot %s %s: %s.", verb, shown(s, name, path), strerror(why));
+    disk_place_log_error(s->log, verb, shown(s, name, path), why);
     return ERR_SYSTEM;
 }
 
@@ -74,6 +92,68 @@ static int sync_parent(int dir)
     return result;
 }
 
+/* --- giving to the user --- */
+
+static bool is_roots(const struct stat *st)
+{
+    return st->st_uid == 0 && (S_ISDIR(st->st_mode) || (S_ISREG(st->st_mode) && st->st_nlink == 1));
+}
+
+/* What is root's becomes the user's. */
+static int give(const struct search *s, int fd)
+{
+    struct stat st;
+    if (!s->who->drop) {
+        return 0;
+    }
+    if (fstat(fd, &st) != 0) {
+        return -1;
+    }
+    return is_roots(&st) ? fchown(fd, s->who->uid, s->who->gid) : 0;
+}
+
+static int give_file(const struct search *s, int dir, const char *name)
+{
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) {
+        return errno == ELOOP || errno == ENOENT || errno == ENXIO ? 0 : -1;
+    }
+    int result = give(s, fd);
+    (void)close(fd);
+    return result;
+}
+
+static int give_files(const struct search *s, int dir)
+{
+    int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *all = copy >= 0 ? fdopendir(copy) : NULL;
+    if (!all) {
+        if (copy >= 0) {
+            (void)close(copy);
+        }
+        return -1;
+    }
+    int result = 0;
+    const struct dirent *entry;
+    while (result == 0 && (entry = readdir(all)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            result = give_file(s, dir, entry->d_name);
+        }
+    }
+    (void)closedir(all);
+    return result;
+}
+
+/* A store, or one in the making, with all that is in it. */
+static enum err give_store(const struct search *s, int dir, const char *name)
+{
+    if (!s->who->drop) {
+        return ERR_OK;
+    }
+    bool given = give_files(s, dir) == 0 && give(s, dir) == 0;
+    return given ? ERR_OK : fail(s, "give to the user", name);
+}
+
 /* --- the location --- */
 
 static enum err open_location(struct search *s)
@@ -84,6 +164,9 @@ static enum err open_location(struct search *s)
             return fail(s, "make the directory", "");
         }
         s->base = open_dir(AT_FDCWD, s->location);
+        if (s->base >= 0 && give(s, s->base) != 0) {
+            return fail(s, "give to the user", "");
+        }
         if (s->base >= 0 && sync_parent(s->base) != 0) {
             return fail(s, "sync the directory above", "");
         }
@@ -108,10 +191,19 @@ static bool is_there(const struct search *s, int dir, const char *name)
            here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
+/* Only the directory itself, not what a link points to, may be given away (*own). */
+static int open_store(const struct search *s, const char *name, bool *own)
+{
+    int dir = openat(s->base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    *own = dir >= 0;
+    return *own ? dir : open_dir(s->base, name);
+}
+
 /* ERR_AGAIN: it is not there (any more). */
 static enum err open_locked(const struct search *s, const char *name, int *out)
 {
-    int dir = open_dir(s->base, name);
+    bool own;
+    int dir = open_store(s, name, &own);
     if (dir < 0) {
         return errno == ENOENT ? ERR_AGAIN : fail(s, "open the directory", name);
     }
@@ -124,6 +216,8 @@ static enum err open_locked(const struct search *s, const char *name, int *out)
         }
     } else if (!is_there(s, dir, name)) {
         e = ERR_AGAIN;
+    } else if (own) {
+        e = give_store(s, dir, name);
     }
     if (e) {
         (void)close(dir);
@@ -199,6 +293,13 @@ static enum err make_it_the_store(const struct search *s)
     return fsync(s->base) == 0 ? ERR_OK : fail(s, "sync the directory of", s->journal);
 }
 
+static enum err read_as_user(void *ctx, const struct log *log)
+{
+    struct disk_import in = *(const struct disk_import *)ctx;
+    in.log = log;
+    return disk_import(&in);
+}
+
 static enum err import_file(const struct search *s, int dir)
 {
     char path[PATH_MAX];
@@ -207,11 +308,15 @@ static enum err import_file(const struct search *s, int dir)
                              .name = shown(s, s->file, path),
                              .dir = dir,
                              .wall_s = s->wall_s};
-    in.file = openat(s->base, s->file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    /* Root opens for the user what the user may not reach, but not what a link of the user names.
+     */
+    int links = s->who->drop ? O_NOFOLLOW : 0;
+    in.file = openat(s->base, s->file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | links);
     if (in.file < 0) {
         return errno == ENOENT ? ERR_AGAIN : fail(s, "open", s->file);
     }
-    enum err e = disk_import(&in);
+    enum err e =
+        s->who->drop ? privileges_do_as(s->who, s->log, read_as_user, &in) : disk_import(&in);
     (void)close(in.file);
     return e;
 }
@@ -310,13 +415,6 @@ static enum err look(const struct search *s, int *out)
     return make_store(s);
 }
 
-/* Better known now than when the first message comes. */
-static enum err check_access(const struct search *s, int dir)
-{
-    int result = faccessat(dir, ".", R_OK | W_OK | X_OK, AT_EACCESS);
-    return result == 0 ? ERR_OK : fail(s, "write to", s->journal);
-}
-
 static enum err search(struct search *s, struct disk_place *out)
 {
     enum err e = ERR_AGAIN;
@@ -328,22 +426,16 @@ static enum err search(struct search *s, struct disk_place *out)
         e = fail(s, "get hold of", s->journal);
     }
     if (!e) {
-        e = check_access(s, out->dir);
-        if (e) {
-            (void)close(out->dir);
-        }
-    }
-    if (!e) {
         shown(s, s->journal, out->name);
     }
     return e;
 }
 
-enum err disk_place_open(const struct conf_global *g, const struct log *log, int64_t wall_s,
-                         struct disk_place *out)
+enum err disk_place_find(const struct conf_global *g, const struct log *log,
+                         const struct privileges *who, int64_t wall_s, struct disk_place *out)
 {
     const char *given = getenv(PLACE);
-    struct search s = {.conf = g, .log = log, .wall_s = wall_s, .base = -1};
+    struct search s = {.conf = g, .log = log, .who = who, .wall_s = wall_s, .base = -1};
     s.location = given && *given ? given : g->persistence_location ? g->persistence_location : ".";
     (void)snprintf(s.file, sizeof(s.file), "%s", g->persistence_file);
     (void)snprintf(s.journal, sizeof(s.journal), "%s.journal", g->persistence_file);
@@ -357,4 +449,13 @@ enum err disk_place_open(const struct conf_global *g, const struct log *log, int
         (void)close(s.base);
     }
     return e;
+}
+
+enum err disk_place_check(const struct disk_place *p, const struct log *log)
+{
+    if (faccessat(p->dir, ".", R_OK | W_OK | X_OK, AT_EACCESS) == 0) {
+        return ERR_OK;
+    }
+    disk_place_log_error(log, "write to", p->name, errno);
+    return ERR_SYSTEM;
 }

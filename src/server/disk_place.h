@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "server/privileges.h"
 
 #include <limits.h>
 #include <stdint.h>
@@ -24,11 +25,19 @@ struct disk_place {
 };
 
 /*
+ * Before privileges_drop(); what is root's is given to the user that we are to become.
+ *
  * ERR_OK: out->dir is the caller's. Otherwise an error was logged: ERR_SYSTEM, ERR_EXISTS (another
  * broker), ERR_MALFORMED and ERR_UNSUPPORTED (the mosquitto.db cannot be read; nothing was
  * changed), ERR_NOMEM (not logged).
  */
-MUST_CHECK enum err disk_place_open(const struct conf_global *g, const struct log *log,
-                                    int64_t wall_s, struct disk_place *out);
+MUST_CHECK enum err disk_place_find(const struct conf_global *g, const struct log *log,
+                                    const struct privileges *who, int64_t wall_s,
+                                    struct disk_place *out);
+/* After it: may we write there? Better known now than when the first message comes. ERR_SYSTEM: an
+ * error was logged. */
+MUST_CHECK enum err disk_place_check(const struct disk_place *p, const struct log *log);
+/* "Cannot VERB PATH", for errno `why`; where rights are lacking it says whose. */
+void disk_place_log_error(const struct log *log, const char *verb, const char *path, int why);
 
 #endif

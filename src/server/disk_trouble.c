@@ -1,16 +1,17 @@
 /*
- * Lines about trouble.
+ * Lines about trouble, and the topic about it.
  */
 #include "server/disk_trouble.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define PAUSE_MS 60000
 
 void disk_trouble_init(struct disk_trouble *t, const struct log *log, const char *name)
 {
-    *t = (struct disk_trouble){.log = log, .name = name};
+    *t = (struct disk_trouble){.log = log, .name = name, .told = DISK_UNTOLD};
 }
 
 /* Is it time for a line, while it is there? */
@@ -100,4 +101,20 @@ void disk_trouble_watch(struct disk_trouble *t, const struct store *s, uint64_t 
     watch_writing(t, s, now_ms);
     watch_behind(t, s, now_ms);
     watch_damage(t, s);
+}
+
+void disk_trouble_tell(struct disk_trouble *t, const struct store *s, struct broker *b)
+{
+    int now = store_is_behind(s) ? DISK_FULL : store_trouble(s);
+    char text[128] = "ok";
+    if (LIKELY(now == t->told)) {
+        return;
+    }
+    t->told = now;
+    if (now == DISK_FULL) {
+        (void)snprintf(text, sizeof(text), "full: publishers are paused");
+    } else if (now != DISK_OK) {
+        (void)snprintf(text, sizeof(text), "failing: %s", strerror(now));
+    }
+    (void)broker_publish_local(b, STR("$SYS/broker/storage/state"), str_c(text), true);
 }

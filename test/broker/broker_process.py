@@ -39,17 +39,25 @@ def sanitized():
         return b"__asan_init" in program.read()
 
 
+GIVEN = set()  # ports: a test that asks for several gets different ones
+
+
 def free_port(family=socket.AF_INET, host="127.0.0.1"):
     """A port that nobody listens on, below the range from which clients get theirs; no two workers share any."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
     while True:
         port = 15000 + worker * 2100 + random.randrange(2100)
+        if port in GIVEN:
+            continue
         with socket.socket(family) as probe:
             try:
                 probe.bind((host, port))
             except OSError:
                 continue
-            return port
+        if len(GIVEN) > 1000:
+            GIVEN.clear()
+        GIVEN.add(port)
+        return port
 
 
 def environment():
@@ -58,6 +66,12 @@ def environment():
     asan = env.get("ASAN_OPTIONS", "")
     env["ASAN_OPTIONS"] = ":".join(filter(None, [asan, "quarantine_size_mb=2"]))
     return env
+
+
+def whose(lines):
+    """Lines that keep a broker what the tests are: one that root starts would leave our directories behind."""
+    given = any(line.split()[:1] == ["user"] for line in lines)
+    return ["user root"] if os.geteuid() == 0 and not given else []
 
 
 class Log:
@@ -99,21 +113,24 @@ class Log:
 
 
 class Broker:
-    def __init__(self, directory, lines=(), verbose=True, args=None):
-        """Start a broker with a listener on a free loopback port and these lines of config."""
+    def __init__(self, directory, lines=(), verbose=True, args=None, env=None, user=None, keep_user=True):
+        """Start a broker with a listener on a free loopback port and these lines of config.
+
+        `user` is who starts it, by number. Started by root it stays root, unless `keep_user` is false.
+        """
         self.directory = Path(directory)
         self.clients = []
         self.serial = 0
         self.port = free_port()
         self.config = self.directory / "mosquitto.conf"
-        self.config.write_text(
-            "\n".join([f"listener {self.port} 127.0.0.1", "allow_anonymous true", *lines]) + "\n"
-        )
+        head = [f"listener {self.port} 127.0.0.1", "allow_anonymous true"]
+        self.config.write_text("\n".join([*head, *lines, *(whose(lines) if keep_user else [])]) + "\n")
         arguments = ["-c", str(self.config)] if args is None else args
         self.process = subprocess.Popen(
             [binary(), *arguments, *(["-v"] if verbose else [])],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=environment(), cwd=self.directory,
+            env={**environment(), **(env or {})}, cwd=self.directory, user=user, group=user,
+            extra_groups=None if user is None else [],
         )
         self.pid = self.process.pid
         self.log = Log(self.process.stdout, self.directory / "broker.log")

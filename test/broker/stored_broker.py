@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mqtt_wire
 import pytest
-from broker_process import STOP_LIMIT, Broker, binary, environment
+from broker_process import STOP_LIMIT, Broker, binary, environment, free_port
 
 UNLIMITED = "max_queued_messages 0"
 # Small, so that segments are followed by others and cleaned all the time.
@@ -68,7 +68,7 @@ class StoredBroker(Broker):
 def refused(broker, *more):
     """Start where a refusal is expected: exit code and output."""
     config = Path(broker.directory) / "refused.conf"
-    text = broker.config.read_text()
+    text = broker.config.read_text().replace(f"listener {broker.port}", f"listener {free_port()}")
     config.write_text(text + "\n".join(more) + "\n")
     done = subprocess.run(
         [binary(), "-c", str(config)], capture_output=True, text=True, env=environment(),

@@ -11,7 +11,7 @@ import time
 
 import mqtt_wire as wire
 import pytest
-from broker_process import START_LIMIT, binary, environment, free_port
+from broker_process import START_LIMIT, binary, environment, free_port, whose
 from mosquitto_db import (
     CLIENT, CLIENT_MESSAGE, IN, MESSAGE, RETAIN, SUBSCRIPTION, WAIT_PUBACK, WAIT_PUBCOMP,
     WAIT_PUBREC, WAIT_PUBREL, Database, as_bytes, chunks,
@@ -365,7 +365,7 @@ def refused(directory):
     file = directory / "mosquitto.db"
     before = file.read_bytes()
     config = directory / "refuse.conf"
-    lines = [f"listener {free_port()} 127.0.0.1", *persistent(directory)]
+    lines = [f"listener {free_port()} 127.0.0.1", *persistent(directory), *whose([])]
     config.write_text("\n".join(lines) + "\n")
     done = subprocess.run(
         [binary(), "-c", str(config)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

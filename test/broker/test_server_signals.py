@@ -3,11 +3,12 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
 import pytest
-from broker_process import binary, free_port
+from broker_process import binary, free_port, whose
 from mqtt_wire import Client, publish
 
 
@@ -102,7 +103,7 @@ def test_usr2_tells_what_is_going_on(brokers):
 
 def rewrite(broker, *lines):
     head = broker.config.read_text().splitlines()[:2]
-    broker.config.write_text("\n".join([*head, *lines]) + "\n")
+    broker.config.write_text("\n".join([*head, *lines, *whose(lines)]) + "\n")
     since = len(broker.log.lines)
     broker.process.send_signal(signal.SIGHUP)
     broker.log.wait(r"Reloading config\.$", since)
@@ -128,16 +129,47 @@ def test_reload_of_a_wrong_file_changes_nothing(brokers):
     broker.client().expect_closed()
 
 
-def test_reload_of_other_listeners_changes_nothing(brokers):
-    broker = brokers.start("max_connections 1")
+def test_reload_adds_and_removes_listeners(brokers):
+    broker = brokers.start()
     first = broker.connect()
     port = free_port()
-    since = rewrite(broker, "max_connections 5", f"listener {port} 127.0.0.1")
-    broker.log.wait("not reloaded: listeners cannot be added", since)
-    first.quiet()
-    broker.client().expect_closed()
+    since = rewrite(broker, f"listener {port} 127.0.0.1", "allow_anonymous true")
+    broker.log.wait("The configuration was reloaded", since)
+    second = Client(port)
+    second.connect("second")
+    since = rewrite(broker)
+    broker.log.wait("The configuration was reloaded", since)
     with pytest.raises(OSError):
         Client(port)
+    second.quiet()
+    first.quiet()
+    second.close()
+
+
+def test_reload_that_fails_late_changes_nothing(brokers, tmp_path):
+    """A port that is taken is found out when all else has been accepted; a log file after the ports."""
+    broker = brokers.start("max_connections 1")
+    first = broker.connect()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        free = free_port()
+        since = rewrite(broker, "max_connections 5", f"listener {free} 127.0.0.1", f"listener {port} 127.0.0.1")
+        broker.log.wait("Error: Address already in use", since)
+        broker.log.wait("Error: The configuration was not reloaded", since)
+    with pytest.raises(OSError):
+        Client(free)
+    broker.client().expect_closed()
+    since = rewrite(broker, "max_connections 5", f"log_dest file {tmp_path}/no/such/log", f"listener {free} 127.0.0.1")
+    broker.log.wait("Error: The configuration was not reloaded", since)
+    with pytest.raises(OSError):
+        Client(free)
+    broker.client().expect_closed()
+    first.quiet()
+    since = rewrite(broker, "max_connections 5")
+    broker.log.wait("The configuration was reloaded", since)
+    broker.answers()
 
 
 def test_reload_takes_a_new_log_destination(brokers, tmp_path):
