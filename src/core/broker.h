@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/fetch.h"
+#include "core/peer.h"
 #include "core/stats.h"
 #include "mqtt/reason.h"
 
@@ -48,20 +49,6 @@ struct now {
     uint64_t mono_ms; /* never goes back */
     int64_t wall_s;   /* Unix time, for what is stored */
 };
-
-/* Who is at the other end. Copied by broker_open, which takes a reference to the listener's rules.
- */
-struct peer {
-    uint8_t ip[16]; /* network order; IPv4 in the first four bytes; all zero for a Unix socket */
-    uint8_t family; /* 4, 6, or 0 for a Unix socket */
-    uint16_t port;
-    uint32_t accept_ms;             /* monotonic; the low bits are enough */
-    struct conf_listener *listener; /* that accepted it */
-};
-
-/* Text of the address without port, e.g. "::1"; of a Unix socket its path. Returns out. */
-#define PEER_TEXT_MAX 128
-char *peer_address(const struct peer *p, char out[PEER_TEXT_MAX]);
 
 struct span {
     uint8_t *p;

@@ -6,8 +6,6 @@
 #include "base/mem.h"
 #include "core/session.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 const char *conn_name(const struct conn *c, char out[CONN_NAME_MAX])
@@ -54,18 +52,6 @@ void conn_drop_login(struct conn *c)
     if (c->login)
         mem_free(c->login, login_size(c->login->user_len));
     c->login = NULL;
-}
-
-char *peer_address(const struct peer *p, char out[PEER_TEXT_MAX])
-{
-    /* At any other listener it is a proxy that has such a client. */
-    const char *path = p->listener && p->listener->port == 0 ? p->listener->address : NULL;
-
-    if (p->family == 0)
-        return str_escape_strict(str_c(path ? path : "local"), out, PEER_TEXT_MAX);
-    if (!inet_ntop(p->family == 4 ? AF_INET : AF_INET6, p->ip, out, PEER_TEXT_MAX))
-        (void)snprintf(out, PEER_TEXT_MAX, "unknown");
-    return out;
 }
 
 void *conn_link(const struct conn *c)

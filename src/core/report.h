@@ -21,7 +21,7 @@
 #include "base/flood.h"
 #include "base/log.h"
 #include "conf/conf.h"
-#include "core/broker.h"
+#include "core/peer.h"
 #include "mqtt/packet.h"
 #include "mqtt/reason.h"
 
