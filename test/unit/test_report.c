@@ -16,6 +16,7 @@ struct heard {
     unsigned lines;
     char text[LOG_LINE_MAX + 1];
     struct log_about about;
+    char address[PEER_TEXT_MAX]; /* what about.address shows: the reporter's own is gone by then */
     enum log_level level;
 };
 
@@ -38,6 +39,10 @@ static void hear(void *ctx, enum log_level level, struct str line, const struct 
     memcpy(h->text, line.p, line.n);
     h->text[line.n] = '\0';
     h->about = about ? *about : (struct log_about){0};
+    assert_true(h->about.address.n <= sizeof(h->address));
+    if (h->about.address.n > 0)
+        memcpy(h->address, h->about.address.p, h->about.address.n);
+    h->about.address.p = h->address;
 }
 
 static void scene_begin(struct scene *s)
