@@ -100,7 +100,6 @@ FEATURE_FILES := \
 
 # Libraries that a feature brings along.
 LIBS_SYS_TREE := -lm
-LIBS_SYSTEMD := -lsystemd
 LIBS_UUID := -luuid
 LIBS_WRAP := -lwrap
 

@@ -25,7 +25,6 @@ header:xxhash.h             libxxhash-dev
 header:uuid/uuid.h          uuid-dev
 header:cjson/cJSON.h        libcjson-dev
 header:tcpd.h               libwrap0-dev
-header:systemd/sd-daemon.h  libsystemd-dev
 TABLE
 }
 

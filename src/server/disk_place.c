@@ -156,20 +156,38 @@ static enum err give_store(const struct search *s, int dir, const char *name)
 
 /* --- the location --- */
 
+/*
+ * Make it. Only what was made here is given away, and a link that has come into its place is not
+ * followed: that takes a path without a slash at its end.
+ */
+static enum err make_location(struct search *s)
+{
+    char path[PATH_MAX];
+    size_t n = strlen(s->location);
+    while (n > 1 && s->location[n - 1] == '/') {
+        n--;
+    }
+    (void)snprintf(path, sizeof(path), "%.*s", (int)n, s->location);
+    if (mkdir(path, DIR_MODE) != 0) {
+        bool there = errno == EEXIST; /* since just now */
+        s->base = there ? open_dir(AT_FDCWD, s->location) : -1;
+        return s->base >= 0 ? ERR_OK : fail(s, "make the directory", "");
+    }
+    s->base = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (s->base < 0) {
+        return fail(s, "open the directory", "");
+    }
+    if (give(s, s->base) != 0) {
+        return fail(s, "give to the user", "");
+    }
+    return sync_parent(s->base) == 0 ? ERR_OK : fail(s, "sync the directory above", "");
+}
+
 static enum err open_location(struct search *s)
 {
     s->base = open_dir(AT_FDCWD, s->location);
     if (s->base < 0 && errno == ENOENT) {
-        if (mkdir(s->location, DIR_MODE) != 0 && errno != EEXIST) {
-            return fail(s, "make the directory", "");
-        }
-        s->base = open_dir(AT_FDCWD, s->location);
-        if (s->base >= 0 && give(s, s->base) != 0) {
-            return fail(s, "give to the user", "");
-        }
-        if (s->base >= 0 && sync_parent(s->base) != 0) {
-            return fail(s, "sync the directory above", "");
-        }
+        return make_location(s);
     }
     return s->base >= 0 ? ERR_OK : fail(s, "open the directory", "");
 }

@@ -206,16 +206,19 @@ static bool passes_as_proxy(struct door *d, const struct conf_listener *rules,
     return false;
 }
 
-/* A descriptor is lent to libwrap, and if that cannot be had back, then somebody else may have had
- * it when it was wanted. */
+/*
+ * Descriptors are lent to libwrap: one for each of its files, and one for each list of addresses
+ * that such a file names. If they cannot all be had back, then there may have been none when it
+ * wanted one, and what it could not read it has passed by.
+ */
 bool door_passes_wrap(struct door *d, const struct peer *peer, uint64_t now_ms)
 {
     if (!wrap_built() || peer->family == 0) {
         return true;
     }
-    reserve_lend_one(&d->reserve);
+    reserve_lend(&d->reserve);
     bool admitted = wrap_admits(peer);
-    if (reserve_keep_one(&d->reserve) && admitted) {
+    if (reserve_keep(&d->reserve) && admitted) {
         return true;
     }
     struct refusal why = {.what = " access by tcpd",

@@ -26,6 +26,9 @@
 #define FLUSH_MS 5000
 /* How long we wait for it to close after that. */
 #define LINGER_MS 2000
+/* So many at most: they count for no limit, so whoever is refused again and again must not take all
+ * descriptors this way. */
+#define LINGERING_MAX 256
 
 _Static_assert(sizeof(void *) != 8 || sizeof(struct link) == 64, "a link is small");
 
@@ -47,6 +50,8 @@ static bool has_conn(const struct link *l)
 static void move_to(struct links *ls, struct link *l, enum link_state state)
 {
     TAILQ_REMOVE(&ls->list[l->state], l, entry);
+    ls->lingering -= l->state == LINK_LINGERING;
+    ls->lingering += state == LINK_LINGERING;
     l->state = (uint8_t)state;
     TAILQ_INSERT_TAIL(&ls->list[state], l, entry);
 }
@@ -356,6 +361,9 @@ static void finish(struct links *ls, struct link *l)
     linger(ls, l);
     if (l->state == LINK_LINGERING && poll_change(ls->poll, &l->watch, POLL_IN) != ERR_OK) {
         close_link(ls, l);
+    }
+    if (ls->lingering > LINGERING_MAX) {
+        close_link(ls, TAILQ_FIRST(&ls->list[LINK_LINGERING]));
     }
 }
 

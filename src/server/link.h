@@ -62,8 +62,9 @@ struct links {
     int writable_count;
     uint8_t watch_kind; /* for their watches */
     bool again; /* the next turn must not wait: something was cut short, or has left work behind */
-    uint32_t spent;  /* of what one turn may write and close */
-    uint64_t now_ms; /* of this turn */
+    uint32_t spent;     /* of what one turn may write and close */
+    uint32_t lingering; /* how many do */
+    uint64_t now_ms;    /* of this turn */
     struct poll *poll;
     struct door *door;
     struct broker *broker;

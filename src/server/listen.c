@@ -8,10 +8,12 @@
 #include "net/tcp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ROOT_PORTS 1024 /* below: for root */
@@ -273,6 +275,33 @@ enum err listen_start(struct listener *l, const struct conf_listener *rules, con
     }
     struct listen_job job = {.rules = rules, .log = log};
     return complain(&job, strerror(why), place, advice(rules, why));
+}
+
+/* 0, or errno. */
+static int give(int fd, const struct unix_file *file, uid_t user, gid_t group)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        return errno;
+    }
+    if (!S_ISSOCK(st.st_mode) || st.st_dev != file->device || st.st_ino != file->inode) {
+        return ESTALE;
+    }
+    return fchownat(fd, "", user, group, AT_EMPTY_PATH) == 0 ? 0 : errno;
+}
+
+/* Found once and held: who may write to the directory could put something else there in between. */
+enum err listen_give(const struct listener *l, const struct conf_listener *rules, uid_t user,
+                     gid_t group)
+{
+    int fd = open(rules->address, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        return ERR_SYSTEM;
+    }
+    int why = give(fd, &l->file, user, group);
+    (void)close(fd);
+    errno = why;
+    return why == 0 ? ERR_OK : ERR_SYSTEM;
 }
 
 void listen_close(struct listener *l, const struct conf_listener *rules)

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 /* One socket. A listener of the configuration has one for each address that its name stands for. */
 struct listener {
@@ -46,6 +47,10 @@ MUST_CHECK enum err listen_bind(const struct listen_job *job);
 /* Listen. ERR_SYSTEM: an error was logged. */
 MUST_CHECK enum err listen_start(struct listener *l, const struct conf_listener *rules,
                                  const struct log *log);
+/* Give the file of a Unix socket, if it still is ours, to this user and group. ERR_SYSTEM: errno,
+ * ESTALE if it is not. */
+MUST_CHECK enum err listen_give(const struct listener *l, const struct conf_listener *rules,
+                                uid_t user, gid_t group);
 /* Close the socket, and remove its file if it has one; the listener stays to be freed. */
 void listen_close(struct listener *l, const struct conf_listener *rules);
 

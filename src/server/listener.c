@@ -104,7 +104,7 @@ void listeners_give(const struct listeners *ls, uid_t user, gid_t group)
     const struct listener *l;
     TAILQ_FOREACH(l, &ls->list, entry)
     {
-        if (l->family == 0 && lchown(rules_of(ls, l)->address, user, group) != 0) {
+        if (l->family == 0 && listen_give(l, rules_of(ls, l), user, group) != ERR_OK) {
             char place[DOOR_PLACE_MAX];
             log_warning(ls->log, "Warning: The socket at %s keeps its owner: %s.",
                         door_place(rules_of(ls, l), place), strerror(errno));
@@ -394,6 +394,7 @@ static void admit(struct listeners *ls, struct listener *l, int fd,
         link_open(links, fd, &peer, l->group);
     } else {
         (void)close(fd);
+        listeners_keep_reserve(ls); /* which may have been one short because of it */
     }
 }
 

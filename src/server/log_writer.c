@@ -136,10 +136,17 @@ struct log_writer *log_writer_new(int fd, bool owned, const struct log_style *st
     return w;
 }
 
+/* At once, so that no descriptor is needed when there is none. */
+static void open_syslog(void)
+{
+    openlog("mosquitto", LOG_PID | LOG_CONS | LOG_NDELAY, LOG_DAEMON);
+}
+
 struct log_writer *log_writer_new_syslog(const struct log_style *style)
 {
-    /* At once, so that no descriptor is needed when there is none. */
-    openlog("mosquitto", LOG_PID | LOG_CONS | LOG_NDELAY, LOG_DAEMON);
+    /* Never again: a former writer's thread that hangs in syslog() holds a lock of the library. */
+    static pthread_once_t opened = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&opened, open_syslog);
     return make(-1, false, style);
 }
 

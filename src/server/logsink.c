@@ -41,12 +41,25 @@ static void PRINTF(3, 4) say(struct logsink *s, enum log_level level, const char
 
 /* --- the file --- */
 
+/* A file of several names, opened by root: it may be anybody's. */
+static bool is_doubtful(int fd)
+{
+    struct stat st;
+    return geteuid() == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink > 1;
+}
+
 /* -1: errno. A link is not followed: who may write to the directory must not choose what we append
  * to. */
 static int open_file(const char *path)
 {
-    return open(
+    int fd = open(
         path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0640);
+    if (fd >= 0 && is_doubtful(fd)) {
+        (void)close(fd);
+        errno = EMLINK;
+        return -1;
+    }
+    return fd;
 }
 
 /* Who wants to run in a container sees here which user to give the directory to. */

@@ -48,6 +48,24 @@ static int open_old(const char *path)
     return fd;
 }
 
+/* Nothing but a number, or what a power cut has made of it: a pid file, be it left behind or
+ * another broker's. A file with other content has been named by mistake. */
+static bool holds_a_number(const char *path)
+{
+    char text[TEXT_MAX + 1];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : 0;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    for (ssize_t i = 0; i < n; i++) {
+        if (text[i] != '\0' && !strchr("0123456789 \t\r\n", text[i])) {
+            return false;
+        }
+    }
+    return n <= TEXT_MAX;
+}
+
 static int open_file(const char *path)
 {
     int fd = open_new(path);
@@ -55,7 +73,8 @@ static int open_file(const char *path)
     if (fd >= 0 || errno != EEXIST) {
         return fd;
     }
-    if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
+    bool known = lstat(path, &st) == 0;
+    if (known && S_ISREG(st.st_mode) ? !holds_a_number(path) : known && !S_ISLNK(st.st_mode)) {
         errno = EEXIST;
         return -1;
     }
@@ -86,8 +105,10 @@ enum err pidfile_write(struct pidfile *f, const char *path, const struct privile
     f->fd = open_file(path);
     if (f->fd < 0 || !fill(f->fd, who)) {
         char shown[PATH_MAX];
-        log_error(log, "Error: Unable to write the pid file %s: %s.",
-                  str_escape(str_c(path), shown, sizeof(shown)), strerror(errno));
+        int why = errno;
+        log_error(log, "Error: Unable to write the pid file %s: %s.%s",
+                  str_escape(str_c(path), shown, sizeof(shown)), strerror(why),
+                  why == EEXIST ? " What is there is no pid file, and was left alone." : "");
         pidfile_remove(f);
         return ERR_SYSTEM;
     }

@@ -16,8 +16,8 @@ struct pidfile {
 
 /*
  * Write our process id; NULL is allowed. As root: the file is given to the user that we are to
- * become. What stood there is replaced, but a link is not followed and what is no plain file is
- * left alone. ERR_SYSTEM: an error was logged; ERR_NOMEM.
+ * become. A number that stood there is replaced, but a link is not followed, and what is no plain
+ * file or holds something else is left alone. ERR_SYSTEM: an error was logged; ERR_NOMEM.
  */
 MUST_CHECK enum err pidfile_write(struct pidfile *f, const char *path, const struct privileges *who,
                                   const struct log *log);

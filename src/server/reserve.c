@@ -38,11 +38,11 @@ void reserve_lend(struct reserve *r)
 
 bool reserve_keep(struct reserve *r)
 {
-    bool any = false;
+    bool all = true;
     for (int i = 0; i < RESERVE_COUNT; i++) {
-        any = keep(&r->fd[i]) || any;
+        all = keep(&r->fd[i]) && all;
     }
-    return any;
+    return all;
 }
 
 void reserve_lend_one(struct reserve *r)

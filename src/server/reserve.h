@@ -22,7 +22,7 @@ struct reserve {
 void reserve_init(struct reserve *r);
 /* Give all up; likewise the end. */
 void reserve_lend(struct reserve *r);
-/* Take as many as there are; those that are held stay. False: not even one. */
+/* Take as many as there are; those that are held stay. False: not all. */
 bool reserve_keep(struct reserve *r);
 /* The same for one of them, as accepting does it at any rate. False: it could not be taken again.
  */

@@ -24,6 +24,8 @@ enum err signals_open(int *fd)
 {
     const struct meaning meanings[] = SIGNALS;
     (void)signal(SIGPIPE, SIG_IGN);
+    /* A file that may not grow is like a full disk: an error, and not the end. */
+    (void)signal(SIGXFSZ, SIG_IGN);
     sigset_t set;
     (void)sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_SIZE(meanings); i++) {

@@ -60,6 +60,15 @@ def free_port(family=socket.AF_INET, host="127.0.0.1"):
         return port
 
 
+def can_unshare():
+    """May we have networks and mounts of our own here? Not so without root, nor where / is no mount point."""
+    command = ["unshare", "-m", "-n", "mount", "-t", "tmpfs", "none", "/mnt"]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
 def environment():
     env = dict(os.environ)
     # A long quarantine would hide from a test of memory what was given back.

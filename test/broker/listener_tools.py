@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import struct
-import subprocess
 import time
 from pathlib import Path
 
@@ -97,9 +96,3 @@ def descriptors(broker):
     return counts[-1]
 
 
-def can_unshare():
-    """May we have networks and mounts of our own here?"""
-    try:
-        return subprocess.run(["unshare", "-m", "-n", "true"], capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import mqtt_wire
 import pytest
-from broker_process import binary, free_port
-from listener_tools import by_path, can_unshare, descriptors, is_closed_without_a_word, reaches
+from broker_process import binary, can_unshare, free_port
+from listener_tools import by_path, descriptors, is_closed_without_a_word, reaches
 from mqtt_wire import CONNACK, Client, Closed, connect
 from test_server_start import needs_ipv6, run
 

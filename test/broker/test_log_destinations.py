@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import pytest
-from broker_process import binary, free_port, sanitized
+from broker_process import binary, can_unshare, free_port, sanitized
 from mqtt_wire import CONNACK, PUBLISH, connect, publish
 
 pytestmark = pytest.mark.ours
@@ -67,6 +67,8 @@ class Around:
             return brokers.start(*lines, **options)
 
     def start_mounted(self, brokers, mounts, *lines, **options):
+        if not can_unshare():
+            pytest.skip("needs mounts of its own")
         inside = f'{mounts} && exec $BROKER "$@"'
         script = f"export BROKER; exec unshare --mount --propagation private sh -c '{inside}' sh \"$@\""
         return self.start(brokers, script, *lines, **options)
@@ -241,6 +243,24 @@ def test_a_syslog_that_nobody_reads_holds_up_nobody(brokers, around, tmp_path, n
     brokers.own.remove(broker)
     reader.join(15)
     assert not reader.is_alive()
+
+
+@ROOT_ONLY
+def test_a_syslog_that_nobody_reads_can_be_left_and_taken_again(brokers, around, tmp_path, name):
+    place, mounts = open_dev_log(tmp_path)
+    broker = around.start_mounted(brokers, mounts, "log_dest syslog", "log_type all")
+    flood(broker, name)
+    text = broker.config.read_text()
+    for lines in (text.replace("log_dest syslog", f"log_dest file {tmp_path}/to.log"), text):
+        broker.config.write_text(lines)
+        broker.process.send_signal(signal.SIGHUP)
+        if lines != text:
+            wait_for_text(tmp_path / "to.log", "was reloaded")
+        time.sleep(0.2)
+        broker.answers()
+    broker.stop()
+    brokers.own.remove(broker)
+    place.close()
 
 
 @ROOT_ONLY

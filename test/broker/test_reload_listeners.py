@@ -10,8 +10,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from broker_process import binary, free_port
-from listener_tools import SocketClient, by_path, can_unshare, descriptors, is_closed_without_a_word, reaches, reload, reload_whole, v1
+from broker_process import binary, can_unshare, free_port
+from listener_tools import SocketClient, by_path, descriptors, is_closed_without_a_word, reaches, reload, reload_whole, v1
 from mqtt_wire import CONNACK, Client, connect, publish
 from test_server_start import listening_addresses, needs_ipv6, start  # noqa: F401
 

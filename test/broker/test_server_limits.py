@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from listener_tools import descriptors
 from mqtt_wire import BYE, CONNACK, PING, Closed, connect, publish, subscribe
 
 PIDFD_GETFD = 438  # the system call, by its number on every machine
@@ -114,6 +115,23 @@ def test_a_refusal_arrives_even_when_more_was_sent(broker, attempt):
     client.send(PING)
     time.sleep(0.05)
     assert client.sock.recv(1) == b"", "it must be an end, not a reset"
+
+
+def test_refused_peers_that_stay_do_not_take_all_descriptors(brokers):
+    """They count for no limit any more, and so there is one for them."""
+    broker = brokers.start("max_connections 5", "log_type none", verbose=False)
+    most = 0
+    stay = []
+    for number in range(900):
+        client = socket.create_connection(("127.0.0.1", broker.port))
+        client.sendall(connect("stays", level=9))
+        assert client.recv(4) == b"\x20\x02\x00\x01"
+        stay.append(client)
+        if number % 50 == 49:
+            most = max(most, descriptors(broker))
+    for client in stay:
+        client.close()
+    assert most < 350
 
 
 def test_a_refused_peer_that_stays_is_cut_off(broker):

@@ -2,10 +2,12 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from broker_process import binary, free_port, whose
@@ -236,3 +238,14 @@ def test_lines_of_one_turn_are_written_in_order(brokers, name):
     broker.log.wait(f"Received PUBLISH from orderly .*'{name}/499'")
     got = [re.search(rf"'{name}/(\d+)'", line) for line in broker.log.find("Received PUBLISH")]
     assert [int(match.group(1)) for match in got] == list(range(500))
+
+
+def test_a_file_that_may_not_grow_is_like_a_full_disk(brokers, tmp_path):
+    broker = brokers.start("log_dest stderr", f"log_dest file {tmp_path}/to.log", "log_type all")
+    broker.log.wait("running$")
+    size = (tmp_path / "to.log").stat().st_size
+    resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, (size + 100, size + 100))
+    ignored = re.search(r"SigIgn:\s*(\w+)", Path(f"/proc/{broker.pid}/status").read_text()).group(1)
+    assert int(ignored, 16) & 1 << (signal.SIGXFSZ - 1), "the store's write would be the end of the process"
+    for _ in range(5):
+        broker.answers()

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from broker_process import ROOT, binary, environment, free_port, sanitized, whose
+from broker_process import ROOT, binary, can_unshare, environment, free_port, sanitized, whose
 from mqtt_wire import Client
 
 PATIENCE = 20
@@ -219,7 +219,7 @@ def test_the_starter_tells_of_a_failure(background, lines, code, word):
 
 def test_a_pid_file_without_the_background(brokers, tmp_path):
     path = tmp_path / "m.pid"
-    path.write_text("12345678 and more\n")
+    path.write_text("12345678901234567\n")
     broker = brokers.start(f"pid_file {path}")
     assert path.read_text() == f"{broker.pid}\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
@@ -239,6 +239,23 @@ def test_a_pid_file_that_cannot_be_written_ends_with_1(tmp_path, kind):
     done = run("-c", write(tmp_path, f"listener {free_port()} 127.0.0.1", f"pid_file {path}"))
     assert done.returncode == 1
     assert f"Error: Unable to write the pid file {path}: " in done.stderr
+
+
+def test_what_is_no_pid_file_is_left_alone(tmp_path):
+    path = tmp_path / "notes"
+    path.write_text("4711 reasons\n")
+    done = run("-c", write(tmp_path, f"listener {free_port()} 127.0.0.1", f"pid_file {path}"))
+    assert done.returncode == 1
+    assert f"Error: Unable to write the pid file {path}: " in done.stderr
+    assert path.read_text() == "4711 reasons\n"
+
+
+@pytest.mark.parametrize("left", ["", "4711\n", " 4711\r\n", "\0\0\0\0\0"])
+def test_a_pid_file_that_was_left_behind_is_replaced(brokers, tmp_path, left):
+    path = tmp_path / "m.pid"
+    path.write_text(left)
+    broker = brokers.start(f"pid_file {path}")
+    assert path.read_text() == f"{broker.pid}\n"
 
 
 def test_a_link_in_the_place_of_the_pid_file_is_not_followed(brokers, tmp_path):
@@ -506,11 +523,6 @@ chown mosquitto /run/mosquitto /var/lib/mosquitto /var/log/mosquitto
 shift 2
 exec "$@"
 """
-
-
-def can_unshare():
-    done = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False)
-    return done.returncode == 0
 
 
 @AS_ROOT

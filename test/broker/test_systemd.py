@@ -17,7 +17,7 @@ PATIENCE = 15
 
 
 def is_built():
-    return b"libsystemd.so" in Path(binary()).read_bytes()
+    return b"NOTIFY_SOCKET" in Path(binary()).read_bytes()
 
 
 pytestmark = pytest.mark.skipif(not is_built(), reason="built without WITH_SYSTEMD")
@@ -173,4 +173,20 @@ def test_a_socket_that_is_gone_does_no_harm(brokers, manager):
     manager.wait("READY")
     manager.socket.close()
     time.sleep(0.3)
+    broker.answers()
+
+
+def test_a_manager_that_does_not_read_stops_nothing(brokers, manager):
+    broker = brokers.start(env=environment_for(manager, WATCHDOG_USEC="30000"))
+    broker.log.wait("running$")
+    most = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            for _ in range(most + 10):
+                other.sendto(b"X=1", manager.path)
+    time.sleep(0.2)
+    broker.answers()
+    broker.process.send_signal(signal.SIGHUP)
+    broker.log.wait("The configuration was reloaded")
     broker.answers()

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from broker_process import binary, free_port
-from listener_tools import SocketClient, by_path, can_unshare, descriptors, is_closed_without_a_word, v1
+from broker_process import binary, can_unshare, free_port
+from listener_tools import SocketClient, by_path, descriptors, is_closed_without_a_word, v1
 from mqtt_wire import CONNACK, Closed, connect
 from test_server_start import needs_ipv6
 
@@ -185,6 +185,22 @@ def test_without_descriptors_nobody_is_let_in_by_mistake(wrapped):
             client.disconnect()
             client.close()
     resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, (used + 20, most))
+    assert comes_in(client_from("127.0.0.1", broker.port))
+
+
+def test_without_descriptors_a_list_of_addresses_still_counts(wrapped, tmp_path):
+    """It is a second file, read while the first is open."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "list").write_text("127.0.0.2\n")
+    wrapped.say(deny=f"mosquitto: {tmp_path}/list\n")
+    broker = wrapped.start()
+    assert not comes_in(client_from("127.0.0.2", broker.port))
+    used = descriptors(broker)
+    most = resource.prlimit(broker.pid, resource.RLIMIT_NOFILE)[1]
+    for spare in range(5):
+        resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, (used + spare, most))
+        for _ in range(5):
+            assert not comes_in(client_from("127.0.0.2", broker.port)), spare
     assert comes_in(client_from("127.0.0.1", broker.port))
 
 

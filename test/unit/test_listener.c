@@ -328,6 +328,34 @@ static void a_path_is_served_and_cleaned_up(void **state)
     assert_false(is_there());
 }
 
+/* Nor is what somebody has put in its place since. */
+static void only_our_own_socket_is_given(void **state)
+{
+    (void)state;
+    unless_built();
+    if (geteuid() != 0)
+        skip();
+    struct rig r;
+    struct stat st;
+    rig_init(&r);
+    add(&r.conf[0], 0, path);
+    start(&r);
+    listeners_give(&r.listeners, 12345, 54321);
+    assert_int_equal(lstat(path, &st), 0);
+    assert_int_equal(st.st_uid, 12345);
+    assert_int_equal(st.st_gid, 54321);
+    assert_int_equal(unlink(path), 0);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    listeners_give(&r.listeners, 12345, 54321);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_uid, 0);
+    assert_logged("keeps its owner");
+    (void)close(fd);
+    (void)unlink(path);
+    rig_clear(&r);
+}
+
 static void a_path_that_cannot_be_served_is_told(void **state)
 {
     (void)state;
@@ -655,6 +683,7 @@ int main(void)
         UNIT_TEST(what_cannot_be_opened_is_told_with_what_would_help),
         UNIT_TEST(an_interface_is_bound_to),
         cmocka_unit_test_setup_teardown(a_path_is_served_and_cleaned_up, make_dir, drop_dir),
+        cmocka_unit_test_setup_teardown(only_our_own_socket_is_given, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(a_path_that_cannot_be_served_is_told, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(a_path_comes_and_goes_with_the_configuration, make_dir,
                                         drop_dir),

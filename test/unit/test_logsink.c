@@ -513,6 +513,27 @@ static void a_file_that_cannot_be_opened_is_replaced_by_stderr(void **state)
     assert_string_equal(drain(), "still here\n");
 }
 
+static void root_does_not_write_to_a_file_of_two_names(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    struct conf_global g = plain(CONF_LOG_FILE);
+    struct stat st;
+    int fd = open(moved, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(link(moved, file), 0);
+    assert_err(logsink_prepare(&sink, &g), ERR_SYSTEM);
+    logsink_configure(&sink, &g);
+    say(LOG_LEVEL_INFO, "elsewhere");
+    logsink_flush(&sink);
+    assert_int_equal(stat(moved, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    g.log_dest = CONF_LOG_STDERR;
+    logsink_configure(&sink, &g);
+}
+
 static void a_link_is_not_followed(void **state)
 {
     (void)state;
@@ -586,6 +607,7 @@ int main(void)
         SINK_TEST(without_memory_everything_stays),
         SINK_TEST(a_destination_that_hangs_holds_up_no_reload),
         SINK_TEST(a_file_that_cannot_be_opened_is_replaced_by_stderr),
+        SINK_TEST(root_does_not_write_to_a_file_of_two_names),
         SINK_TEST(a_link_is_not_followed),
         SINK_TEST(a_reader_that_is_gone_stops_nobody),
         SINK_TEST(a_reader_that_sleeps_costs_lines_and_no_time),
