@@ -207,13 +207,20 @@ size_t str_character(struct str s, uint32_t *c)
     return followers + 1;
 }
 
+/* Characters of Unicode that end a line, or turn the direction of what follows: with these a line
+ * can be made to look like another one. */
+static bool is_deceptive(uint32_t c)
+{
+    return (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+}
+
 /* Length of the printable character that s begins with; 0 when there is none. */
 static size_t printable_length(struct str s)
 {
     uint32_t c = 0;
     size_t n = str_character(s, &c);
 
-    return c < 0x20 || c == '\\' || (c >= 0x7F && c < 0xA0) ? 0 : n;
+    return c < 0x20 || c == '\\' || (c >= 0x7F && c < 0xA0) || is_deceptive(c) ? 0 : n;
 }
 
 /*

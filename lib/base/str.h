@@ -64,9 +64,9 @@ void str_dup_free(char *z);
 /* The UTF-8 character that s begins with, and its length in bytes; 0: s begins with none. */
 size_t str_character(struct str s, uint32_t *c);
 /*
- * Printable form for the log: control characters (C0, DEL, C1) and bytes that are not UTF-8 become
- * \xNN, a backslash becomes "\\"; cut with "..." when it does not fit. Always terminated (cap >=
- * 8). Returns out.
+ * Printable form for the log: control characters (C0, DEL, C1, line separators, direction) and
+ * bytes that are not UTF-8 become \xNN, a backslash becomes "\\"; cut with "..." when it does not
+ * fit. Always terminated (cap >= 8). Returns out.
  */
 char *str_escape(struct str s, char *out, size_t cap);
 /*

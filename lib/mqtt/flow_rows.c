@@ -95,8 +95,11 @@ enum err rows_reserve(struct flow *f, uint32_t n)
 
     while (f->dir_count + chunks > cap)
         cap *= 2;
-    if ((cap > f->dir_cap && dir_resize(f, cap) != ERR_OK) || need_spares(f, chunks) != ERR_OK)
+    if ((cap > f->dir_cap && dir_resize(f, cap) != ERR_OK) || need_spares(f, chunks) != ERR_OK) {
+        if (f->dir_count == 0)
+            rows_release(f); /* what there was of these chunks */
         return ERR_NOMEM;
+    }
     if (f->reserved < n)
         f->reserved = n;
     return ERR_OK;

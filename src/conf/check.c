@@ -25,11 +25,16 @@ static struct place default_place(const struct draft *d)
 
 static enum err open_loopback(struct draft *d, uint16_t port)
 {
-    static const char *const loopback[] = {"127.0.0.1", "::1"};
+    static const struct {
+        uint8_t domain;
+        const char *address;
+    } loopback[] = {{4, "127.0.0.1"}, {6, "::1"}};
     enum err e = ERR_OK;
 
-    for (size_t i = 0; i < ARRAY_SIZE(loopback) && !e; i++)
-        e = draft_listener(d, true, port, loopback[i], nowhere);
+    for (size_t i = 0; i < ARRAY_SIZE(loopback) && !e; i++) {
+        if (d->base.socket_domain == 0 || d->base.socket_domain == loopback[i].domain)
+            e = draft_listener(d, true, port, loopback[i].address, nowhere);
+    }
     return e;
 }
 

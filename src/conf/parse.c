@@ -183,20 +183,29 @@ static enum err take_value(struct draft *d, const struct line *l)
     return ERR_OK;
 }
 
-/* What came before it would belong to all listeners, and be in force for none. */
+/* What came before it would be in force for none: neither for all listeners nor for one of them. */
 static bool comes_too_late(struct draft *d, const struct line *l)
 {
     char where[PLACE_MAX], why[PLACE_MAX + 120];
     bool own = false;
 
     if (l->opt != option_find(STR("per_listener_settings")) || d->security.line == 0 ||
-        value_bool(l->value, &own) != ERR_OK || !own)
+        value_bool(l->value, &own) != ERR_OK || own == d->conf->global.per_listener_settings)
         return false;
     draft_place(d, d->security, where, sizeof(where));
     snprintf(why, sizeof(why),
              "expected before all options on who may connect, but %s has one already.", where);
     line_error(d, l, why);
     return true;
+}
+
+/* Was an address to come from the environment, and none has come? It would be all addresses. */
+static bool lacks_address(const struct line *l, uint16_t port, struct str address)
+{
+    struct str rest = value_proper(l->opt, l->written);
+
+    (void)str_token(&rest);
+    return port != 0 && address.n == 0 && str_trim(rest).n > 0;
 }
 
 static enum err take_listener(struct draft *d, const struct line *l)
@@ -208,6 +217,10 @@ static enum err take_listener(struct draft *d, const struct line *l)
 
     if (value_listener(l->value, &port, &address)) {
         wrong_value(d, l);
+        return ERR_OK;
+    }
+    if (lacks_address(l, port, address)) {
+        line_error(d, l, "the environment has no address; without one it would be all of them.");
         return ERR_OK;
     }
     if (port == 0 && !feature_built(FEATURE_UNIX_SOCKETS)) {

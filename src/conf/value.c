@@ -17,8 +17,6 @@
 
 #define UNIX_PATH_MAX 107 /* of struct sockaddr_un, without its zero */
 
-#define UNIX_PATH_MAX 107 /* of struct sockaddr_un, without its zero */
-
 /* Without the comment behind it: that begins with the # of a token. */
 static struct str before_comment(struct str text)
 {
@@ -149,8 +147,9 @@ static enum err set_text(const struct conf_option *opt, void *base, struct str t
         return ERR_INVAL;
     if ((opt->flags & OPT_WORD) && has_blank(text))
         return ERR_INVAL;
-    if ((opt->flags & OPT_TOPIC) && topic_check_name(text) != REASON_OK)
-        return ERR_INVAL;
+    if ((opt->flags & OPT_TOPIC) &&
+        (topic_check_name(text) != REASON_OK || str_has_prefix(text, STR("$share"))))
+        return ERR_INVAL; /* a filter behind $share/ would begin outside */
     return field_replace(field_text(base, opt->offset), text);
 }
 
@@ -341,7 +340,7 @@ static void expected_int(const struct conf_option *opt, char *out, size_t cap)
 static void expected_text(const struct conf_option *opt, char *out, size_t cap)
 {
     const char *also = opt->flags & OPT_WORD    ? " and blanks"
-                       : opt->flags & OPT_TOPIC ? " and without + and #"
+                       : opt->flags & OPT_TOPIC ? ", without + and #, and not $share"
                                                 : "";
 
     snprintf(out, cap, "1 to %d bytes of UTF-8 text without control characters%s", (int)opt->max,

@@ -45,7 +45,7 @@ static struct verdict check_id(const struct admission *a, const struct packet_co
     if (p->client_id.n == 0)
         return (struct verdict){may_be_empty ? REASON_CLIENT_ID_NEEDED : REASON_CLIENT_ID,
                                 CONNACK_IDENTIFIER};
-    if (prefix && !a->made_id && !str_has_prefix(p->client_id, str_c(prefix)))
+    if (prefix && !str_has_prefix(p->client_id, str_c(prefix)))
         return (struct verdict){REASON_CLIENT_ID_PREFIX, CONNACK_IDENTIFIER};
     return accepted;
 }

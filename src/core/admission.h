@@ -18,7 +18,6 @@ struct admission {
     const struct conf *conf;
     const struct conf_listener *rules;
     const struct conf_listener *map; /* through which the will's topic has gone; NULL = none */
-    bool made_id;                    /* the id is the broker's own choice */
 };
 
 /* Where use_username_as_clientid says so, the user name takes the place of the id. To be done

@@ -177,11 +177,9 @@ static bool is_full(const struct broker *b, const struct packet_connect *p)
            !sessions_find(&b->sessions, p->client_id);
 }
 
-static enum reason connect_client(struct broker *b, struct conn *c, const struct packet_connect *p,
-                                  bool made_id)
+static enum reason connect_client(struct broker *b, struct conn *c, const struct packet_connect *p)
 {
-    const struct admission a = {
-        .conf = b->conf, .rules = c->peer.listener, .map = c->out.map, .made_id = made_id};
+    const struct admission a = {.conf = b->conf, .rules = c->peer.listener, .map = c->out.map};
     struct verdict v = admission_check(&a, p);
 
     if (v.reason == REASON_OK && is_full(b, p))
@@ -213,7 +211,6 @@ enum reason on_connect(struct broker *b, struct conn *c, const struct frame *f)
 {
     struct packet_connect p;
     char id[BROKER_ID_MAX + 128];
-    bool made_id;
     enum reason r;
 
     if (c->state == CONN_OPEN)
@@ -225,10 +222,9 @@ enum reason on_connect(struct broker *b, struct conn *c, const struct frame *f)
         r = mount(b, c, &p);
     if (r == REASON_OK) {
         admission_rename(c->peer.listener, &p);
-        made_id = admission_makes_id(c->peer.listener, &p);
-        if (made_id)
+        if (admission_makes_id(c->peer.listener, &p))
             p.client_id = make_id(b, c, id, sizeof(id));
-        r = connect_client(b, c, &p, made_id);
+        r = connect_client(b, c, &p);
     }
     if (r == REASON_OK || c->state == CONN_OPEN)
         return r;

@@ -151,19 +151,33 @@ static bool needs_row(const struct session_env *env, enum qos qos)
     return qos > QOS_0 || (env->duplicates && env->queue_qos0);
 }
 
-static enum err reserve(struct route *r, struct session_env *env, struct publication *pub)
+/* How many rows in all, and of each session at its first place. */
+static size_t count_rows(struct route *r, const struct session_env *env,
+                         const struct publication *pub)
 {
-    size_t records = 3; /* of a retained message, and the publisher's own */
-    bool keep = pub->retain;
-    enum err e = ERR_OK;
+    size_t rows = 0;
 
-    for (size_t i = 0; i < r->n && !e; i++) {
+    for (size_t i = 0; i < r->n; i++) {
         const struct receiver *to = &r->receivers[i];
         if (!needs_row(env, effective(env, pub, to)))
             continue;
-        keep = true;
-        records += SESSION_DELIVERY_RECORDS;
-        e = session_reserve(to->session, ++r->receivers[to->session->slot].rows);
+        r->receivers[to->session->slot].rows++;
+        rows++;
+    }
+    return rows;
+}
+
+static enum err reserve(struct route *r, struct session_env *env, struct publication *pub)
+{
+    size_t rows = count_rows(r, env, pub);
+    size_t records = 3 + rows * SESSION_DELIVERY_RECORDS; /* 3: of a retained message, and the
+                                                             publisher's own */
+    bool keep = pub->retain || rows > 0;
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; i < r->n && !e; i++) {
+        if (r->receivers[i].rows > 0)
+            e = session_reserve(r->receivers[i].session, r->receivers[i].rows);
     }
     if (!e && keep)
         e = publication_keep(pub);

@@ -269,12 +269,13 @@ static bool come_back(struct session_env *env, struct session *s, uint64_t seq)
 }
 
 /*
- * The record of a row that ends without its client's doing. One that waited still has been begun by
- * that, without an id, as one at QoS 0 is: its place is not given again.
+ * The record of a row that ends without its client's doing. The first one that waited still has
+ * been begun by that, without an id, as one at QoS 0 is: its place is not given again. Not so one
+ * behind others that wait: these would count as begun, too.
  */
 static struct record record_of_end(const struct flow *f, uint64_t seq)
 {
-    bool begins = flow_row_at(f, seq)->state == FLOW_QUEUED;
+    bool begins = seq == flow_begun(f);
 
     return (struct record){.type = begins ? RECORD_BEGIN : RECORD_DONE, .seq = seq};
 }

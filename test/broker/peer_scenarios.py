@@ -568,6 +568,7 @@ def clientid_prefixes(stage):
     stage.connect("good-1").disconnect()
     stage.refused(connect("bad-1"))
     stage.refused(connect("goo"))
+    stage.refused(connect(""))
 
 
 @scenario("use_username_as_clientid true")

@@ -216,17 +216,22 @@ def test_accept_protocol_versions(brokers, name):
     old.log.wait(r"unacceptable protocol version \(accept_protocol_versions")
 
 
-@pytest.mark.ours  # 2.0.11 answers 5, and to ids of its own making too
+@pytest.mark.ours  # 2.0.11 answers 5
 def test_clientid_prefixes(brokers, name):
     broker = brokers.get("clientid_prefixes ab-")
-    for client_id in (name, "ab", "Ab-c", "xab-c"):
+    # Without an id too: who has none would come in where ids of others are refused.
+    for client_id in (name, "ab", "Ab-c", "xab-c", ""):
         refused(broker, connect(client_id), 2)
     broker.connect("ab-").quiet()
     broker.connect("ab-" + name).quiet()
+    broker.log.wait(r"client identifier not valid: wrong prefix \(clientid_prefixes")
+
+
+def test_an_id_that_is_made_up_has_the_prefix_if_it_is_made_so(brokers):
+    broker = brokers.get("clientid_prefixes ab-", "auto_id_prefix ab-auto-")
     client = broker.client()
     client.send(connect(""))
     client.expect(CONNACK, code=0)
-    broker.log.wait(r"client identifier not valid: wrong prefix \(clientid_prefixes")
 
 
 def test_use_username_as_clientid(brokers, name):

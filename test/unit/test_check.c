@@ -54,6 +54,22 @@ static void local_only_keeps_options_of_its_listener(void **state)
     conf_free(c);
 }
 
+/* Of this machine's two addresses the one that it may have. */
+static void local_only_obeys_socket_domain(void **state)
+{
+    static const char *const texts[] = {"socket_domain ipv4\n", "socket_domain ipv6\n"};
+    static const char *const addresses[] = {"127.0.0.1", "::1"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        struct conf *c = loaded(texts[i]);
+        assert_true(c->local_only);
+        assert_int_equal(c->listener_count, 1);
+        assert_string_equal(c->listeners[0]->address, addresses[i]);
+        conf_free(c);
+    }
+}
+
 static void local_only_obeys_allow_anonymous_false(void **state)
 {
     struct conf *c = loaded("allow_anonymous false\n");
@@ -283,7 +299,12 @@ static void per_listener_settings_come_first(void **state)
                    "Error: per_listener_settings 'true' (m.conf:2): expected before all options on "
                    "who may connect, but m.conf:1 has one already.\n");
     assert_refused("listener 18830\nauto_id_prefix x\nper_listener_settings 1\n", 1, "(m.conf:3)");
+    assert_refused("per_listener_settings true\nlistener 18830\nallow_anonymous false\n"
+                   "per_listener_settings false\nallow_anonymous true\n",
+                   1, "(m.conf:4): expected before all options on who may connect, but m.conf:3");
     conf_free(loaded("allow_anonymous true\nper_listener_settings false\nlistener 18830\n"));
+    conf_free(loaded("per_listener_settings true\nlistener 18830\nallow_anonymous false\n"
+                     "per_listener_settings 1\n"));
     conf_free(loaded("listener 18830\nmax_qos 1\nper_listener_settings true\n"));
 }
 
@@ -481,6 +502,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_TEST(nothing_said_is_local_only),
         UNIT_TEST(local_only_keeps_options_of_its_listener),
+        UNIT_TEST(local_only_obeys_socket_domain),
         UNIT_TEST(local_only_obeys_allow_anonymous_false),
         UNIT_TEST(ports_of_the_command_line_are_local),
         UNIT_TEST(a_port_twice_on_the_command_line),

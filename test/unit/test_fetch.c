@@ -476,6 +476,21 @@ static struct str damaged(struct rig *r, const struct fetch *f)
     return buf_str(&s->changed);
 }
 
+/* The last message of an answer is damaged. */
+static struct str damaged_behind(struct rig *r, const struct fetch *f)
+{
+    struct scene *s = scene_of(r);
+    struct str all = rig_journal_at(r, f);
+
+    if (s->refuse == 0 || f->length == f->least)
+        return all;
+    s->refuse--;
+    buf_drop(&s->changed, s->changed.len);
+    assert_ok(buf_add(&s->changed, all.p, all.n));
+    ((uint8_t *)buf_begin(&s->changed))[all.n - 1] ^= 1;
+    return buf_str(&s->changed);
+}
+
 static unsigned count_done(const struct rig *r, size_t first_frame)
 {
     unsigned n = 0;
@@ -566,6 +581,45 @@ static void a_damaged_row_in_flight_is_dropped(void **state)
     assert_int_equal(flow_inflight(session->flow), 20); /* another one took its place */
     rig_check(&s.r);
     rig_check_replay(&s.r);
+    scene_end(&s);
+}
+
+/* Behind rows that wait still: these are there after a crash, all of them. */
+static void a_damaged_row_in_the_queue_costs_no_other(void **state)
+{
+    struct scene s;
+    struct frame f;
+    struct packet_publish p;
+
+    (void)state;
+    scene_begin(&s, QOS_1);
+    s.r.conf.global.max_inflight_messages = 1;
+    rig_restart(&s.r);
+    rig_forget(&s.p);
+    rig_forget(&s.c);
+    rig_connect(&s.r, &s.p, "publisher", true);
+    publish(&s, 60, QOS_1);
+    s.r.answer = damaged_behind;
+    s.refuse = 1;
+    come(&s);
+    while (rig_logged(&s.r, "cannot be read back") == 0) {
+        assert_true(rig_next(&s.c, &f));
+        assert_int_equal(decode_publish(&f, &p), REASON_OK);
+        rig_send_ack(&s.c, PACKET_PUBACK, p.id);
+        s.received++;
+        rig_settle(&s.r);
+    }
+    rig_check_replay(&s.r);
+    rig_restart(&s.r);
+    rig_forget(&s.p);
+    rig_forget(&s.c);
+    come(&s);
+    for (; rig_next(&s.c, &f); rig_settle(&s.r)) {
+        assert_int_equal(decode_publish(&f, &p), REASON_OK);
+        s.received++;
+        rig_send_ack(&s.c, PACKET_PUBACK, p.id);
+    }
+    assert_int_equal(s.received, s.published - 1);
     scene_end(&s);
 }
 
@@ -752,6 +806,7 @@ int main(void)
         UNIT_TEST(short_answers_are_asked_for_again),
         UNIT_TEST(damaged_messages_are_dropped),
         UNIT_TEST(a_damaged_row_in_flight_is_dropped),
+        UNIT_TEST(a_damaged_row_in_the_queue_costs_no_other),
         UNIT_TEST(waiting_costs_no_turns),
         UNIT_TEST(the_session_ends_meanwhile),
         UNIT_TEST(the_client_is_away_when_the_answer_comes),

@@ -537,7 +537,7 @@ static void signs_within_texts(void **state)
     assert_string_equal(c->global.clientid_prefixes, "e #f");
     assert_string_equal(c->global.log_timestamp_format, "%H:%M #%S");
     conf_free(c);
-    assert_refused("mount_point a#b\n", 1, "and without + and #.\n");
+    assert_refused("mount_point a#b\n", 1, ", without + and #, and not $share.\n");
 }
 
 static void variables_need_to_be_asked_for(void **state)
@@ -591,6 +591,12 @@ static void wrong_variables(void **state)
     assert_refused("expand_env true\nauth_opt_pass ${T_NONE}\n", 1,
                    "Error: auth_opt_ (m.conf:2): ");
     assert_refused("expand_env true\nuser ${T_LINES}\n", 1, "without control characters");
+    /* Not all addresses because one was forgotten. */
+    assert_refused("expand_env true\nlistener 18830 ${T_EMPTY}\n", 1,
+                   "Error: listener '18830 ${T_EMPTY}' (m.conf:2): the environment has no address");
+    setenv("T_SECRET", "#", 1);
+    assert_refused("expand_env true\nlistener 18830 ${T_SECRET} # x\n", 1, "has no address");
+    conf_free(loaded("expand_env true\nlistener 18830 # ${T_EMPTY}\n"));
 }
 
 static void include_needs_a_directory(void **state)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void the_lower_qos_counts(void **state)
 {
@@ -271,6 +272,54 @@ static void very_many_copies_are_no_trouble(void **state)
     rig_forget(&c);
     rig_forget(&p);
     rig_end(&r);
+}
+
+/* CPU time that publications for one client with so many copies take; its queue is full. */
+static double seconds_for_copies(unsigned count)
+{
+    char filter[] = "a/a/a/a/a/a/a/a/a/a/a/a/a/a/a";
+    clock_t began;
+    struct rig r;
+    struct rig_client c;
+    struct rig_client p;
+
+    begin_duplicates(&r, false, false);
+    r.conf.global.max_queued_messages = 1;
+    r.conf.global.max_inflight_messages = 1;
+    rig_restart(&r);
+    rig_connect(&r, &p, "publisher", true);
+    rig_connect(&r, &c, "c", true);
+    for (unsigned i = 0; i < count; i++) {
+        for (unsigned level = 0; level < sizeof(filter) / 2; level++)
+            filter[level * 2] = i >> level & 1 ? '+' : 'a';
+        rig_subscribe(&c, filter, QOS_1);
+    }
+    began = clock();
+    for (uint16_t id = 1; id <= 5; id++)
+        rig_publish(&p, "a/a/a/a/a/a/a/a/a/a/a/a/a/a/a", "x", QOS_1, id);
+    rig_settle(&r);
+    assert_true(broker_stats(r.b)->publish_dropped >= 5 * (count - 2));
+    began = clock() - began;
+    rig_forget(&c);
+    rig_forget(&p);
+    rig_end(&r);
+    return (double)began / CLOCKS_PER_SEC;
+}
+
+/* Eight times as many copies take about eight times as long, not the square of that. */
+static void copies_take_time_in_proportion(void **state)
+{
+    double few;
+    double many;
+    unsigned tries = 0;
+
+    (void)state;
+    do {
+        few = seconds_for_copies(1U << 12);
+        many = seconds_for_copies(1U << 15);
+    } while (many > 24 * few && ++tries < 5);
+    print_message("%u copies: %.4f s, %u copies: %.4f s\n", 1U << 12, few, 1U << 15, many);
+    assert_true(many <= 24 * few);
 }
 
 /* 3.3.1-8 to 3.3.1-12 */
@@ -636,6 +685,7 @@ int main(void)
         UNIT_TEST(max_qos_is_for_deliveries_too),
         UNIT_TEST(every_subscription_gets_its_copy_if_told_so),
         UNIT_TEST(very_many_copies_are_no_trouble),
+        UNIT_TEST(copies_take_time_in_proportion),
         UNIT_TEST(retain_is_for_those_who_come_later),
         UNIT_TEST(some_publications_are_answered_and_given_to_nobody),
         UNIT_TEST(the_order_of_a_publisher_stays),

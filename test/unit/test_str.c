@@ -232,6 +232,19 @@ static void escaping_cuts_between_units(void **state)
                         "1\xe2\x82\xac\xe2\x82\xac");
 }
 
+static void lines_and_directions_are_not_for_peers(void **state)
+{
+    char out[64];
+
+    (void)state;
+    assert_string_equal(
+        str_escape(STR("\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xae\xe2\x80\xaf"), out, sizeof(out)),
+        "\xe2\x80\xa7\\xe2\\x80\\xa8\\xe2\\x80\\xae\xe2\x80\xaf");
+    assert_string_equal(
+        str_escape(STR("\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa"), out, sizeof(out)),
+        "\xe2\x81\xa5\\xe2\\x81\\xa6\\xe2\\x81\\xa9\xe2\x81\xaa");
+}
+
 /* Whatever the bytes: what comes out is terminated, fits, and holds nothing that a terminal obeys.
  */
 static void escaped_bytes_are_printable(void **state)
@@ -301,6 +314,7 @@ int main(void)
         UNIT_TEST(escaping),
         UNIT_TEST(strict_escaping_takes_brackets_and_quotes_too),
         UNIT_TEST(escaping_cuts_between_units),
+        UNIT_TEST(lines_and_directions_are_not_for_peers),
         UNIT_TEST(escaped_bytes_are_printable),
         UNIT_TEST(characters_are_whole_or_none),
     };

@@ -347,7 +347,8 @@ static void lists(void **state)
 
 static void mount_points_are_topics(void **state)
 {
-    static const char *const wrong[] = {"a/+/", "a#b", "#", "+", "\xC3", "a\x01", ""};
+    static const char *const wrong[] = {"a/+/", "a#b",   "#", "+",
+                                        "\xC3", "a\x01", "",  "$share/group/"};
     struct fixture *f = *state;
 
     assert_int_equal(set(f, "mount_point", "house 1/\xC3\xA4/"), ERR_OK);
@@ -549,8 +550,8 @@ static void expectations(void **state)
         {"log_dest", "one of 'stderr' 'stdout' 'file PATH' 'syslog' 'topic' 'none'"},
         {"listener", "a port from 1 to 65535 and, if not all, an address; or 0 and the path of a "
                      "Unix socket of at most 107 bytes"},
-        {"mount_point",
-         "1 to 32767 bytes of UTF-8 text without control characters and without + and #"},
+        {"mount_point", "1 to 32767 bytes of UTF-8 text without control characters, without + and "
+                        "#, and not $share"},
         {"socket_domain", "one of 'ipv4' 'ipv6'"},
         {"accept_protocol_versions", "these with commas between them: '3' '4'"},
         {"enable_proxy_protocol", "one of '1' '2' 'true' 'false'"},
