@@ -44,10 +44,12 @@ class Disk:
         self.usable = self.holder.stdout.readline() == "ready\n"
         self.seen = Path(f"/proc/{self.holder.pid}/root{self.place}")
         self.wrapper = directory / "inside"
+        # The root too: where the tests run in a root of their own, it is not that of the name space.
+        self.around = f"--mount=/proc/{self.holder.pid}/ns/mnt --root=/proc/{self.holder.pid}/root"
 
     def wrap(self, program):
         """A command that starts the program where this file system is."""
-        self.wrapper.write_text(f'#!/bin/sh\nexec nsenter --mount=/proc/{self.holder.pid}/ns/mnt {program} "$@"\n')
+        self.wrapper.write_text(f'#!/bin/sh\nexec nsenter {self.around} {program} "$@"\n')
         self.wrapper.chmod(0o755)
         return str(self.wrapper)
 

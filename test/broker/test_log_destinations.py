@@ -403,7 +403,7 @@ def test_a_full_disk(brokers, around, tmp_path, name):
     seen = Path(f"/proc/{broker.pid}/root{place}")
     flood(broker, name)
     assert (seen / "log").stat().st_size <= 16384
-    namespace = ["nsenter", f"--mount=/proc/{broker.pid}/ns/mnt"]
+    namespace = ["nsenter", f"--mount=/proc/{broker.pid}/ns/mnt", f"--root=/proc/{broker.pid}/root"]
     subprocess.run([*namespace, "mount", "-o", "remount,size=16m", place], check=True)
     found = wait_for_text(seen / "log", LOST.pattern)
     assert int(found.group(1)) > 100

@@ -420,7 +420,7 @@ def test_a_log_on_a_full_disk_stops_nobody_and_the_loss_is_counted(brokers, tmp_
         broker.answers()
         log = disk.seen / "to.log"
         assert log.stat().st_size <= 256 * 1024
-        inside = ["nsenter", f"--mount=/proc/{disk.holder.pid}/ns/mnt"]
+        inside = ["nsenter", *disk.around.split()]
         subprocess.run([*inside, "mount", "-o", "remount,size=64m", str(disk.place)], check=True, timeout=20)
         lost = await_loss(lambda: (broker.answers(), log.read_bytes())[1])
         kept = log.read_bytes().count(b"PING")
