@@ -333,7 +333,7 @@ def test_the_only_listener_is_replaced(brokers):
 def test_from_local_only_to_listeners_and_back(start, tmp_path):
     user = ["user root"] if os.geteuid() == 0 else []
     broker = start("-p", "PORT", lines=["max_qos 2", *user])
-    broker.log.wait("running")
+    broker.log.wait(r"version \S+ running$")
     broker.log.wait("Starting in local only mode")
     broker.config = tmp_path / "own.conf"
     inside = broker.connect("inside")
@@ -365,7 +365,7 @@ ip -6 addr flush dev lo
 {binary()} -p 1899 -c {config} 2>{log} &
 broker=$!
 await() {{ for i in $(seq 200); do grep -q "$1" {log} && return; sleep 0.05; done; }}
-await running
+await "version .* running"
 kill -HUP $broker
 await "was.* reloaded"
 kill $broker
