@@ -132,7 +132,7 @@ def test_an_address_of_another_machine_ends_with_code_1(tmp_path):
 
 def test_a_configured_start_says_what_it_does(brokers):
     broker = brokers.start(verbose=False)
-    broker.log.wait("running")
+    broker.log.wait(r"version \S+ running$")
     version = run("--version").stdout.strip()
     expected = [
         re.escape(f"{version} starting"),
@@ -155,7 +155,7 @@ def test_a_configured_start_says_what_it_does(brokers):
 @needs_ipv6
 def test_without_a_configuration_only_this_machine_is_served(start):
     broker = start("-p", "PORT")
-    broker.log.wait("running")
+    broker.log.wait(r"version \S+ running$")
     lines = without_times(broker.log.lines)
     assert lines[1] == "Using default config."
     assert lines[2] == (
@@ -187,7 +187,7 @@ def listening_addresses(port):
 def test_a_listener_of_the_file_makes_p_void(start):
     other = free_port()
     broker = start("-p", other, lines=["listener PORT 127.0.0.1", "allow_anonymous true"])
-    broker.log.wait("running")
+    broker.log.wait(r"version \S+ running$")
     assert listening_addresses(other) == set()
     assert listening_addresses(broker.port) == {"0100007F"}
 
