@@ -5,6 +5,7 @@
 #define BASE_BASE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* The result must be looked at: an error that nobody reads is a lie to somebody later. */
 #define MUST_CHECK __attribute__((warn_unused_result))
@@ -20,5 +21,11 @@
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Of two moments, where UINT64_MAX means never. */
+static inline uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
 
 #endif

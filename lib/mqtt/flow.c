@@ -167,12 +167,7 @@ bool flow_has_room(const struct flow *f, const struct flow_limits *lim, bool con
 
 /* --- adding and sending --- */
 
-enum err flow_reserve(struct flow *f)
-{
-    return rows_reserve(f, 1);
-}
-
-enum err flow_reserve_rows(struct flow *f, uint32_t rows)
+enum err flow_reserve(struct flow *f, uint32_t rows)
 {
     return rows_reserve(f, rows);
 }

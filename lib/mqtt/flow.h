@@ -80,10 +80,8 @@ bool flow_has_room(const struct flow *f, const struct flow_limits *lim, bool con
  * cursors ask this.) */
 bool flow_window_open(const struct flow *f, const struct flow_limits *lim);
 
-/* Make sure that the next flow_push cannot fail. */
-MUST_CHECK enum err flow_reserve(struct flow *f);
-/* The same for so many of them. */
-MUST_CHECK enum err flow_reserve_rows(struct flow *f, uint32_t rows);
+/* Make sure that the next so many flow_push cannot fail. */
+MUST_CHECK enum err flow_reserve(struct flow *f, uint32_t rows);
 /* Add a row at the tail; takes a reference of its own to m. After flow_reserve only. Returns its
  * sequence number. */
 uint64_t flow_push(struct flow *f, struct message *m, enum qos qos, bool retain);

@@ -60,11 +60,6 @@ enum err conf_load(const struct conf_args *args, const struct log *log, struct c
     return e;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /* Names and addresses are the same in capitals, paths are not; nor has a path family or interface.
  */
 bool conf_listener_same_socket(const struct conf_listener *a, const struct conf_listener *b)
@@ -72,13 +67,13 @@ bool conf_listener_same_socket(const struct conf_listener *a, const struct conf_
     if (a->port != b->port)
         return false;
     if (a->port == 0 || !a->address || !b->address) {
-        if (!same_text(a->address, b->address))
+        if (!field_same_text(a->address, b->address))
             return false;
     } else if (strcasecmp(a->address, b->address) != 0) {
         return false;
     }
     return a->port == 0 || (a->socket_domain == b->socket_domain &&
-                            same_text(a->bind_interface, b->bind_interface));
+                            field_same_text(a->bind_interface, b->bind_interface));
 }
 
 enum err conf_keep_fixed(struct conf *fresh, const struct conf *old, const struct log *log)

@@ -31,7 +31,7 @@ enum err field_replace(char **text, struct str by)
     return ERR_OK;
 }
 
-static bool same_text(const char *a, const char *b)
+bool field_same_text(const char *a, const char *b)
 {
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
@@ -53,7 +53,7 @@ enum err field_keep(const struct conf_option *opt, void *base, const void *old, 
     *differed = false;
     if (opt->type == OPTION_TEXT) {
         memcpy(&before, from, sizeof(before));
-        *differed = !same_text(*field_text(base, opt->offset), before);
+        *differed = !field_same_text(*field_text(base, opt->offset), before);
         return *differed ? keep_text(field_text(base, opt->offset), before) : ERR_OK;
     }
     *differed = memcmp(field_of(opt, base), from, opt->size) != 0;

@@ -31,6 +31,8 @@ static inline size_t *field_count(const struct conf_option *opt, void *base)
 
 /* Into an integer of the field's size. */
 void field_store(const struct conf_option *opt, void *base, int64_t n);
+/* Of two texts, either of which may be NULL. */
+bool field_same_text(const char *a, const char *b);
 /* Put a copy in the place of a text that may be there. ERR_NOMEM changes nothing. */
 MUST_CHECK enum err field_replace(char **text, struct str by);
 /*

@@ -393,7 +393,7 @@ enum err session_reserve(struct session *s, uint32_t rows)
 {
     enum err e = session_need_flow(s);
 
-    return e ? e : flow_reserve_rows(s->flow, rows);
+    return e ? e : flow_reserve(s->flow, rows);
 }
 
 /* The same for a delivery by itself: its records too. */
@@ -432,13 +432,14 @@ static void record_row(struct session_env *env, const struct session *s, uint64_
     const struct flow_row *row = flow_row_at(s->flow, seq);
     const struct stored *e = stored_of(m);
 
-    session_record(env, s,
-                   (struct record){.type = RECORD_QUEUE,
-                                   .number = e ? e->number : 0,
-                                   .seq = seq,
-                                   .id = row->id,
-                                   .qos = row->qos,
-                                   .flags = (uint8_t)(flags | row->retain)});
+    session_record(
+        env, s,
+        (struct record){.type = RECORD_QUEUE,
+                        .number = e ? e->number : 0,
+                        .seq = seq,
+                        .id = row->id,
+                        .qos = row->qos,
+                        .flags = (uint8_t)(flags | (row->retain ? RECORD_FLAG_RETAIN : 0U))});
 }
 
 static void deliver_qos0(struct session_env *env, struct session *s, struct publication *pub,

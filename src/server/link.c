@@ -460,8 +460,7 @@ uint64_t links_deadline(const struct links *ls)
     static const enum link_state waiting[] = {LINK_GREETING, LINK_FLUSHING, LINK_LINGERING};
     uint64_t first = UINT64_MAX;
     for (size_t i = 0; i < ARRAY_SIZE(waiting); i++) {
-        uint64_t due = first_deadline(ls, waiting[i]);
-        first = due < first ? due : first;
+        first = earlier(first, first_deadline(ls, waiting[i]));
     }
     return first;
 }

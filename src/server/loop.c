@@ -86,11 +86,6 @@ void loop_clear(struct loop *l)
     poll_clear(&l->poll);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* For poll_wait(), as of the end of the last turn. */
 static int timeout_ms(const struct loop *l)
 {

@@ -310,9 +310,16 @@ static void answer(struct server *s)
     logsink_flush(&s->sink);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
+/* What has its own time: signs of life, and what is left of the trees. */
+static void wake(struct server *s)
 {
-    return a < b ? a : b;
+    uint64_t now_ms = s->loop.now_ms;
+    if (now_ms >= s->systemd.due_ms) {
+        listeners_lend_reserve(&s->loop.listeners); /* for the socket to systemd */
+        systemd_live(&s->systemd, now_ms);
+        listeners_keep_reserve(&s->loop.listeners);
+    }
+    trees_turn(&s->trees, &s->log, now_ms);
 }
 
 /* Until a signal says stop, or the store must not go on. */
@@ -330,10 +337,7 @@ static void run(struct server *s)
             answer(s);
         }
         if (UNLIKELY(l->now_ms >= l->wake_ms)) {
-            listeners_lend_reserve(&l->listeners); /* for the library's socket */
-            systemd_live(&s->systemd, l->now_ms);
-            listeners_keep_reserve(&l->listeners);
-            trees_turn(&s->trees, &s->log, l->now_ms);
+            wake(s);
         }
     }
 }

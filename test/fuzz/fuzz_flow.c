@@ -36,7 +36,7 @@ static void op_push(struct fuzz *z, uint8_t arg)
 {
     if (arg & 0x80)
         mem_fail_after(0, 1);
-    enum err e = flow_reserve(z->f);
+    enum err e = flow_reserve(z->f, 1);
     mem_fail_never();
     if (e != ERR_OK)
         return;

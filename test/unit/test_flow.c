@@ -30,7 +30,7 @@ static struct flow *flow_made(void)
 
 static uint64_t push(struct flow *f, struct message *m, enum qos qos)
 {
-    assert_ok(flow_reserve(f));
+    assert_ok(flow_reserve(f, 1));
     uint64_t seq = flow_push(f, m, qos, false);
     assert_true(flow_check(f));
     return seq;
@@ -39,7 +39,7 @@ static uint64_t push(struct flow *f, struct message *m, enum qos qos)
 /* Without the slow check. */
 static void push_only(struct flow *f, struct message *m)
 {
-    assert_ok(flow_reserve(f));
+    assert_ok(flow_reserve(f, 1));
     flow_push(f, m, QOS_1, false);
 }
 
@@ -351,7 +351,7 @@ static void ids_wrap_and_are_not_reused(void **state)
     struct flow *f = flow_made();
     flow_resume_at(f, 1000, 65530);
     for (int i = 0; i < 65540; i++) {
-        assert_ok(flow_reserve(f));
+        assert_ok(flow_reserve(f, 1));
         assert_int_equal(flow_push(f, m, QOS_1, false), 1000 + i);
     }
     for (uint32_t i = 0; i < 65535; i++) {
@@ -392,7 +392,7 @@ static void rows_behind_a_stuck_one_are_bounded(void **state)
     push(f, m, QOS_1);
     send_next(f, &no_limits);
     for (int i = 0; i < 70000; i++) {
-        assert_ok(flow_reserve(f));
+        assert_ok(flow_reserve(f, 1));
         flow_push(f, m, QOS_0, false);
         while (flow_peek(f, &no_limits, &next)) {
             flow_advance(f);
@@ -496,8 +496,8 @@ static void many_rows_may_be_reserved(void **state)
         for (uint32_t i = 0; i < before / 2; i++)
             flow_set_done(f, 1 + i);
         for (uint32_t n = 1; n <= 100; n++)
-            assert_ok(flow_reserve_rows(f, n));
-        assert_ok(flow_reserve(f)); /* takes nothing back */
+            assert_ok(flow_reserve(f, n));
+        assert_ok(flow_reserve(f, 1)); /* takes nothing back */
         mem_fail_after(0, true);
         for (uint32_t i = 0; i < 50; i++)
             flow_push(f, m, QOS_0, false);
@@ -521,7 +521,7 @@ static void an_away_row_holds_its_ticket(void **state)
     struct flow *f = flow_made();
 
     (void)state;
-    assert_ok(flow_reserve(f));
+    assert_ok(flow_reserve(f, 1));
     assert_int_equal(flow_push_away(f, ticket, 2, QOS_2, true), 1);
     assert_true(flow_check(f));
     assert_int_equal(ticket->refs, 2);
@@ -584,7 +584,7 @@ static void tickets_are_given_back(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
-        assert_ok(flow_reserve(f));
+        assert_ok(flow_reserve(f, 1));
         flow_push_away(f, ticket, 5, levels[i], false);
     }
     for (unsigned i = 0; i < 3; i++)
@@ -661,7 +661,7 @@ static void a_reservation_outlives_an_empty_flow(void **state)
     struct flow *f = flow_made();
     for (uint64_t seq = 1; seq <= 40; seq++) {
         push_only(f, m);
-        assert_ok(flow_reserve(f));
+        assert_ok(flow_reserve(f, 1));
         assert_ok(idset_reserve(flow_inbound(f)));
         flow_set_done(f, seq);
         mem_fail_after(0, 1);
@@ -682,7 +682,7 @@ static bool failing_script(struct message *m)
     bool ok = f != NULL;
 
     for (uint64_t seq = 1; ok && seq <= 100; seq++) {
-        ok = flow_reserve(f) == ERR_OK;
+        ok = flow_reserve(f, 1) == ERR_OK;
         assert_true(flow_check(f));
         assert_int_equal(flow_tail(f), seq);
         if (ok)
@@ -1020,7 +1020,7 @@ static bool reserved(struct model *m)
 {
     if (rng_below(&m->rng, 4) == 0)
         mem_fail_after(0, 1);
-    bool ok = flow_reserve(m->f) == ERR_OK;
+    bool ok = flow_reserve(m->f, 1) == ERR_OK;
     mem_fail_never();
     return ok;
 }

@@ -132,7 +132,7 @@ static void nothing_loaded_is_an_empty_flow(void **state)
     assert_int_equal(loaded(&d), 0);
     assert_int_equal(flow_tail(d.f), 500);
     assert_int_equal(flow_last_id(d.f), 65535);
-    assert_ok(flow_reserve(d.f));
+    assert_ok(flow_reserve(d.f, 1));
     assert_int_equal(flow_push(d.f, d.messages[0], QOS_1, false), 500);
     expect_next(&d, 500, 1, false);
     desk_end(&d);
@@ -400,7 +400,7 @@ static void ids_behind_the_last_row_are_remembered(void **state)
     assert_int_equal(flow_acknowledge(d.f, PACKET_PUBACK, 56, &seq), FLOW_UNKNOWN);
     expect_next(&d, 3, 65534, true);
     assert_int_equal(flow_acknowledge(d.f, PACKET_PUBACK, 56, &seq), FLOW_UNKNOWN);
-    assert_ok(flow_reserve(d.f));
+    assert_ok(flow_reserve(d.f, 1));
     assert_int_equal(flow_push(d.f, d.messages[0], QOS_1, false), 60);
     expect_next(&d, 60, 57, false);
     assert_int_equal(flow_acknowledge(d.f, PACKET_PUBACK, 57, &seq), FLOW_ACCEPTED);
@@ -555,7 +555,7 @@ static void an_id_that_was_given_last_and_was_not(void **state)
             (void)loaded(&d);
             for (uint16_t id = 7; id <= 9; id++)
                 expect_next(&d, id - 2u, id, true);
-            assert_ok(flow_reserve(d.f));
+            assert_ok(flow_reserve(d.f, 1));
             flow_push(d.f, d.messages[0], QOS_1, false);
             struct flow_next next;
             if (flow_peek(d.f, &no_limits, &next)) /* 65535 are in flight, if 6 came last */
@@ -778,7 +778,7 @@ static void live_push(struct history *h)
                          .ticket = i,
                          .qos = (enum qos)rng_below(&h->rng, 3),
                          .retain = rng_below(&h->rng, 2)};
-        assert_ok(flow_reserve(d->f));
+        assert_ok(flow_reserve(d->f, 1));
         if (rng_below(&h->rng, 4) == 0)
             l.seq = flow_push_away(d->f, d->tickets[i], bytes_of(d->messages[i]), l.qos, l.retain);
         else
