@@ -8,6 +8,15 @@
 # Count every allocation, for memory_limit and the heap figures.
 WITH_MEMORY_TRACKING := yes
 
+# TLS, and the hashes of password files, by OpenSSL. Without it passwords are stored as they are.
+WITH_TLS := yes
+
+# TLS by pre-shared keys; needs WITH_TLS.
+WITH_TLS_PSK := yes
+
+# Passwords hashed by Argon2id, with libargon2.
+WITH_ARGON2 := yes
+
 # Make up client ids with libuuid. Without it they come from the system's random numbers alone.
 WITH_UUID := yes
 
@@ -47,7 +56,6 @@ WITH_DOCS := yes
 # These are accepted, say so in one line, and change nothing.
 
 WITH_ADNS := no
-WITH_ARGON2 := no
 WITH_BRIDGE := no
 WITH_CJSON := no
 WITH_CONTROL := no
@@ -64,8 +72,6 @@ WITH_SRV := no
 WITH_STATIC_LIBRARIES := no
 WITH_STRICT_PROTOCOL := no
 WITH_THREADING := no
-WITH_TLS := no
-WITH_TLS_PSK := no
 WITH_WEBSOCKETS := no
 WITH_XTREPORT := no
 
@@ -86,6 +92,11 @@ TWINS := \
 	PERSISTENCE:src/server/disk \
 	SYS_TREE:src/core/sys \
 	SYSTEMD:src/server/systemd \
+	ARGON2:src/auth/argon2id \
+	TLS:lib/net/tls \
+	TLS:lib/net/tls_ctx \
+	TLS:src/auth/pwdigest \
+	TLS_PSK:lib/net/tls_psk \
 	UNIX_SOCKETS:lib/net/unix \
 	UUID:src/server/entropy \
 	WRAP:src/server/wrap
@@ -99,15 +110,17 @@ FEATURE_FILES := \
 	PERSISTENCE:src/server/disk_trouble
 
 # Libraries that a feature brings along.
+LIBS_ARGON2 := -largon2
 LIBS_SYS_TREE := -lm
+LIBS_TLS := -lssl -lcrypto
 LIBS_UUID := -luuid
 LIBS_WRAP := -lwrap
 
-SWITCHES_FEATURE := MEMORY_TRACKING PERSISTENCE SYSTEMD SYS_TREE UNIX_SOCKETS UUID WRAP
+SWITCHES_FEATURE := ARGON2 MEMORY_TRACKING PERSISTENCE SYSTEMD SYS_TREE TLS TLS_PSK UNIX_SOCKETS UUID WRAP
 SWITCHES_BUILD   := STRIP LTO COVERAGE ASAN DOCS
-SWITCHES_LATER   := ADNS ARGON2 BRIDGE CJSON CONTROL EC EDITLINE FUZZING HTTP_API JEMALLOC \
+SWITCHES_LATER   := ADNS BRIDGE CJSON CONTROL EC EDITLINE FUZZING HTTP_API JEMALLOC \
 	OLD_KEEPALIVE SHARED_LIBRARIES SOCKS SQLITE SRV STATIC_LIBRARIES \
-	STRICT_PROTOCOL THREADING TLS TLS_PSK WEBSOCKETS XTREPORT
+	STRICT_PROTOCOL THREADING WEBSOCKETS XTREPORT
 SWITCHES_NONE    := BUNDLED_DEPS DB_UPGRADE EPOLL GMOCK
 
 # ---- Compilers ------------------------------------------------------------------------------

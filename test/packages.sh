@@ -25,6 +25,8 @@ header:xxhash.h             libxxhash-dev
 header:uuid/uuid.h          uuid-dev
 header:cjson/cJSON.h        libcjson-dev
 header:tcpd.h               libwrap0-dev
+header:openssl/ssl.h        libssl-dev
+header:argon2.h             libargon2-dev
 TABLE
 }
 
@@ -46,6 +48,7 @@ command:tshark              tshark
 command:mandoc              mandoc
 command:pgrep               procps
 command:strace              strace
+command:openssl             openssl
 command:ip                  iproute2
 file:/usr/sbin/haproxy      haproxy
 command:faketime            faketime

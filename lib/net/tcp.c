@@ -60,6 +60,12 @@ static unsigned tcp_wants(const struct transport *t)
     return TRANSPORT_WANTS_NOTHING;
 }
 
+static bool tcp_has_input(const struct transport *t)
+{
+    (void)t;
+    return false;
+}
+
 static void tcp_finish(struct transport *t)
 {
     (void)shutdown(tcp_of(t)->fd, SHUT_WR);
@@ -77,6 +83,7 @@ static const struct transport_ops tcp_ops = {
     .writev = tcp_writev,
     .step = tcp_step,
     .wants = tcp_wants,
+    .has_input = tcp_has_input,
     .finish = tcp_finish,
     .close = tcp_close,
 };

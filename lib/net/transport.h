@@ -12,6 +12,7 @@
 #include "base/base.h"
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -38,6 +39,8 @@ struct transport_ops {
     enum err (*step)(struct transport *t);
     /* Bits of enum transport_wants. */
     unsigned (*wants)(const struct transport *t);
+    /* Is there input that has left the descriptor already, and that read() would give at once? */
+    bool (*has_input)(const struct transport *t);
     /* Nothing more will be written: tell the peer. Reading goes on. */
     void (*finish)(struct transport *t);
     /* Close this layer and all under it, at once. */
@@ -66,6 +69,11 @@ MUST_CHECK static inline enum err transport_step(struct transport *t)
 static inline unsigned transport_wants(const struct transport *t)
 {
     return t->ops->wants(t);
+}
+
+static inline bool transport_has_input(const struct transport *t)
+{
+    return t->ops->has_input(t);
 }
 
 static inline void transport_finish(struct transport *t)

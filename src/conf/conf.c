@@ -98,6 +98,8 @@ void conf_listener_unref(struct conf_listener *l)
     fields_free(l, HOME_LISTENER);
     fields_free(&l->security, HOME_SECURITY);
     str_dup_free(l->file);
+    if (l->realm)
+        l->realm_unref(l->realm);
     mem_free(l, sizeof(*l));
 }
 

@@ -20,7 +20,11 @@
 struct conf_security {
     bool allow_anonymous;
     bool allow_zero_length_clientid;
-    char *auto_id_prefix; /* of generated client ids */
+    bool acl_subscribe_check; /* acl_subscribe check: refuse filters of which nothing may be read */
+    char *auto_id_prefix;     /* of generated client ids */
+    char *password_file;      /* or NULL, as the next two */
+    char *acl_file;
+    char *psk_file;
 };
 
 /* Bits: what a listener accepts. */
@@ -28,6 +32,11 @@ enum conf_version { CONF_MQTT_31 = 1 << 0, CONF_MQTT_311 = 1 << 1, CONF_MQTT_5 =
 
 /* The PROXY protocol's header before all else, in which version. */
 enum conf_proxy { CONF_PROXY_OFF, CONF_PROXY_V1, CONF_PROXY_V2, CONF_PROXY_ANY };
+
+/* The lowest version of TLS that a listener speaks. */
+enum conf_tls { CONF_TLS_1_1 = 11, CONF_TLS_1_2 = 12, CONF_TLS_1_3 = 13 };
+
+struct realm;
 
 /* Addresses that begin with the same bits. */
 struct conf_network {
@@ -57,7 +66,25 @@ struct conf_listener {
     bool proxy_v2_require_tls;
     struct conf_network *trusted; /* proxies; none = anybody */
     size_t trusted_count;
+    char *certfile, *keyfile; /* TLS by a certificate: both, or neither */
+    char *psk_hint;           /* TLS by pre-shared keys, or NULL */
+    char *cafile, *capath;    /* who signs client certificates, or NULL */
+    char *crlfile;
+    char *ciphers, *ciphers_tls13;
+    char *dhparamfile;
+    uint8_t tls_version; /* of enum conf_tls */
+    bool require_certificate;
+    bool use_identity_as_username;
+    bool use_subject_as_username;
+    bool disable_client_cert_date_checks;
     struct conf_security security; /* in force here, wherever it was written */
+    /*
+     * What the files of `security` say, hung here by whoever reads them (auth/realm.h) and replaced
+     * when they change; NULL: there are none, or nobody has read them. Given back by that function
+     * when the listener goes.
+     */
+    struct realm *realm;
+    void (*realm_unref)(struct realm *realm);
 };
 
 enum conf_log_dest {
@@ -76,6 +103,7 @@ struct conf_global {
     bool log_timestamp;
     bool log_json; /* log_format json */
     bool queue_qos0_messages;
+    bool check_retain_source; /* before a retained message is sent: may its author still write there? */
     bool retain_available;
     bool set_tcp_nodelay;
     bool upgrade_outgoing_qos;
@@ -87,6 +115,8 @@ struct conf_global {
     uint32_t sys_interval;          /* seconds; 0 = no $SYS topics */
     int32_t global_max_clients;     /* sessions, connected or stored; -1 = no limit */
     int32_t global_max_connections; /* -1 = no limit */
+    uint32_t login_failure_limit; /* failed logins of one address before it is slowed down; 0 = never */
+    uint32_t login_failure_delay; /* seconds from one login to the next of such an address */
     unsigned log_dest;              /* bits of enum conf_log_dest; 0 = none */
     unsigned log_type;              /* bits of enum log_level */
     char *log_file;                 /* with CONF_LOG_FILE */
@@ -149,6 +179,11 @@ static inline struct conf_listener *conf_listener_ref(struct conf_listener *l)
     return l;
 }
 void conf_listener_unref(struct conf_listener *l); /* NULL is allowed */
+/* Is it encrypted? */
+static inline bool conf_listener_has_tls(const struct conf_listener *l)
+{
+    return l->certfile || l->psk_hint;
+}
 /* Do both listen at the same place, so that one can go on with the other's sockets? */
 bool conf_listener_same_socket(const struct conf_listener *a, const struct conf_listener *b);
 /* Who can reach it, and how: one sentence for the log, terminated, cut if need be. */

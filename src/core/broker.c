@@ -580,6 +580,11 @@ void broker_commit(struct broker *b)
     }
 }
 
+void broker_rights_changed(struct broker *b)
+{
+    (void)b;
+}
+
 void broker_stop(struct broker *b, enum reason why)
 {
     struct conn *c;

@@ -76,6 +76,11 @@ void broker_tick(struct broker *b, struct now now);
  */
 MUST_CHECK struct conn *broker_open(struct broker *b, const struct peer *peer, void *link);
 void *conn_link(const struct conn *c);
+/*
+ * Right after broker_open: its user name is proven, by its certificate or its pre-shared key, so
+ * whatever CONNECT says of a name and a password does not count. ERR_NOMEM: it must not come in.
+ */
+MUST_CHECK enum err broker_name(struct broker *b, struct conn *c, struct str user);
 
 /*
  * Where the next bytes of this connection should land; valid until the next call into the broker. n
@@ -165,6 +170,25 @@ MUST_CHECK enum err broker_renew(struct broker *b, uint64_t *position, struct st
 bool broker_take_fetch(struct broker *b, struct fetch *f);
 void broker_fetched(struct broker *b, const struct fetch *f, struct str bytes);
 
+/*
+ * Passwords are checked elsewhere, since that takes long. The next one that waits; false: none. Each
+ * is answered by broker_login_done in the same broker, in any order; what has been taken for a
+ * client that is gone meanwhile is answered all the same. Take few at a time: those that still wait
+ * here go with their client.
+ */
+struct pwhash;
+struct pwfile;
+struct login_job {
+    uint64_t ticket;
+    const struct pwhash *hash; /* to be matched; of `file` */
+    struct pwfile *file;       /* one reference */
+    char *password;            /* of the job's own; overwritten and freed by broker_login_done */
+    size_t password_len;
+    bool decoy; /* there is no such user: the answer is no, but not any sooner */
+};
+bool broker_take_login(struct broker *b, struct login_job *job);
+void broker_login_done(struct broker *b, struct login_job *job, bool matches);
+
 /* The next connection that has something to write, has a changed wish, or is to be closed; NULL
  * when no more this turn. */
 struct conn *broker_take_dirty(struct broker *b);
@@ -190,6 +214,8 @@ enum err broker_publish_local(struct broker *b, struct str topic, struct str pay
  */
 MUST_CHECK enum err broker_prepare(struct broker *b, const struct conf *conf);
 void broker_commit(struct broker *b);
+/* Listeners have other realms: files on who may do what have changed. broker_commit implies it. */
+void broker_rights_changed(struct broker *b);
 
 /* Stop: end every connection (wills are published), so that the records of this turn hold the final
  * state. */

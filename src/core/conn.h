@@ -36,6 +36,7 @@ enum conn_pause {
 struct conn_login {
     struct message *will; /* NULL: none, or no longer */
     uint16_t user_len;
+    bool proven; /* the name, before CONNECT: broker_name */
     char user[];
 };
 

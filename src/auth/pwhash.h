@@ -1,0 +1,57 @@
+/*
+ * Hashed passwords: to check one, and to make one.
+ *
+ * Forms (of a password file, behind the colon):
+ *     $6$SALT$HASH              SHA-512(password ‖ salt), one round
+ *     $7$ROUNDS$SALT$HASH       PBKDF2-HMAC-SHA512
+ *     $argon2id$v=19$m=,t=,p=$SALT$HASH   the PHC string of Argon2id
+ *     anything else             the password itself
+ * SALT and HASH are base64 with padding, but of argon2id without.
+ *
+ * Checking one is meant to take long: never on the thread that serves clients. It reads nothing but
+ * what it is given, so it may be done on any thread.
+ */
+#ifndef AUTH_PWHASH_H
+#define AUTH_PWHASH_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum pwhash_kind { PWHASH_PLAIN, PWHASH_SHA512, PWHASH_PBKDF2, PWHASH_ARGON2ID };
+
+/* Views into the text that it was parsed from, or of pwhash_copy's memory. */
+struct pwhash {
+    enum pwhash_kind kind;
+    uint32_t rounds; /* of PBKDF2 */
+    struct str text; /* all of it, for PLAIN and ARGON2ID */
+    uint8_t salt[64], hash[64];
+    uint8_t salt_len, hash_len;
+};
+
+/*
+ * ERR_MALFORMED: it begins like one of these forms and is none; *why says what is wrong, as a
+ * phrase. ERR_UNSUPPORTED: this build cannot check it; *why names the switch. `text` must outlive
+ * *out.
+ */
+MUST_CHECK enum err pwhash_parse(struct str text, struct pwhash *out, const char **why);
+/* Is it this password? Takes the same time for every password of the same length. Without memory:
+ * no. */
+bool pwhash_matches(const struct pwhash *h, struct str password);
+
+/* Rounds of PBKDF2, unless others are asked for. */
+#define PWHASH_ROUNDS 210000
+#define PWHASH_TEXT_MAX 320
+/*
+ * The hash of a password with a fresh salt, as text for a password file, terminated. `rounds` is
+ * for PBKDF2 only. ERR_UNSUPPORTED: not in this build.
+ */
+MUST_CHECK enum err pwhash_make(enum pwhash_kind kind, uint32_t rounds, struct str password,
+                                char out[PWHASH_TEXT_MAX]);
+/* Overwrite what was secret; not optimised away. */
+void pwhash_wipe(void *p, size_t n);
+
+#endif
