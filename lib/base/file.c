@@ -129,12 +129,26 @@ static enum err look(const char *path, char real[PATH_MAX], struct likeness *lik
     return ERR_OK;
 }
 
+/*
+ * Another owner is for root only to give; a group also for who is in it. What the group might do is
+ * for no other group.
+ */
+static enum err give_likeness(int fd, const struct likeness *like)
+{
+    mode_t mode = like->mode;
+
+    if (like->known && fchown(fd, like->uid, like->gid) != 0) {
+        if (errno != EPERM)
+            return ERR_SYSTEM;
+        if (fchown(fd, (uid_t)-1, like->gid) != 0)
+            mode &= ~(mode_t)S_IRWXG;
+    }
+    return fchmod(fd, mode) == 0 ? ERR_OK : ERR_SYSTEM;
+}
+
 static enum err fill_temporary(int fd, struct str bytes, const struct likeness *like)
 {
-    /* Another owner is for root only to give; without that the mode alone is kept. */
-    if (like->known && fchown(fd, like->uid, like->gid) != 0 && errno != EPERM)
-        return ERR_SYSTEM;
-    if (fchmod(fd, like->mode) != 0 || write_all(fd, bytes) != ERR_OK || fsync(fd) != 0)
+    if (give_likeness(fd, like) != ERR_OK || write_all(fd, bytes) != ERR_OK || fsync(fd) != 0)
         return ERR_SYSTEM;
     return ERR_OK;
 }

@@ -13,8 +13,9 @@
 MUST_CHECK enum err file_read(const char *path, size_t max, struct buf *out);
 /*
  * Write a temporary file beside `path`, sync it, rename it over `path`, sync the directory. The
- * mode is 0600 or that of the file it replaces (umask ignored), whose owner it gets too where that
- * is permitted; a symbolic link is followed. ERR_SYSTEM (errno) leaves the old file untouched and
+ * mode is 0600 or that of the file it replaces (umask ignored), whose owner and group it gets too
+ * where that is permitted (without the group, nothing is permitted to it); a symbolic link is
+ * followed. ERR_SYSTEM (errno) leaves the old file untouched and
  * no temporary file behind, unless only the last step, syncing the directory, failed.
  */
 MUST_CHECK enum err file_replace(const char *path, struct str bytes);

@@ -1,13 +1,12 @@
 /*
  * Where to listen, as Mosquitto 2 decides it: the file's listeners; without any the ports of the
- * command line, or 1883, for this machine only, and then without asking for names. And who may
- * connect there: each listener gets its own copy of what is in force, the default listener by the
- * same way as all others.
+ * command line, or 1883, for this machine only, and then without asking for names. The default
+ * listener goes the same way as all others.
  */
 #include "conf/check.h"
 
+#include "conf/check_security.h"
 #include "conf/describe.h"
-#include "conf/fields.h"
 #include "conf/unwise.h"
 
 #include <stdio.h>
@@ -48,6 +47,17 @@ static void check_ports(struct draft *d, const struct conf_args *args)
     }
 }
 
+/* There is no TLS in local only mode; Mosquitto 2.0.0 to 2.0.11 opened a listener for everybody. */
+static void refuse_local_tls(struct draft *d)
+{
+    for (size_t i = 0, count = option_count(); i < count; i++) {
+        const struct conf_option *opt = option_at(i);
+        if (option_in_listener(opt) && d->base_section->given[i].line && security_protects(d, opt))
+            draft_error(d, d->base_section->given[i], opt->name,
+                        "expected behind the 'listener' that it is for; there is none.");
+    }
+}
+
 /* Nobody said where to listen: this machine alone may connect, and needs no name. */
 static enum err go_local(struct draft *d, const struct conf_args *args)
 {
@@ -57,6 +67,7 @@ static enum err go_local(struct draft *d, const struct conf_args *args)
     if (!draft_given(d, "allow_anonymous").line)
         d->conf->global.security.allow_anonymous = true;
     check_ports(d, args);
+    refuse_local_tls(d);
     if (args->port_count == 0)
         return open_loopback(d, CONF_DEFAULT_PORT);
     for (size_t i = 0; i < args->port_count && !e; i++)
@@ -65,11 +76,16 @@ static enum err go_local(struct draft *d, const struct conf_args *args)
 }
 
 /* What was said before the first `listener`, where no default listener is opened. */
-static void warn_orphans(struct draft *d)
+static void check_orphans(struct draft *d)
 {
     for (size_t i = 0, count = option_count(); i < count; i++) {
-        if (d->base_section->given[i].line)
-            draft_warning(d, d->base_section->given[i], option_at(i)->name,
+        const struct conf_option *opt = option_at(i);
+        struct place at = d->base_section->given[i];
+        if (at.line && security_protects(d, opt))
+            draft_error(d, at, opt->name,
+                        "expected behind the 'listener' that it is for; here it protects none.");
+        else if (at.line)
+            draft_warning(d, at, opt->name,
                           "has no effect: it belongs behind the 'listener' that it is for.");
     }
 }
@@ -84,7 +100,7 @@ static enum err open_listeners(struct draft *d, const struct conf_args *args)
         draft_warning(d, nowhere, "-p", "ignored, because the file says where to listen.");
     if (given.line)
         return draft_listener(d, true, d->base.port, d->base.address, given);
-    warn_orphans(d);
+    check_orphans(d);
     return ERR_OK;
 }
 
@@ -138,73 +154,6 @@ static void check_user(struct draft *d, const struct conf_args *args)
     draft_error(d, draft_given(d, "user"), what, "there is no such user; expected one.");
 }
 
-/* Where it was said whether this listener takes anonymous clients. */
-static struct place anonymous_place(const struct draft *d, size_t i, const char **option)
-{
-    struct place own = section_given(d->sections[i], "listener_allow_anonymous");
-
-    *option = own.line ? "listener_allow_anonymous" : "allow_anonymous";
-    if (own.line)
-        return own;
-    return d->conf->global.per_listener_settings ? section_given(d->sections[i], "allow_anonymous")
-                                                 : draft_given(d, "allow_anonymous");
-}
-
-/* The listener_… options that were given take the place of what is said for all. */
-static enum err prefer_own(struct conf_security *to, const struct section *s)
-{
-    enum err e = ERR_OK;
-    bool differed;
-
-    for (size_t i = 0, count = option_count(); i < count && !e; i++) {
-        const struct conf_option *opt = option_at(i);
-        if (opt->scope == SCOPE_OWN_SECURITY && s->given[i].line)
-            e = field_keep(opt, to, &s->own, &differed);
-    }
-    return e;
-}
-
-static enum err settle_security(struct draft *d, size_t i)
-{
-    struct conf_listener *l = d->conf->listeners[i];
-    bool own = d->conf->global.per_listener_settings;
-    struct conf_security in_force;
-    const char *option;
-    enum err e = fields_copy(&in_force, own ? &l->security : &d->conf->global.security,
-                             sizeof(in_force), HOME_SECURITY);
-
-    if (!e && !anonymous_place(d, i, &option).line)
-        in_force.allow_anonymous = d->conf->local_only;
-    if (!e)
-        e = prefer_own(&in_force, d->sections[i]);
-    fields_free(&l->security, HOME_SECURITY);
-    l->security = in_force;
-    return e;
-}
-
-/* Without password files, a listener that asks for names is one that nobody can use. */
-static void warn_shut(struct draft *d, size_t i, struct place *said)
-{
-    const struct conf_listener *l = d->conf->listeners[i];
-    const char *option;
-    struct place at = anonymous_place(d, i, &option);
-    char what[200];
-
-    if (l->security.allow_anonymous || (at.line && at.line == said->line && at.file == said->file))
-        return;
-    if (at.line) {
-        snprintf(what, sizeof(what), "%s 'false'", option);
-        draft_warning(d, at, what,
-                      "no client can connect, because password files are not available in this "
-                      "release; expected true.");
-    } else {
-        draft_warning(d, draft_begins_at(d, i), describe_name(l, what, sizeof(what)),
-                      "no client can connect: anonymous clients need 'allow_anonymous true', and "
-                      "password files are not available in this release.");
-    }
-    *said = at;
-}
-
 static void check_proxies(struct draft *d, size_t i)
 {
     const struct conf_listener *l = d->conf->listeners[i];
@@ -227,23 +176,21 @@ static void check_proxies(struct draft *d, size_t i)
 enum err check_draft(struct draft *d, const struct conf_args *args)
 {
     struct conf *c = d->conf;
-    struct place said = nowhere;
     enum err e = open_listeners(d, args);
 
-    for (size_t i = 0; i < c->listener_count && !e; i++)
-        e = settle_security(d, i);
+    if (!e)
+        e = security_settle(d);
     if (e)
         return e;
     check_sockets(d);
     check_limits(c);
     check_store(d);
     check_user(d, args);
+    security_check(d);
     if (d->problems == 0) {
-        for (size_t i = 0; i < c->listener_count; i++) {
-            warn_shut(d, i, &said);
-            if (i == 0 || !c->local_only)
-                check_proxies(d, i);
-        }
+        security_warn(d);
+        for (size_t i = 0; i < c->listener_count && (i == 0 || !c->local_only); i++)
+            check_proxies(d, i);
     }
     if (d->problems == 0 && args->test)
         warn_unwise(d);

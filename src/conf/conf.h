@@ -103,7 +103,7 @@ struct conf_global {
     bool log_timestamp;
     bool log_json; /* log_format json */
     bool queue_qos0_messages;
-    bool check_retain_source; /* before a retained message is sent: may its author still write there? */
+    bool check_retain_source; /* may its author still write there, when it is sent? */
     bool retain_available;
     bool set_tcp_nodelay;
     bool upgrade_outgoing_qos;
@@ -115,8 +115,8 @@ struct conf_global {
     uint32_t sys_interval;          /* seconds; 0 = no $SYS topics */
     int32_t global_max_clients;     /* sessions, connected or stored; -1 = no limit */
     int32_t global_max_connections; /* -1 = no limit */
-    uint32_t login_failure_limit; /* failed logins of one address before it is slowed down; 0 = never */
-    uint32_t login_failure_delay; /* seconds from one login to the next of such an address */
+    uint32_t login_failure_limit;   /* of one address, then it is slowed down; 0 = never */
+    uint32_t login_failure_delay;   /* seconds from one login to the next of such an address */
     unsigned log_dest;              /* bits of enum conf_log_dest; 0 = none */
     unsigned log_type;              /* bits of enum log_level */
     char *log_file;                 /* with CONF_LOG_FILE */
@@ -158,6 +158,7 @@ struct conf_args {
     bool quiet;   /* -q: no log at all, whatever the file and -v say */
     bool test;    /* --test-config: report all that is wrong, and what is legal but unwise */
     bool daemon;  /* -d */
+    const char *tls_keylog; /* --tls-keylog: append the secrets of TLS connections; NULL = nowhere */
     bool (*is_user)(const char *name); /* may `user` name this one? NULL = whatever it names */
 };
 
@@ -183,6 +184,11 @@ void conf_listener_unref(struct conf_listener *l); /* NULL is allowed */
 static inline bool conf_listener_has_tls(const struct conf_listener *l)
 {
     return l->certfile || l->psk_hint;
+}
+/* Do its clients prove their user names, by certificate or key? Then nobody asks for passwords. */
+static inline bool conf_listener_proves_names(const struct conf_listener *l)
+{
+    return conf_listener_has_tls(l) && (l->use_identity_as_username || l->use_subject_as_username);
 }
 /* Do both listen at the same place, so that one can go on with the other's sockets? */
 bool conf_listener_same_socket(const struct conf_listener *a, const struct conf_listener *b);

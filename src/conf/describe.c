@@ -109,14 +109,56 @@ static const char *protocol(const struct conf_listener *l)
 {
     switch (l->accept_versions & (CONF_MQTT_31 | CONF_MQTT_311)) {
     case CONF_MQTT_31:
-        return ", plain MQTT 3.1 only";
+        return "MQTT 3.1 only";
     case CONF_MQTT_311:
-        return ", plain MQTT 3.1.1 only";
+        return "MQTT 3.1.1 only";
     case 0:
-        return ", no version of MQTT that is served";
+        return "no version of MQTT that is served";
     default:
-        return ", plain MQTT";
+        return "MQTT";
     }
+}
+
+static void add_protocol(const struct conf_listener *l, char *out, size_t cap)
+{
+    bool served = l->accept_versions & (CONF_MQTT_31 | CONF_MQTT_311);
+
+    add(out, cap, served && !conf_listener_has_tls(l) ? ", plain " : ", ");
+    add(out, cap, protocol(l));
+    if (l->psk_hint)
+        add(out, cap, " by TLS with pre-shared keys");
+    else if (conf_listener_has_tls(l))
+        add(out, cap, " by TLS");
+}
+
+static void add_path(const char *what, const char *path, char *out, size_t cap)
+{
+    char shown[SHOWN_MAX];
+
+    if (!path)
+        return;
+    add(out, cap, what);
+    add(out, cap, str_escape(str_c(path), shown, sizeof(shown)));
+}
+
+/* How clients say who they are, and what they may do then. */
+static void add_users(const struct conf_listener *l, char *out, size_t cap)
+{
+    bool proven = conf_listener_proves_names(l);
+
+    if (conf_listener_has_tls(l) && l->require_certificate)
+        add(out, cap, ", client certificates required");
+    if (proven)
+        add(out, cap,
+            l->psk_hint                   ? ", user names by key"
+            : l->use_identity_as_username ? ", user names by certificate (common name)"
+                                          : ", user names by certificate (subject)");
+    else
+        add_path(", users of ", l->security.password_file, out, cap);
+    add_path(", rights of ", l->security.acl_file, out, cap);
+    add(out, cap,
+        l->security.allow_anonymous && !proven ? ", anonymous clients allowed."
+                                               : ", anonymous clients refused.");
 }
 
 static void add_rules(const struct conf_listener *l, char *out, size_t cap)
@@ -132,9 +174,6 @@ static void add_rules(const struct conf_listener *l, char *out, size_t cap)
         snprintf(part, sizeof(part), ", %d connections at most", (int)l->max_connections);
         add(out, cap, part);
     }
-    add(out, cap,
-        l->security.allow_anonymous ? ", anonymous clients allowed."
-                                    : ", anonymous clients refused.");
 }
 
 void conf_describe_listener(const struct conf *c, const struct conf_listener *l, char *out,
@@ -153,6 +192,7 @@ void conf_describe_listener(const struct conf *c, const struct conf_listener *l,
     add(out, cap, ": ");
     add_reach(l, out, cap);
     add_proxy(l, out, cap);
-    add(out, cap, protocol(l));
+    add_protocol(l, out, cap);
     add_rules(l, out, cap);
+    add_users(l, out, cap);
 }

@@ -130,6 +130,12 @@ struct place section_given(const struct section *s, const char *name)
     return s->given[option_index(option_find(str_c(name)))];
 }
 
+struct place security_given(const struct draft *d, size_t i, const char *name)
+{
+    return d->conf->global.per_listener_settings ? section_given(d->sections[i], name)
+                                                 : draft_given(d, name);
+}
+
 struct place draft_begins_at(const struct draft *d, size_t i)
 {
     const struct conf_listener *l = d->conf->listeners[i];

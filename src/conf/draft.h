@@ -69,6 +69,8 @@ char *draft_place(const struct draft *d, struct place at, char *out, size_t cap)
 /* Where the option was given outside of listeners, for the default listener, and for this one. */
 struct place draft_given(const struct draft *d, const char *name);
 struct place section_given(const struct section *s, const char *name);
+/* Where an option on who may come in was given for the i-th listener, or for all. */
+struct place security_given(const struct draft *d, size_t i, const char *name);
 
 /* Where the i-th listener begins. */
 struct place draft_begins_at(const struct draft *d, size_t i);

@@ -100,7 +100,8 @@ struct option_rows {
 
 extern const struct option_rows options_general;  /* of the whole broker */
 extern const struct option_rows options_storage;  /* what is kept on disk */
-extern const struct option_rows options_listener; /* of a listener; security */
+extern const struct option_rows options_listener; /* of a listener */
+extern const struct option_rows options_security; /* who may come in and do what; TLS */
 extern const struct option_rows options_later;    /* without effect in this release */
 
 /* Rows in all; at() knows them by 0 to count - 1, index() by their address. */

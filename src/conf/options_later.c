@@ -22,6 +22,9 @@
           "not available in this release")
 #define BRIDGE(option, of, usual, about)                                                           \
     INERT(option, of, usual, NULL, about, SCOPE_BRIDGE, 0, "bridges are not available")
+#define ENGINE(option, usual, same, about)                                                         \
+    INERT(option, "1.6", usual, same, about, SCOPE_LISTENER, OPT_STOPS,                            \
+          "OpenSSL engines are not supported (keys are read from files in PEM format)")
 #define RETIRED(option, of, about)                                                                 \
     INERT(option, of, NULL, NULL, about, SCOPE_GLOBAL, 0, "has no meaning any more")
 #define AUTOSAVE(option, of, usual, about)                                                         \
@@ -31,38 +34,11 @@
     INERT(option, of, usual, NULL, about, SCOPE_GLOBAL, OPT_NEEDLESS, "concerns MQTT 5 only")
 
 static const struct conf_option rows[] = {
-    /* Who may connect, and what is encrypted: without these the broker would be open, so it does
-       not start. */
-    REFUSED(SECURITY, "password_file", "1.4", NULL, NULL,
-            "File of users and the hashes of their passwords."),
-    REFUSED(SECURITY, "acl_file", "1.4", NULL, NULL,
-            "File of rules on who may read and write which topics."),
-    REFUSED(SECURITY, "psk_file", "1.4", NULL, NULL,
-            "File of identities and their pre-shared keys."),
-    REFUSED(LISTENER, "psk_hint", "1.4", NULL, NULL,
-            "Serve TLS by pre-shared keys, and send clients this hint."),
-    REFUSED(LISTENER, "cafile", "1.4", NULL, NULL,
-            "File of the certificate authorities that sign client certificates."),
-    REFUSED(LISTENER, "capath", "1.4", NULL, NULL,
-            "Directory of the certificate authorities that sign client certificates."),
-    REFUSED(LISTENER, "certfile", "1.4", NULL, NULL,
-            "File of the server's certificate and its chain."),
-    REFUSED(LISTENER, "keyfile", "1.4", NULL, NULL, "File of the server's private key."),
-    REFUSED(LISTENER, "crlfile", "1.4", NULL, NULL, "File of certificates that were revoked."),
-    REFUSED(LISTENER, "ciphers", "1.4", NULL, NULL, "Ciphers of TLS up to 1.2."),
-    REFUSED(LISTENER, "ciphers_tls1.3", "2.0", NULL, NULL, "Ciphers of TLS 1.3."),
-    REFUSED(LISTENER, "tls_version", "1.4", "tlsv1.2", NULL, "Lowest version of TLS."),
-    REFUSED(LISTENER, "tls_engine", "1.6", NULL, NULL, "OpenSSL engine that holds keys."),
-    REFUSED(LISTENER, "tls_engine_kpass_sha1", "1.6", NULL, NULL,
-            "SHA1 of the password of the engine's key."),
-    REFUSED(LISTENER, "tls_keyform", "1.6", "pem", "pem",
-            "Where the private key is: in a file (pem) or in the engine."),
-    REFUSED(LISTENER, "require_certificate", "1.4", "false", "false",
-            "Accept only clients that show a valid certificate."),
-    REFUSED(LISTENER, "use_identity_as_username", "1.4", "false", "false",
-            "Take the name in the client's certificate, or its identity, for the user name."),
-    REFUSED(LISTENER, "use_subject_as_username", "1.5", "false", "false",
-            "Take the whole subject of the client's certificate for the user name."),
+    /* Without these the broker would be more open than the file says, so it does not start. */
+    ENGINE("tls_engine", NULL, NULL, "OpenSSL engine that holds keys."),
+    ENGINE("tls_engine_kpass_sha1", NULL, NULL, "SHA1 of the password of the engine's key."),
+    ENGINE("tls_keyform", "pem", "pem",
+           "Where the private key is: in a file (pem) or in the engine."),
     REFUSED(LISTENER, "protocol", "1.4", "mqtt", "mqtt",
             "What this listener speaks: mqtt or, some day, websockets."),
     REFUSED(LISTENER, "websockets_origin", "2.1", NULL, NULL,
@@ -80,12 +56,8 @@ static const struct conf_option rows[] = {
     PREFIX("auth_opt_", "1.4", "Names that begin so are handed to the plugin before them."),
     PREFIX("plugin_opt_", "2.0", "Names that begin so are handed to the plugin before them."),
 
-    LATER(GLOBAL, "check_retain_source", "1.5", "true", "true",
-          "Before a retained message is sent, ask whether its publisher may still write there."),
     LATER(GLOBAL, "enable_control_api", "2.1", "false", "false",
           "Answer requests below $CONTROL/broker."),
-    LATER(LISTENER, "disable_client_cert_date_checks", "2.1", "false", "false",
-          "Accept client certificates that are out of date."),
     LATER(LISTENER, "http_dir", "1.4", NULL, NULL,
           "Directory of files that a listener for web sites hands out."),
     LATER(GLOBAL, "packet_buffer_size", "2.1", "4096", NULL,
@@ -101,7 +73,6 @@ static const struct conf_option rows[] = {
              "Whether Mosquitto counts changes for autosave_interval; here every change is stored "
              "at once."),
 
-    RETIRED("dhparamfile", "1.5", "File of parameters that ciphers needed once."),
     RETIRED("ffdc_output", "1.4", "A word of another broker; never had an effect."),
     RETIRED("max_log_entries", "1.4", "A word of another broker; never had an effect."),
     RETIRED("retry_interval", "1.4",

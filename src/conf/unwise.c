@@ -8,16 +8,73 @@
 
 #include <string.h>
 
-static void open_to_all(const struct draft *d)
+/* Whom TLS keeps out needs no other door. */
+static bool knows_clients(const struct conf_listener *l)
+{
+    return conf_listener_proves_names(l) ||
+           (conf_listener_has_tls(l) && (l->require_certificate || l->psk_hint));
+}
+
+static void open_to_all(const struct draft *d, size_t i)
+{
+    const struct conf_listener *l = d->conf->listeners[i];
+    char name[200];
+
+    if (!l->security.allow_anonymous || knows_clients(l) || describe_reach(l) != REACH_ALL)
+        return;
+    describe_name(l, name, sizeof(name));
+    if (l->security.password_file)
+        draft_warning(d, draft_begins_at(d, i), name,
+                      "who gives no user name needs no password; 'allow_anonymous false' would ask "
+                      "everybody for both.");
+    else if (!l->security.acl_file)
+        draft_warning(d, draft_begins_at(d, i), name,
+                      "anybody who can reach this machine may read and publish everything; an "
+                      "address such as 127.0.0.1 or bind_interface would narrow that.");
+}
+
+static void passwords_in_clear(const struct draft *d, size_t i)
+{
+    const struct conf_listener *l = d->conf->listeners[i];
+    char name[200];
+
+    if (l->security.password_file && !conf_listener_has_tls(l) && !l->proxy_v2_require_tls &&
+        describe_reach(l) != REACH_MACHINE)
+        draft_warning(d, draft_begins_at(d, i), describe_name(l, name, sizeof(name)),
+                      "passwords cross the network in clear; certfile and keyfile would encrypt "
+                      "them.");
+}
+
+/* Rules of users are worth what their names are. */
+static void names_without_proof(const struct draft *d, size_t i)
+{
+    const struct conf_listener *l = d->conf->listeners[i];
+    const struct conf_security *s = &l->security;
+    char name[200];
+
+    if (s->acl_file && s->allow_anonymous && !s->password_file && !conf_listener_proves_names(l))
+        draft_warning(d, draft_begins_at(d, i), describe_name(l, name, sizeof(name)),
+                      "anybody may take any user name that acl_file has rules for; password_file "
+                      "would ask for proof.");
+}
+
+static void old_tls(const struct draft *d, size_t i)
+{
+    const struct conf_listener *l = d->conf->listeners[i];
+
+    if (conf_listener_has_tls(l) && l->tls_version < CONF_TLS_1_2)
+        draft_warning(d, section_given(d->sections[i], "tls_version"), "tls_version 'tlsv1.1'",
+                      "that version is broken; tlsv1.2 would be better.");
+}
+
+static void listeners(const struct draft *d)
 {
     for (size_t i = 0; i < d->conf->listener_count; i++) {
-        const struct conf_listener *l = d->conf->listeners[i];
-        struct place at = draft_begins_at(d, i);
-        char name[200];
-        if (l->security.allow_anonymous && describe_reach(l) == REACH_ALL)
-            draft_warning(d, at, describe_name(l, name, sizeof(name)),
-                          "anybody who can reach this machine may read and publish everything; an "
-                          "address such as 127.0.0.1 or bind_interface would narrow that.");
+        open_to_all(d, i);
+        passwords_in_clear(d, i);
+        if (i == 0 || !d->conf->local_only)
+            names_without_proof(d, i);
+        old_tls(d, i);
     }
 }
 
@@ -69,7 +126,7 @@ static void runs_as_root(const struct draft *d)
 
 void warn_unwise(const struct draft *d)
 {
-    open_to_all(d);
+    listeners(d);
     store_in_chance_place(d);
     queues_without_end(d);
     runs_blind(d);

@@ -133,9 +133,10 @@ static void a_listener_shuts_out_the_nameless(void **state)
     assert_false(c->local_only);
     assert_false(c->global.security.allow_anonymous);
     /* Nobody wrote allow_anonymous, so nobody is told of its value. */
-    assert_logged("Warning: listener on port 18830 (m.conf:1): no client can connect: anonymous "
-                  "clients need 'allow_anonymous true', and password files are not available in "
-                  "this release.\n");
+    assert_logged(
+        "Warning: listener on port 18830 (m.conf:1): no client can connect; expected "
+        "password_file, or names that clients prove by TLS (use_identity_as_username), or "
+        "'allow_anonymous true'.\n");
     assert_not_logged("'false'");
     conf_free(c);
     c = loaded("listener 18830\nallow_anonymous true\n");
@@ -372,15 +373,6 @@ static void local_only_obeys_every_false(void **state)
     conf_free(c);
 }
 
-/* Mosquitto 2.0.0 to 2.0.11 opened a listener for everybody then. */
-static void tls_without_a_listener_is_refused(void **state)
-{
-    (void)state;
-    assert_refused("allow_anonymous true\ncertfile /a\nkeyfile /b\n", 2,
-                   "Error: certfile (m.conf:2)");
-    assert_refused("cafile /a\nrequire_certificate true\n", 2, "Error: require_certificate (m.");
-}
-
 static void proxies_without_trust(void **state)
 {
     conf_free(loaded("allow_anonymous true\nlistener 18830\nenable_proxy_protocol 1\n"));
@@ -418,6 +410,14 @@ static void a_test_warns_of_what_is_unwise(void **state)
         {"user root\n", "Warning: user 'root' (m.conf:1): a fault in the broker"},
         {"listener 18830 ::1\nallow_anonymous true\nenable_proxy_protocol 2\n",
          "Warning: enable_proxy_protocol (m.conf:3): any client may claim any address; "},
+        {"listener 18830 127.0.0.1\nallow_anonymous true\nacl_file /a\n",
+         "Warning: listener on port 18830 of 127.0.0.1 (m.conf:1): anybody may take any user "
+         "name "},
+        {"allow_anonymous true\nacl_file /a\n",
+         "Warning: listener on port 1883 of 127.0.0.1 (m.conf): anybody may take any user name "},
+        {"listener 18830 192.0.2.1\npassword_file /a\n",
+         "Warning: listener on port 18830 of 192.0.2.1 (m.conf:1): passwords cross the network in "
+         "clear; certfile and keyfile would encrypt them.\n"},
         {"bind_address ::1\nallow_anonymous true\n",
          "Warning: bind_address '::1' (m.conf:1): deprecated"},
     };
@@ -447,6 +447,8 @@ static void what_is_wise_is_left_in_peace(void **state)
         "max_queued_messages 0\nmax_queued_bytes 100M\n",
         "log_dest none\nlog_dest stderr\nlog_type none\nlog_type error\n",
         "user mosquitto\n",
+        "listener 18830 127.0.0.1\npassword_file /a\nacl_file /b\n",
+        "password_file /a\n",
     };
 
     (void)state;
@@ -522,7 +524,6 @@ int main(void)
         UNIT_TEST(security_before_the_first_listener_is_nobodys),
         UNIT_TEST(a_listeners_own_word_beats_the_common_one),
         UNIT_TEST(local_only_obeys_every_false),
-        UNIT_TEST(tls_without_a_listener_is_refused),
         UNIT_TEST(proxies_without_trust),
         UNIT_TEST(a_test_warns_of_what_is_unwise),
         UNIT_TEST(what_is_wise_is_left_in_peace),

@@ -128,6 +128,9 @@ static void check_type(const struct conf_option *opt)
         assert_non_null(opt->note);
         break;
     }
+    /* Where they stand before the first listener, bools that are false protect nothing. */
+    if (option_in_listener(opt) && (opt->flags & OPT_STOPS) && opt->type == OPTION_BOOL)
+        assert_string_equal(opt->as_is, "false");
     if (opt->flags & OPT_SIZE) {
         assert_int_equal(opt->type, OPTION_INT);
         assert_string_equal(opt->unit, "bytes");
@@ -379,11 +382,11 @@ static void judge_asks_for_the_build_that_is_needed(void **state)
         assert_int_equal(option_judge(&opt, STR("true"), why, sizeof(why)), OPTION_APPLIES);
     else
         assert_int_equal(option_judge(&opt, STR("true"), why, sizeof(why)), OPTION_WARNS);
-    /* No build of this release has TLS. */
-    opt.needs = FEATURE_TLS;
-    assert_false(feature_built(FEATURE_TLS));
+    /* No build of this release has WebSockets. */
+    opt.needs = FEATURE_WEBSOCKETS;
+    assert_false(feature_built(FEATURE_WEBSOCKETS));
     assert_int_equal(option_judge(&opt, STR("true"), why, sizeof(why)), OPTION_WARNS);
-    assert_string_equal(why, "needs a build with WITH_TLS=yes");
+    assert_string_equal(why, "needs a build with WITH_WEBSOCKETS=yes");
     opt.flags = OPT_STOPS;
     assert_int_equal(option_judge(&opt, STR("true"), why, sizeof(why)), OPTION_REFUSES);
     assert_int_equal(option_judge(&opt, STR("false"), why, sizeof(why)), OPTION_REFUSES);

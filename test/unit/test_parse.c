@@ -168,7 +168,7 @@ static const char many_wrong_lines[] = "max_qos 3\n"
                                        "listener x\n"
                                        "max_keepalive 1\n"
                                        "allow_anonymous maybe\n"
-                                       "password_file /etc/passwd\n"
+                                       "plugin /usr/lib/x.so\n"
                                        "bar";
 
 /* One message: what comes after it might be caused by the same mistake. */
@@ -317,12 +317,8 @@ static void mqtt_5_only_is_a_line_of_information(void **state)
 
 static void what_protects_refuses_to_start(void **state)
 {
-    static const char *const lines[] = {
-        "password_file /a",    "acl_file /a",  "certfile /a",
-        "cafile /a",           "keyfile /a",   "require_certificate true",
-        "psk_file /a",         "ciphers x",    "use_identity_as_username true",
-        "protocol websockets", "auth_opt_x y", "tls_version tlsv1.2",
-    };
+    static const char *const lines[] = {"plugin /a.so", "auth_plugin /a.so", "auth_opt_x y",
+                                        "global_plugin /a.so", "protocol websockets"};
     char expected[200];
 
     (void)state;
@@ -334,13 +330,42 @@ static void what_protects_refuses_to_start(void **state)
                  (int)n, lines[i]);
         assert_refused(lines[i], 1, expected);
     }
+    assert_refused(
+        "tls_keyform engine\n", 1,
+        "Error: tls_keyform (m.conf:1): OpenSSL engines are not supported (keys are read "
+        "from files in PEM format), refusing to start without it.\n");
+    assert_refused("tls_engine pkcs11\ntls_engine_kpass_sha1 00\n", 2, "Error: tls_engine (m.c");
+}
+
+/* As a build without TLS reads them. */
+static void tls_needs_its_build(void **state)
+{
+    static const char *const lines[] = {
+        "certfile /a",   "keyfile /a",  "cafile /a",           "capath /a",
+        "crlfile /a",    "ciphers x",   "ciphers_tls1.3 x",    "require_certificate true",
+        "psk_hint x",    "psk_file /a", "tls_version tlsv1.2", "use_identity_as_username true",
+        "dhparamfile /a"};
+    char expected[200], text[200];
+
+    (void)state;
+    if (feature_built(FEATURE_TLS))
+        skip();
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        bool psk = strncmp(lines[i], "psk_", 4) == 0;
+        snprintf(text, sizeof(text), "listener 18830\n%s\n", lines[i]);
+        snprintf(expected, sizeof(expected),
+                 "Error: %.*s (m.conf:2): needs a build with WITH_TLS%s=yes, refusing to start "
+                 "without it.\n",
+                 (int)strcspn(lines[i], " "), lines[i], psk ? "_PSK" : "");
+        assert_refused(text, 1, expected);
+    }
 }
 
 static void what_asks_for_nothing_passes(void **state)
 {
     (void)state;
     conf_free(loaded("persistence false\nrequire_certificate false\nper_listener_settings 0\n"
-                     "protocol mqtt\ncheck_retain_source true\ntls_keyform pem\n"));
+                     "protocol mqtt\ntls_keyform pem\n"));
     assert_int_equal(captured.warnings + captured.errors, 0);
 }
 
@@ -586,7 +611,7 @@ static void wrong_variables(void **state)
                    "Error: Unknown configuration variable '${T_SECRET}' (m.conf:2): ");
     assert_refused("expand_env true\nmax_qos ${T_SECRET}\n", 1, "Error: max_qos '${T_SECRET}' (m");
     assert_not_logged("hunter2");
-    assert_refused("expand_env true\npassword_file ${T_SECRET}\n", 1, "Error: password_file (m");
+    assert_refused("expand_env true\nplugin ${T_SECRET}\n", 1, "Error: plugin (m");
     assert_not_logged("hunter2");
     assert_refused("expand_env true\nauth_opt_pass ${T_NONE}\n", 1,
                    "Error: auth_opt_ (m.conf:2): ");
@@ -649,6 +674,7 @@ int main(void)
         UNIT_TEST(mqtt_5_is_not_served),
         UNIT_TEST(mqtt_5_only_is_a_line_of_information),
         UNIT_TEST(what_protects_refuses_to_start),
+        UNIT_TEST(tls_needs_its_build),
         UNIT_TEST(what_asks_for_nothing_passes),
         UNIT_TEST(persistence_needs_its_build),
         UNIT_TEST(autosave_is_not_needed),
