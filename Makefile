@@ -61,6 +61,12 @@ endif
 endef
 $(foreach s,$(SWITCHES_FEATURE) $(SWITCHES_BUILD),$(eval $(call check_value,$(s))))
 
+# Pre-shared keys are a way of TLS; random numbers and base64 for Argon2id come from its library.
+ifneq ($(WITH_TLS),yes)
+override WITH_TLS_PSK := no
+override WITH_ARGON2 := no
+endif
+
 # Inner makes inherit the switches; the outermost one has already said it.
 ifeq ($(MAKELEVEL),0)
 later = $(foreach s,$(SWITCHES_LATER),$(if $(filter-out no,$(WITH_$(s))),WITH_$(s)=$(WITH_$(s))))
@@ -94,18 +100,19 @@ endif
 LIB_C   := $(filter-out $(TWINS_OUT),$(LIB_FOUND))
 SRC_C   := $(filter-out $(TWINS_OUT),$(SRC_FOUND))
 MAIN_C  := $(wildcard src/main.c)
-BENCH_C := $(wildcard src/tools/bench.c src/tools/bench_*.c)
+BENCH_C := $(filter-out $(TWINS_OUT),$(wildcard src/tools/bench.c src/tools/bench_*.c))
 # Without a store there is nothing to look into.
 DUMP_C  := $(if $(filter yes,$(WITH_PERSISTENCE)),$(wildcard src/tools/db_dump.c src/tools/db_dump_*.c))
+PASSWD_C := $(wildcard src/tools/passwd.c src/tools/passwd_*.c)
 
-UNIT_C    := $(sort $(wildcard test/unit/test_*.c))
-UNITLIB_C := $(filter-out $(UNIT_C),$(sort $(wildcard test/unit/*.c)))
+UNIT_C    := $(filter-out $(TWINS_OUT),$(sort $(wildcard test/unit/test_*.c)))
+UNITLIB_C := $(filter-out $(TWINS_OUT) test/unit/test_%,$(sort $(wildcard test/unit/*.c)))
 SIM_C     := $(sort $(wildcard test/sim/*.c))
-FUZZ_C    := $(sort $(wildcard test/fuzz/fuzz_*.c))
-FUZZLIB_C := $(filter-out $(FUZZ_C),$(sort $(wildcard test/fuzz/*.c)))
+FUZZ_C    := $(filter-out $(TWINS_OUT),$(sort $(wildcard test/fuzz/fuzz_*.c)))
+FUZZLIB_C := $(filter-out test/fuzz/fuzz_%,$(sort $(wildcard test/fuzz/*.c)))
 
 HEADERS   := $(sort $(wildcard lib/*/*.h src/*/*.h))
-PRODUCT_C := $(LIB_C) $(SRC_C) $(MAIN_C) $(BENCH_C) $(DUMP_C)
+PRODUCT_C := $(LIB_C) $(SRC_C) $(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C)
 TEST_C    := $(UNIT_C) $(UNITLIB_C) $(SIM_C) $(FUZZ_C) $(FUZZLIB_C)
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -170,7 +177,7 @@ endef
 # ---- Programs -------------------------------------------------------------------------------
 
 PROGRAMS := $(if $(MAIN_C),$(BUILD)/mosquitto) $(if $(filter %/bench.c,$(BENCH_C)),$(BUILD)/mosquitto_bench) \
-	$(if $(DUMP_C),$(BUILD)/mosquitto_db_dump)
+	$(if $(DUMP_C),$(BUILD)/mosquitto_db_dump) $(BUILD)/mosquitto_passwd
 UNITS    := $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(UNIT_C))
 SIM      := $(if $(SIM_C),$(BUILD)/sim)
 FUZZERS  := $(patsubst test/fuzz/%.c,$(BUILD)/%,$(FUZZ_C))
@@ -185,7 +192,7 @@ help:
 	@printf '%s\n' \
 	  'make run [PORT=1883]   build, start a broker that this machine alone can reach' \
 	  'make test              all tests; the last line counts them (PARTS="unit lint": some)' \
-	  'make                   build/mosquitto, build/mosquitto_bench and build/mosquitto_db_dump' \
+	  'make                   build/mosquitto, and mosquitto_passwd, _bench and _db_dump beside it' \
 	  'make unit sim fuzz pytest lint     one part of the tests' \
 	  '    SEED= STEPS= SECONDS=          which simulation to run; SEED replays one exactly' \
 	  '    FUZZ_SECONDS=10                how long to fuzz, over all fuzzers' \
@@ -232,6 +239,12 @@ $(BUILD)/mosquitto_bench: $(call object,$(BENCH_C) $(LIB_C)) $(LINK_STAMP)
 # It reads a store with the broker's own code, but has nothing of the server.
 $(BUILD)/mosquitto_db_dump: $(call object,$(DUMP_C) $(LIB_C) $(filter-out src/server/%,$(SRC_C))) $(LINK_STAMP)
 	$(call link,-lcjson)
+
+# Hashes, the lines of a password file, and what these stand on.
+PASSWD_BODY_C := $(filter lib/base/% lib/mqtt/utf8.c src/auth/pwhash.c src/auth/pwline.c \
+	src/auth/pwdigest% src/auth/argon2id%,$(LIB_C) $(SRC_C))
+$(BUILD)/mosquitto_passwd: $(call object,$(PASSWD_C) $(PASSWD_BODY_C)) $(LINK_STAMP)
+	$(call link)
 
 $(UNITS): $(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(call object,$(UNITLIB_C)) $(BODY_O) $(LINK_STAMP)
 	$(call link,-lcmocka)
@@ -328,11 +341,11 @@ bench: all
 
 # ---- Lint -----------------------------------------------------------------------------------
 
-TIDY_OK    := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(LIB_FOUND) $(SRC_FOUND) $(MAIN_C) $(BENCH_C) $(DUMP_C))
+TIDY_OK    := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(LIB_FOUND) $(SRC_FOUND) $(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C))
 HEADERS_OK := $(patsubst %.h,$(BUILD)/headers/%.ok,$(HEADERS))
 TIDY_FLAGS  = $(STANDARD) $(INCLUDES) $(filter-out -Werror,$(WARNINGS))
 
-lint: $(BODY_O) $(call object,$(MAIN_C) $(BENCH_C) $(DUMP_C))
+lint: $(BODY_O) $(call object,$(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C))
 	+@RESULT=$(RESULTS)/lint BUILD='$(BUILD)' MAKE='$(SUBMAKE)' JOBS='$(JOBS)' PYTHON=$(PYTHON) \
 	  CLANG_FORMAT='$(CLANG_FORMAT)' test/lint/run.sh $(BODY_O)
 
@@ -372,8 +385,8 @@ compile_commands.json: $(PRODUCT_C) $(TEST_C) Makefile config.mk
 # ---- Installing -----------------------------------------------------------------------------
 
 INSTALL  ?= install
-EXAMPLES := $(wildcard mosquitto.conf.example pwfile.example aclfile.example)
-TOOLS    := mosquitto_bench $(if $(DUMP_C),mosquitto_db_dump)
+EXAMPLES := $(wildcard mosquitto.conf.example pwfile.example aclfile.example pskfile.example)
+TOOLS    := mosquitto_bench mosquitto_passwd $(if $(DUMP_C),mosquitto_db_dump)
 MANUALS  := $(if $(filter yes,$(WITH_DOCS)),$(filter-out $(if $(DUMP_C),,man/mosquitto_db_dump.1),$(wildcard man/*.[1-8])))
 # How systemd starts the broker, with the paths of this installation.
 UNIT      := $(if $(filter yes,$(WITH_SYSTEMD)),src/server/mosquitto.service)
@@ -393,7 +406,8 @@ ifneq ($(UNIT),)
 endif
 
 uninstall:
-	rm -f '$(DESTDIR)$(sbindir)/mosquitto' '$(DESTDIR)$(bindir)/mosquitto_bench' '$(DESTDIR)$(bindir)/mosquitto_db_dump'
+	rm -f '$(DESTDIR)$(sbindir)/mosquitto' '$(DESTDIR)$(bindir)/mosquitto_bench' '$(DESTDIR)$(bindir)/mosquitto_db_dump' \
+	  '$(DESTDIR)$(bindir)/mosquitto_passwd'
 	$(foreach f,$(EXAMPLES),rm -f '$(DESTDIR)$(sysconfdir)/$(f)' &&) true
 	$(foreach f,$(wildcard man/*.[1-8]),rm -f '$(call man_path,$(f))' &&) true
 	rm -f '$(DESTDIR)$(unitdir)/mosquitto.service'

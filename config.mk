@@ -14,7 +14,7 @@ WITH_TLS := yes
 # TLS by pre-shared keys; needs WITH_TLS.
 WITH_TLS_PSK := yes
 
-# Passwords hashed by Argon2id, with libargon2.
+# Passwords hashed by Argon2id, with libargon2; needs WITH_TLS.
 WITH_ARGON2 := yes
 
 # Make up client ids with libuuid. Without it they come from the system's random numbers alone.
@@ -96,6 +96,7 @@ TWINS := \
 	TLS:lib/net/tls \
 	TLS:lib/net/tls_ctx \
 	TLS:src/auth/pwdigest \
+	TLS:src/tools/bench_tls \
 	TLS_PSK:lib/net/tls_psk \
 	UNIX_SOCKETS:lib/net/unix \
 	UUID:src/server/entropy \
@@ -107,7 +108,15 @@ FEATURE_FILES := \
 	PERSISTENCE:src/server/disk_import \
 	PERSISTENCE:src/server/disk_place \
 	PERSISTENCE:src/server/disk_thread \
-	PERSISTENCE:src/server/disk_trouble
+	PERSISTENCE:src/server/disk_trouble \
+	TLS:lib/net/tls_files \
+	TLS:lib/net/tls_wire \
+	TLS:lib/net/tls_words \
+	TLS:test/fuzz/fuzz_tls \
+	TLS:test/unit/certs \
+	TLS:test/unit/memwire \
+	TLS:test/unit/test_tls \
+	TLS:test/unit/test_tls_ctx
 
 # Libraries that a feature brings along.
 LIBS_ARGON2 := -largon2

@@ -41,7 +41,12 @@ enum reason {
     REASON_CLIENT_ID_PREFIX,  /* without the prefix of clientid_prefixes */
     REASON_KEEPALIVE_MAX,     /* keepalive above max_keepalive */
     REASON_ANONYMOUS,         /* no user name, and allow_anonymous false */
-    REASON_NOT_AUTHORISED,    /* wrong user name or password */
+    REASON_NOT_AUTHORISED,    /* a user name that nothing can check, and allow_anonymous false */
+    REASON_PASSWORD,          /* wrong user name or password: password_file */
+    REASON_NO_IDENTITY,       /* no name of a certificate or key: use_identity_as_username */
+    REASON_NO_SUBJECT,        /* no certificate: use_subject_as_username */
+    REASON_LOGIN_FAILURES,    /* its address failed too often: login_failure_limit */
+    REASON_LOGINS_MAX,        /* too many others wait for their passwords to be checked */
     REASON_NO_USERNAME,       /* none, and use_username_as_clientid */
     REASON_CLIENTS_MAX,       /* a further session would be above global_max_clients */
     REASON_WILL_TOPIC,        /* will to a topic that no client may publish to */
@@ -49,6 +54,7 @@ enum reason {
     REASON_HTTP,              /* looks like an HTTP request */
     REASON_PROXY_HEADER,      /* a PROXY header that nobody asked for */
     /* later */
+    REASON_REVOKED,            /* its user's password has changed, or is gone: password_file */
     REASON_NOT_FOR_SERVER,     /* a packet that only a server sends */
     REASON_ACK_TYPE,           /* PUBREC for a QoS 1 message and the like */
     REASON_RETAIN_UNAVAILABLE, /* retain_available false */
@@ -58,6 +64,7 @@ enum reason {
     REASON_NOMEM,              /* no memory for what it sent, or memory_limit */
     REASON_PAYLOAD_TOO_LARGE,  /* message dropped: message_size_limit */
     REASON_TOPIC_RESERVED,     /* message denied: a topic of the broker's own */
+    REASON_ACL,                /* message or subscription denied: acl_file */
     REASON_GROUPS,             /* subscription denied: too many shared groups on its filter */
     REASON_QUEUE_FULL,         /* message dropped: max_queued_messages */
     REASON_QUEUE_BYTES,        /* message dropped: max_queued_bytes */

@@ -32,10 +32,11 @@ struct transport_ops {
      * or -errno. */
     ssize_t (*read)(struct transport *t, void *p, size_t n);
     /* Write what is possible without waiting: how many bytes, -EAGAIN when there is no room, or
-     * -errno. */
+     * -errno. What was not taken is offered again, the same bytes: a layer may have begun with
+     * them. */
     ssize_t (*writev)(struct transport *t, const struct iovec *iov, int n);
     /* Go on with the handshake: ERR_OK = done, ERR_AGAIN = see wants(), anything else is the end.
-     */
+     * Later: write what the layer itself has to say, if it wants TRANSPORT_WANTS_WRITE; ERR_OK. */
     enum err (*step)(struct transport *t);
     /* Bits of enum transport_wants. */
     unsigned (*wants)(const struct transport *t);

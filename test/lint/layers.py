@@ -33,7 +33,9 @@ PUBLIC = {
 
 # Files whose row is wider than that of their room.
 WIDER = {
-    "tools/passwd": {"auth", "conf"},
+    "tools/passwd": {"auth"},
+    "tools/passwd_edit": {"auth"},
+    "tools/passwd_options": {"auth", "server"},
     "tools/db_dump": {"core"},
     "tools/db_dump_files": {"store"},
     "tools/db_dump_list": {"core"},

@@ -1,0 +1,26 @@
+/*
+ * What OpenSSL has to say, in words for people.
+ */
+#ifndef NET_TLS_WORDS_H
+#define NET_TLS_WORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* How a connection stood when it failed. */
+struct tls_state {
+    long verify;           /* the verdict on its certificate, an X509_V_… */
+    bool has_psk;          /* it was to prove a pre-shared key … */
+    bool unknown_identity; /* … and the one that it named is not known */
+    const unsigned char *first;
+    size_t first_n; /* the first bytes that it sent */
+};
+
+/* The oldest error in OpenSSL's queue, as a phrase that lives for ever; the queue is empty then. If
+ * there is none: `otherwise`. */
+const char *tls_words_take(const char *otherwise);
+/* The same, as a reason why a connection failed. */
+const char *tls_words_connection(const struct tls_state *s);
+void tls_words_forget(void); /* empty the queue */
+
+#endif
