@@ -4,8 +4,11 @@
  */
 #include "core/access.h"
 
+#include "auth/realm.h"
+#include "auth/reserved.h"
 #include "core/topicmap.h"
-#include "mqtt/topic.h"
+
+#include <stdio.h>
 
 bool access_may_connect(const struct conf_listener *rules, const struct packet_connect *p)
 {
@@ -13,19 +16,39 @@ bool access_may_connect(const struct conf_listener *rules, const struct packet_c
     return rules->security.allow_anonymous;
 }
 
-static bool is_for_clients(struct str topic)
-{
-    if (str_has_prefix(topic, STR("$CONTROL/")))
-        return false;
-    return !str_has_prefix(topic, STR("$SYS")) ||
-           topic_matches(STR("$SYS/broker/connection/+/state"), topic);
-}
-
 bool access_may_write(const struct conf_listener *map, struct str topic)
 {
     struct str written;
 
-    if (!is_for_clients(topic))
+    if (topic_is_reserved(topic))
         return false;
-    return LIKELY(!map) || !topicmap_back(map, topic, &written) || is_for_clients(written);
+    return LIKELY(!map) || !topicmap_back(map, topic, &written) || !topic_is_reserved(written);
+}
+
+struct acl_verdict access_decide_write(const struct conf_listener *rules, struct str user,
+                                       struct str client, struct str topic)
+{
+    const struct acl *acl = rules->realm ? rules->realm->acl : NULL;
+    struct acl_who who;
+
+    if (!acl)
+        return (struct acl_verdict){.granted = true};
+    who = acl_who(acl, user, client);
+    return acl_decide(acl, &who, ACL_WRITE, topic);
+}
+
+const char *access_rule(const struct acl *acl, const struct acl_verdict *v,
+                        char out[ACCESS_RULE_MAX])
+{
+    char path[ACCESS_RULE_MAX - 64];
+
+    (void)snprintf(path, sizeof(path), "%s", acl_path(acl));
+    if (v->dangerous)
+        (void)snprintf(out, ACCESS_RULE_MAX, "acl_file %s: a name or id with + or # has no rights",
+                       path);
+    else if (v->line == 0)
+        (void)snprintf(out, ACCESS_RULE_MAX, "acl_file %s: no line grants it", path);
+    else
+        (void)snprintf(out, ACCESS_RULE_MAX, "%s:%u", path, v->line);
+    return out;
 }

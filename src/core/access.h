@@ -4,6 +4,7 @@
 #ifndef CORE_ACCESS_H
 #define CORE_ACCESS_H
 
+#include "auth/acl.h"
 #include "conf/conf.h"
 #include "mqtt/packet.h"
 
@@ -15,5 +16,15 @@ bool access_may_connect(const struct conf_listener *rules, const struct packet_c
  * wrote, and for what became of it.
  */
 bool access_may_write(const struct conf_listener *map, struct str topic);
+/*
+ * What the ACL of this listener says of somebody who is not connected yet, and says of a topic that
+ * is to be written; granted if there is none.
+ */
+struct acl_verdict access_decide_write(const struct conf_listener *rules, struct str user,
+                                       struct str client, struct str topic);
+/* Which line of an ACL decided, or that none did: for the log. Returns out. */
+#define ACCESS_RULE_MAX 256
+const char *access_rule(const struct acl *acl, const struct acl_verdict *v,
+                        char out[ACCESS_RULE_MAX]);
 
 #endif

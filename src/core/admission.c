@@ -3,6 +3,7 @@
  */
 #include "core/admission.h"
 
+#include "auth/realm.h"
 #include "core/access.h"
 
 static const struct verdict accepted = {REASON_OK, CONNACK_ACCEPTED};
@@ -28,6 +29,20 @@ static struct verdict check_version(const struct admission *a, const struct pack
     if (a->rules->accept_versions & version)
         return accepted;
     return (struct verdict){REASON_VERSION, CONNACK_PROTOCOL_VERSION};
+}
+
+/* Where names are taken from certificates, only those count. (Code 4, as Mosquitto says it: the one
+ * place where it does.) */
+static struct verdict check_identity(const struct admission *a, const struct packet_connect *p)
+{
+    (void)p;
+    if (a->proven || !conf_listener_has_tls(a->rules))
+        return accepted;
+    if (a->rules->use_identity_as_username)
+        return (struct verdict){REASON_NO_IDENTITY, CONNACK_BAD_LOGIN};
+    if (a->rules->use_subject_as_username)
+        return (struct verdict){REASON_NO_SUBJECT, CONNACK_BAD_LOGIN};
+    return accepted;
 }
 
 static struct verdict check_username(const struct admission *a, const struct packet_connect *p)
@@ -59,20 +74,24 @@ static struct verdict check_keepalive(const struct admission *a, const struct pa
     return accepted;
 }
 
+bool admission_wants_password(const struct admission *a, const struct packet_connect *p)
+{
+    return !a->proven && p->username.n > 0 && a->rules->realm && a->rules->realm->passwords;
+}
+
+/* An empty user name is none. A name that nothing can check is worth no more. */
 static struct verdict check_login(const struct admission *a, const struct packet_connect *p)
 {
-    if (access_may_connect(a->rules, p))
+    if (a->proven || admission_wants_password(a, p) || access_may_connect(a->rules, p))
         return accepted;
-    return (struct verdict){p->has_username ? REASON_NOT_AUTHORISED : REASON_ANONYMOUS,
+    return (struct verdict){p->username.n > 0 ? REASON_NOT_AUTHORISED : REASON_ANONYMOUS,
                             CONNACK_NOT_AUTHORISED};
 }
 
-static struct verdict check_will(const struct admission *a, const struct packet_connect *p)
+static struct verdict check_will_flags(const struct admission *a, const struct packet_connect *p)
 {
     if (!p->has_will)
         return accepted;
-    if (!access_may_write(a->map, p->will_topic))
-        return (struct verdict){REASON_WILL_TOPIC, CONNACK_NOT_AUTHORISED};
     if (p->will_retain && !a->conf->global.retain_available)
         return (struct verdict){REASON_RETAIN_UNAVAILABLE, CONNACK_NOT_AUTHORISED};
     if (p->will_qos > a->rules->max_qos)
@@ -84,7 +103,8 @@ struct verdict admission_check(const struct admission *a, const struct packet_co
 {
     static struct verdict (*const rules[])(const struct admission *,
                                            const struct packet_connect *) = {
-        check_version, check_username, check_id, check_keepalive, check_login, check_will};
+        check_version,   check_identity,   check_username, check_id,
+        check_keepalive, check_will_flags, check_login};
 
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
         struct verdict v = rules[i](a, p);
@@ -92,4 +112,14 @@ struct verdict admission_check(const struct admission *a, const struct packet_co
             return v;
     }
     return accepted;
+}
+
+struct verdict admission_check_will(const struct admission *a, const struct packet_connect *p)
+{
+    if (!p->has_will)
+        return accepted;
+    if (access_may_write(a->map, p->will_topic) &&
+        access_decide_write(a->rules, p->username, p->client_id, p->will_topic).granted)
+        return accepted;
+    return (struct verdict){REASON_WILL_TOPIC, CONNACK_NOT_AUTHORISED};
 }

@@ -17,6 +17,7 @@ struct verdict {
 struct admission {
     const struct conf *conf;
     const struct conf_listener *rules;
+    bool proven;                     /* the user name, before CONNECT */
     const struct conf_listener *map; /* through which the will's topic has gone; NULL = none */
 };
 
@@ -26,7 +27,12 @@ void admission_rename(const struct conf_listener *rules, struct packet_connect *
 /* Has it sent no id, and is it to be given one (3.1.3-6)? To be answered before admission_check,
  * which does not accept an empty id. */
 bool admission_makes_id(const struct conf_listener *rules, const struct packet_connect *p);
-/* REASON_OK, or the rule that it breaks. */
+/* REASON_OK, or the rule that it breaks: those which cost next to nothing, and tell nothing of who
+ * may log in. */
 struct verdict admission_check(const struct admission *a, const struct packet_connect *p);
+/* Is its password to be checked then? */
+bool admission_wants_password(const struct admission *a, const struct packet_connect *p);
+/* What only those are told who have logged in: may the will go where it is to go? */
+struct verdict admission_check_will(const struct admission *a, const struct packet_connect *p);
 
 #endif

@@ -30,8 +30,10 @@ static void take_limits(struct broker *b)
     b->env.queue_qos0 = g->queue_qos0_messages;
     b->env.duplicates = g->allow_duplicate_messages;
     b->env.upgrade = g->upgrade_outgoing_qos;
+    b->env.check_author = g->check_retain_source;
     b->persist.stored.resident_limit = g->persistence_memory_limit;
     b->report.conf = b->conf;
+    rights_changed(&b->env.rights, b->conf);
 }
 
 static struct party party_of(const struct outbox *out)
@@ -59,9 +61,12 @@ static void wire_up(struct broker *b, const struct broker_setup *setup)
                                   .report = &b->report,
                                   .party_of = party_of,
                                   .scratch = &b->row_scratch,
-                                  .seed = setup->seed};
+                                  .seed = setup->seed,
+                                  .rights = {.seed = setup->seed},
+                                  .authors = {.rights = &b->env.rights}};
     TAILQ_INIT(&b->env.todo);
     sessions_init(&b->sessions, &b->env);
+    logins_init(&b->logins, setup->seed);
     slab_init(&b->conns, sizeof(struct conn));
     TAILQ_INIT(&b->all);
     TAILQ_INIT(&b->pending);
@@ -96,13 +101,16 @@ void broker_free(struct broker *b)
         c->session = NULL;
         conn_free(b, c);
     }
+    logins_clear(&b->logins);
     sessions_clear(&b->sessions);
     table_clear(&b->env.feeds);
     table_clear(&b->env.resumed);
     buf_clear(&b->env.fetches);
     route_clear(&b->route);
     trie_clear(&b->trie);
+    authors_clear(&b->env.authors);
     retain_clear(&b->retain);
+    rights_clear(&b->env.rights);
     outbox_hub_clear(&b->hub);
     persist_clear(&b->persist);
     slab_clear(&b->conns);
@@ -144,6 +152,10 @@ static void connection_due(struct broker *b, struct conn *c)
 {
     uint64_t limit = c->keepalive_s * 1500u; /* 3.1.2-24 */
 
+    if (conn_waiting(c)) {
+        login_due(b, c);
+        return;
+    }
     if (c->state == CONN_NEW) {
         conn_end(b, c, REASON_CONNECT_TIMEOUT, NULL);
         return;
@@ -215,6 +227,12 @@ struct conn *broker_open(struct broker *b, const struct peer *peer, void *link)
     return c;
 }
 
+enum err broker_name(struct broker *b, struct conn *c, struct str user)
+{
+    (void)b;
+    return conn_prove(c, user);
+}
+
 void broker_closed(struct broker *b, struct conn *c, enum reason why, int error)
 {
     conn_end(b, c, why, error ? strerror(error) : NULL);
@@ -247,7 +265,7 @@ static struct span room_aside(struct broker *b, struct conn *c)
 
 struct span broker_room(struct broker *b, struct conn *c)
 {
-    if (c->state == CONN_CLOSING || c->pause || work_is_spent(&b->work))
+    if (c->state == CONN_CLOSING || (c->pause && !login_listens(c)) || work_is_spent(&b->work))
         return (struct span){0};
     work_charge(&b->work, WORK_READ);
     if (lands_aside(c))
@@ -270,13 +288,24 @@ static void keep_input(struct broker *b, struct conn *c, struct str rest)
 /* Work on what lies in its own buffer. */
 static void work_aside(struct broker *b, struct conn *c)
 {
-    size_t done = dispatch_input(b, c, buf_str(&c->in));
+    size_t done;
 
+    if (login_is_revoked(c))
+        conn_end(b, c, REASON_REVOKED, NULL);
+    done = dispatch_input(b, c, buf_str(&c->in));
     if (c->state == CONN_CLOSING)
         return;
     buf_drop(&c->in, done);
     if (c->in.len == 0)
         buf_clear(&c->in);
+}
+
+/* More has come while its password is being checked: now there is something to be done afterwards,
+ * and nothing else is read. */
+static size_t keep_waiting(struct broker *b, struct conn *c)
+{
+    outbox_mark(&b->hub, &c->out); /* its wish has changed */
+    return 0;
 }
 
 /*
@@ -303,7 +332,7 @@ void broker_input(struct broker *b, struct conn *c, size_t n)
         return;
     }
     bytes = str_of((char *)b->input, c->in.len + n);
-    done = dispatch_input(b, c, bytes);
+    done = c->pause == PAUSE_LOGIN ? keep_waiting(b, c) : dispatch_input(b, c, bytes);
     if (c->state != CONN_CLOSING)
         keep_input(b, c, str_of(bytes.p + done, bytes.n - done));
 }
@@ -421,7 +450,7 @@ void broker_place(struct broker *b, uint64_t position)
 
 uint64_t broker_live_bytes(const struct broker *b)
 {
-    return b->persist.live + b->persist.stored.record_bytes;
+    return b->persist.live + b->persist.stored.record_bytes + b->env.authors.bytes;
 }
 
 bool broker_take_fetch(struct broker *b, struct fetch *f)
@@ -505,6 +534,8 @@ enum wish broker_wish(const struct broker *b, const struct conn *c)
     (void)b;
     if (c->state == CONN_CLOSING)
         return c->out.ready.bytes > 0 ? WISH_FLUSH_CLOSE : WISH_CLOSE;
+    if (c->pause == PAUSE_LOGIN)
+        return login_listens(c) ? WISH_READ : WISH_PAUSE;
     return c->pause == PAUSE_STORAGE || c->pause == PAUSE_OUTPUT ? WISH_PAUSE : WISH_READ;
 }
 
@@ -578,11 +609,13 @@ void broker_commit(struct broker *b)
         if (c->session && c->session->flow && flow_queued(c->session->flow) > 0)
             session_want_work(&b->env, c->session);
     }
+    logins_recheck(b);
 }
 
 void broker_rights_changed(struct broker *b)
 {
-    (void)b;
+    rights_changed(&b->env.rights, b->conf);
+    logins_recheck(b);
 }
 
 void broker_stop(struct broker *b, enum reason why)

@@ -6,6 +6,7 @@
  *
  * One turn of the caller:
  *     broker_tick → for each readable connection: broker_room, read, broker_input → broker_work →
+ *     broker_take_login while there is room for more →
  *     broker_take_records, store them, broker_place, broker_durable → broker_take_dirty until NULL:
  *     broker_output, write, broker_sent, broker_wish → broker_take_fetch until false.
  */
@@ -78,7 +79,8 @@ MUST_CHECK struct conn *broker_open(struct broker *b, const struct peer *peer, v
 void *conn_link(const struct conn *c);
 /*
  * Right after broker_open: its user name is proven, by its certificate or its pre-shared key, so
- * whatever CONNECT says of a name and a password does not count. ERR_NOMEM: it must not come in.
+ * whatever CONNECT says of a name and a password does not count. ERR_NOMEM, ERR_INVAL (it is empty,
+ * too long, or not the UTF-8 that MQTT allows): it must not come in.
  */
 MUST_CHECK enum err broker_name(struct broker *b, struct conn *c, struct str user);
 
@@ -171,8 +173,8 @@ bool broker_take_fetch(struct broker *b, struct fetch *f);
 void broker_fetched(struct broker *b, const struct fetch *f, struct str bytes);
 
 /*
- * Passwords are checked elsewhere, since that takes long. The next one that waits; false: none. Each
- * is answered by broker_login_done in the same broker, in any order; what has been taken for a
+ * Passwords are checked elsewhere, since that takes long. The next one that waits; false: none.
+ * Each is answered by broker_login_done in the same broker, in any order; what has been taken for a
  * client that is gone meanwhile is answered all the same. Take few at a time: those that still wait
  * here go with their client.
  */

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "core/session.h"
+#include "mqtt/utf8.h"
 
 #include <string.h>
 
@@ -30,21 +31,31 @@ static size_t login_size(size_t user)
     return sizeof(struct conn_login) + user;
 }
 
-enum err conn_keep_login(struct conn *c, const struct packet_connect *p)
+static enum err keep_name(struct conn *c, struct str user, bool proven)
 {
-    struct conn_login *l;
+    struct conn_login *l = mem_alloc(login_size(user.n));
 
-    if (p->username.n == 0 && !p->has_will)
-        return ERR_OK;
-    l = mem_alloc(login_size(p->username.n));
     if (!l)
         return ERR_NOMEM;
-    l->will = NULL;
-    l->user_len = (uint16_t)p->username.n;
+    *l = (struct conn_login){.user_len = (uint16_t)user.n, .proven = proven};
     if (l->user_len > 0)
-        memcpy(l->user, p->username.p, l->user_len);
+        memcpy(l->user, user.p, l->user_len);
     c->login = l;
     return ERR_OK;
+}
+
+enum err conn_prove(struct conn *c, struct str user)
+{
+    if (user.n == 0 || user.n > UINT16_MAX || !utf8_valid(user))
+        return ERR_INVAL;
+    return keep_name(c, user, true);
+}
+
+enum err conn_keep_login(struct conn *c, const struct packet_connect *p)
+{
+    if (c->login || (p->username.n == 0 && !p->has_will))
+        return ERR_OK;
+    return keep_name(c, p->username, false);
 }
 
 void conn_drop_login(struct conn *c)

@@ -16,6 +16,7 @@
 #include <sys/queue.h>
 
 struct conn_job;
+struct login;
 struct session;
 
 enum conn_state {
@@ -29,14 +30,18 @@ enum conn_pause {
     PAUSE_NONE,
     PAUSE_BUDGET,  /* this turn's budget was spent: on the list of those that go on next turn */
     PAUSE_STORAGE, /* a PUBLISH waits for the journal to have room */
+    PAUSE_LOGIN,   /* its password is being checked */
     PAUSE_OUTPUT   /* it does not read the answers to what it has sent */
 };
 
-/* What CONNECT brought, of clients that gave a user name or a will. */
+/* What CONNECT has brought, or is about to, of clients that gave a user name or a will. */
 struct conn_login {
-    struct message *will; /* NULL: none, or no longer */
+    struct message *will;  /* NULL: none, or no longer */
+    struct login *waiting; /* for the password to be checked; NULL: not now */
+    uint64_t proof;        /* of the password that was right: see login_passed; 0: none was asked */
     uint16_t user_len;
-    bool proven; /* the name, before CONNECT: broker_name */
+    bool revoked; /* it could not log in any more */
+    bool proven;  /* the name, before CONNECT: broker_name */
     char user[];
 };
 
@@ -56,7 +61,7 @@ struct conn {
     uint16_t keepalive_s;
     uint8_t level : 3; /* of the protocol */
     uint8_t state : 2; /* enum conn_state */
-    uint8_t pause : 2; /* enum conn_pause */
+    uint8_t pause : 3; /* enum conn_pause */
 };
 
 TAILQ_HEAD(conn_list, conn);
@@ -67,7 +72,19 @@ const char *conn_name(const struct conn *c, char out[CONN_NAME_MAX]);
 /* Who is at the other end, for lines that say all of it. */
 struct party conn_party(const struct conn *c);
 
-/* Keep the user name, and have a place for the will. ERR_NOMEM changes nothing. */
+/* Its user name is proven before its CONNECT: see broker_name. */
+MUST_CHECK enum err conn_prove(struct conn *c, struct str user);
+static inline bool conn_is_proven(const struct conn *c)
+{
+    return c->login && c->login->proven;
+}
+/* The login that waits; NULL: none does. */
+static inline struct login *conn_waiting(const struct conn *c)
+{
+    return c->login ? c->login->waiting : NULL;
+}
+/* Keep the user name, and have a place for the will, unless that was done. ERR_NOMEM changes
+ * nothing. */
 MUST_CHECK enum err conn_keep_login(struct conn *c, const struct packet_connect *p);
 /* After the will is gone; harmless without a login. */
 void conn_drop_login(struct conn *c);

@@ -137,13 +137,21 @@ static enum conn_pause pause_now(const struct broker *b, const struct conn *c)
     return work_is_spent(&b->work) ? PAUSE_BUDGET : PAUSE_NONE;
 }
 
+/* Is the packet that was handled at the front still? Why? */
+static enum conn_pause unfinished(const struct conn *c)
+{
+    if (c->job)
+        return PAUSE_BUDGET;
+    return conn_waiting(c) ? PAUSE_LOGIN : PAUSE_NONE;
+}
+
 static void pause_input(struct broker *b, struct conn *c, enum conn_pause why)
 {
     if (why == PAUSE_BUDGET) {
         conn_want_input(b, c);
         return;
     }
-    c->pause = why & 3U;
+    c->pause = why & 7U;
     outbox_mark(&b->hub, &c->out); /* its wish has changed */
 }
 
@@ -164,10 +172,8 @@ size_t dispatch_input(struct broker *b, struct conn *c, struct str bytes)
         if (whole && !pause) {
             work_charge(&b->work, WORK_PACKET);
             r = handle(b, c, &f);
-            if (c->job && r == REASON_OK)
-                pause = PAUSE_BUDGET;
-            else
-                b->stats.packets_received++;
+            pause = r == REASON_OK ? unfinished(c) : PAUSE_NONE;
+            b->stats.packets_received += pause == PAUSE_NONE;
         }
         if (r != REASON_OK)
             conn_end(b, c, r, NULL);

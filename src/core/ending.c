@@ -5,6 +5,8 @@
  */
 #include "core/ending.h"
 
+#include "auth/realm.h"
+#include "core/access.h"
 #include "core/job.h"
 #include "core/will.h"
 
@@ -22,6 +24,7 @@ static void drop_input(struct broker *b, struct conn *c)
         TAILQ_REMOVE(&b->pending, c, pending);
     c->pause = PAUSE_NONE;
     job_end(b, c);
+    login_end(b, c);
 }
 
 static void let_go_of_session(struct broker *b, struct conn *c)
@@ -64,15 +67,29 @@ void conn_end(struct broker *b, struct conn *c, enum reason why, const char *det
     end(b, c, why);
 }
 
+/* What in its ACL says that its will must not go there; NULL: that is not why. */
+static const char *will_rule(const struct conn *c, const struct packet_connect *p,
+                             char out[ACCESS_RULE_MAX])
+{
+    const struct conf_listener *l = c->peer.listener;
+    struct acl_verdict v = access_decide_write(l, p->username, p->client_id, p->will_topic);
+    bool reserved = !access_may_write(c->out.map, p->will_topic);
+
+    return reserved || v.granted ? NULL : access_rule(l->realm->acl, &v, out);
+}
+
 void conn_refuse(struct broker *b, struct conn *c, enum reason why, const struct packet_connect *p)
 {
     struct party who = {.client = p->client_id, .user = p->username, .peer = &c->peer};
     struct report_end how = {.why = why, .stranger = true};
+    char rule[ACCESS_RULE_MAX];
 
     if (c->state == CONN_CLOSING)
         return;
-    if (why == REASON_WILL_TOPIC)
+    if (why == REASON_WILL_TOPIC) {
         how.topic = p->will_topic;
+        how.rule = will_rule(c, p, rule);
+    }
     report_closed(&b->report, &who, &how);
     end(b, c, why);
 }

@@ -8,6 +8,7 @@
 #include "core/state.h"
 #include "mqtt/frame.h"
 
+/* While the password is being checked (login_waits) it is called again with the same packet. */
 enum reason on_connect(struct broker *b, struct conn *c, const struct frame *f); /* 3.1 */
 enum reason on_ack(struct broker *b, struct conn *c, const struct frame *f);     /* 3.4, 3.5, 3.7 */
 enum reason on_pubrel(struct broker *b, struct conn *c, const struct frame *f);  /* 3.6 */

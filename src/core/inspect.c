@@ -61,6 +61,7 @@ static const char *check_conns(const struct broker *b)
     const struct conn *c;
     uint64_t waiting = 0;
     uint64_t packets = 0;
+    uint64_t logins = 0;
     uint64_t n = 0;
 
     TAILQ_FOREACH(c, &b->all, entry)
@@ -76,6 +77,9 @@ static const char *check_conns(const struct broker *b)
             return "a connection that is not open has a session";
         if (c->out.held && !b->persist.enabled)
             return "something is held without persistence";
+        logins += conn_waiting(c) != NULL;
+        if (conn_waiting(c) && c->state != CONN_NEW)
+            return "a connection that is not new waits for its login";
         if (c->state == CONN_CLOSING && (c->in.cap > 0 || c->job || (c->login && c->login->will)))
             return "an ended connection still owns something";
     }
@@ -83,6 +87,8 @@ static const char *check_conns(const struct broker *b)
         return "the count of bytes in output queues is wrong";
     if (packets != b->stats.output_packets)
         return "the count of packets in output queues is wrong";
+    if (logins != b->logins.count)
+        return "the count of logins is wrong";
     return n == b->stats.connections ? NULL : "the count of connections is wrong";
 }
 
@@ -127,6 +133,22 @@ static enum err dump_message(struct buf *out, const char *prefix, const struct m
     return buf_printf(out, "%s %s q%d %zu bytes %016" PRIx64 "\n", prefix,
                       str_escape(message_topic(m), topic, sizeof(topic)), m->qos, payload.n,
                       table_hash(0, payload.p, payload.n));
+}
+
+static enum err dump_author(const struct broker *b, struct buf *out, const struct message *m)
+{
+    const struct rights *by =
+        retain_is_lasting(message_topic(m)) ? author_of(&b->env.authors, m) : NULL;
+    struct rights_who who = by ? rights_who(by) : (struct rights_who){0};
+    char topic[TEXT_MAX];
+    char user[TEXT_MAX];
+    char id[TEXT_MAX];
+
+    if (!by)
+        return ERR_OK;
+    return buf_printf(
+        out, "author %s: %s port %d '%s'\n", str_escape(message_topic(m), topic, sizeof(topic)),
+        str_escape(who.client, id, sizeof(id)), who.port, str_escape(who.user, user, sizeof(user)));
 }
 
 /* A row's message, in memory or not: by what tells it from all others. */
@@ -185,6 +207,15 @@ static enum err dump_subscriptions(const struct broker *b, struct buf *out, cons
     return e;
 }
 
+static enum err dump_owner(struct buf *out, const char *id, const struct rights *r)
+{
+    char user[TEXT_MAX];
+    struct rights_who who = rights_who(r);
+
+    return buf_printf(out, "owner %s port %d '%s'\n", id, who.port,
+                      str_escape(who.user, user, sizeof(user)));
+}
+
 static enum err dump_session(const struct broker *b, struct buf *out, const struct session *s,
                              char *room)
 {
@@ -193,6 +224,8 @@ static enum err dump_session(const struct broker *b, struct buf *out, const stru
 
     str_escape(session_id(s), id, sizeof(id));
     e = buf_printf(out, "session %s\n", id);
+    if (!e && s->rights)
+        e = dump_owner(out, id, s->rights);
     if (!e)
         e = dump_flow(out, id, s);
     return e ? e : dump_subscriptions(b, out, id, s, room);
@@ -209,8 +242,11 @@ static enum err dump_all(const struct broker *b, struct buf *out, char *room)
         if (s->number)
             e = dump_session(b, out, s, room);
     cursor = 0;
-    while (!e && (m = retain_walk(&b->retain, &cursor)))
+    while (!e && (m = retain_walk(&b->retain, &cursor))) {
         e = dump_message(out, "retained", m);
+        if (!e)
+            e = dump_author(b, out, m);
+    }
     return e;
 }
 

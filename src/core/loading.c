@@ -104,6 +104,7 @@ static void session_free(struct loading_session *l)
     table_clear(&l->given);
     flow_free(l->flow);
     mem_free(l->id, l->id ? (size_t)l->id_len + 1 : 0);
+    mem_free(l->user, l->user ? (size_t)l->user_len + 1 : 0);
     mem_free(l, sizeof(*l));
 }
 
@@ -159,19 +160,37 @@ void loading_end(struct loading *all, uint64_t number)
                               table_hash_number(number), &number));
 }
 
+/* Of n + 1 bytes; NULL without memory. */
+static char *copy_of(struct str text)
+{
+    char *copy = mem_alloc(text.n + 1);
+
+    if (copy && text.n > 0)
+        memcpy(copy, text.p, text.n);
+    return copy;
+}
+
 enum err loading_name(struct loading_session *l, struct str id)
 {
-    char *copy;
-
     if (l->id)
         return ERR_OK;
-    copy = mem_alloc(id.n + 1);
+    l->id = copy_of(id);
+    if (!l->id)
+        return ERR_NOMEM;
+    l->id_len = (uint16_t)id.n;
+    return ERR_OK;
+}
+
+enum err loading_own(struct loading_session *l, struct str user, uint16_t port)
+{
+    char *copy = copy_of(user);
+
     if (!copy)
         return ERR_NOMEM;
-    if (id.n > 0)
-        memcpy(copy, id.p, id.n);
-    l->id = copy;
-    l->id_len = (uint16_t)id.n;
+    mem_free(l->user, l->user ? (size_t)l->user_len + 1 : 0);
+    l->user = copy;
+    l->user_len = (uint16_t)user.n;
+    l->port = port;
     return ERR_OK;
 }
 

@@ -29,7 +29,10 @@ struct loading_session {
     struct table given;   /* retained messages that feeds have given: see core/feed.h */
     struct flow *flow;    /* NULL until it is needed */
     char *id;             /* NULL: not known yet */
+    char *user;           /* whose it is; NULL: not known */
     uint16_t id_len;
+    uint16_t user_len;
+    uint16_t port; /* of the listener that it came through; with `user` */
 };
 
 struct loading {
@@ -45,6 +48,8 @@ struct loading_session *loading_session(struct loading *all, uint64_t number);
 /* It has ended. */
 void loading_end(struct loading *all, uint64_t number);
 MUST_CHECK enum err loading_name(struct loading_session *l, struct str id);
+/* Whose it is: the last that is said counts. */
+MUST_CHECK enum err loading_own(struct loading_session *l, struct str user, uint16_t port);
 MUST_CHECK enum err loading_need_flow(struct loading_session *l);
 MUST_CHECK enum err loading_subscribe(struct loading_session *l, struct str filter, enum qos qos,
                                       bool feed);

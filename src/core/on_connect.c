@@ -161,7 +161,7 @@ static enum reason admit(struct broker *b, struct conn *c, const struct packet_c
  * listener. */
 static enum reason mount(struct broker *b, struct conn *c, struct packet_connect *p)
 {
-    if (c->peer.listener->mount_point)
+    if (c->peer.listener->mount_point && !c->out.map)
         c->out.map = conf_listener_ref(c->peer.listener);
     if (!c->out.map || !p->has_will)
         return REASON_OK;
@@ -177,23 +177,52 @@ static bool is_full(const struct broker *b, const struct packet_connect *p)
            !sessions_find(&b->sessions, p->client_id);
 }
 
-static enum reason connect_client(struct broker *b, struct conn *c, const struct packet_connect *p)
+/* May it come in? REASON_OK also while its login waits. */
+static struct verdict judge(struct broker *b, struct conn *c, const struct frame *f,
+                            const struct packet_connect *p)
 {
-    const struct admission a = {.conf = b->conf, .rules = c->peer.listener, .map = c->out.map};
+    const struct admission a = {
+        .conf = b->conf, .rules = c->peer.listener, .proven = conn_is_proven(c), .map = c->out.map};
     struct verdict v = admission_check(&a, p);
 
     if (v.reason == REASON_OK && is_full(b, p))
         v = (struct verdict){REASON_CLIENTS_MAX, CONNACK_UNAVAILABLE};
+    if (v.reason == REASON_OK && admission_wants_password(&a, p))
+        v = login_check(b, c, f, p);
+    if (v.reason == REASON_OK && !login_waits(c))
+        v = admission_check_will(&a, p);
+    return v;
+}
+
+static enum reason connect_client(struct broker *b, struct conn *c, const struct frame *f,
+                                  const struct packet_connect *p)
+{
+    struct verdict v = judge(b, c, f, p);
+
+    if (v.reason == REASON_NOMEM)
+        return REASON_NOMEM;
     if (v.reason != REASON_OK) {
         refuse(b, c, v, p);
         return REASON_OK;
     }
+    if (login_waits(c))
+        return REASON_OK;
+    login_passed(b, c);
     if (conn_keep_login(c, p) || will_set(c, p))
         return REASON_NOMEM;
     v.reason = admit(b, c, p);
     if (v.reason != REASON_OK)
         will_drop(c); /* it was never accepted */
     return v.reason;
+}
+
+/* A name that is proven takes the place of what CONNECT says. */
+static void take_proven_name(const struct conn *c, struct packet_connect *p)
+{
+    if (!conn_is_proven(c))
+        return;
+    p->has_username = true;
+    p->username = str_of(c->login->user, c->login->user_len);
 }
 
 /* An id for a client that has sent none (3.1.3-6). */
@@ -216,15 +245,16 @@ enum reason on_connect(struct broker *b, struct conn *c, const struct frame *f)
     if (c->state == CONN_OPEN)
         return REASON_SECOND_CONNECT;
     work_charge(&b->work, WORK_CONNECT);
-    b->stats.connects_received++;
+    b->stats.connects_received += !conn_waiting(c); /* otherwise it has been here before */
     r = decode_connect(f, &p);
     if (r == REASON_OK)
         r = mount(b, c, &p);
     if (r == REASON_OK) {
+        take_proven_name(c, &p);
         admission_rename(c->peer.listener, &p);
         if (admission_makes_id(c->peer.listener, &p))
             p.client_id = make_id(b, c, id, sizeof(id));
-        r = connect_client(b, c, &p);
+        r = connect_client(b, c, f, &p);
     }
     if (r == REASON_OK || c->state == CONN_OPEN)
         return r;

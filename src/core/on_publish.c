@@ -28,6 +28,17 @@ static void drop(struct broker *b, const struct conn *c, const struct packet_pub
     b->stats.publish_dropped++;
 }
 
+static bool is_forbidden(struct broker *b, const struct conn *c, const struct packet_publish *p)
+{
+    struct rights_topic t = rights_topic(&b->env.rights, p->topic);
+
+    if (LIKELY(session_may(&b->env, c->session, ACL_WRITE, &t)))
+        return false;
+    log_publish(b, c, p, "Denied");
+    b->stats.publish_denied++;
+    return true;
+}
+
 /* Is it to be acknowledged, but given to nobody? */
 static bool is_dropped(struct broker *b, const struct conn *c, const struct packet_publish *p)
 {
@@ -41,10 +52,12 @@ static bool is_dropped(struct broker *b, const struct conn *c, const struct pack
     if (!access_may_write(c->out.map, p->topic)) {
         struct party who = conn_party(c);
         log_publish(b, c, p, "Denied");
-        report_denied(&b->report, &who, "publish to", p->topic, REASON_TOPIC_RESERVED);
+        report_denied(&b->report, &who,
+                      &(struct report_denial){
+                          .act = "publish to", .topic = p->topic, .why = REASON_TOPIC_RESERVED});
         return true;
     }
-    return false;
+    return UNLIKELY(b->env.rights.guarded) && is_forbidden(b, c, p);
 }
 
 /*

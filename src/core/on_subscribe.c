@@ -8,6 +8,7 @@
 #include "core/subscription.h"
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"
+#include "mqtt/topic.h"
 
 /* A packet that has been checked before. */
 static void decode_again(const struct frame *f, struct packet_filters *p)
@@ -60,14 +61,36 @@ static void charge(struct broker *b, struct str filter, uint64_t visits_before)
                               (uint32_t)((b->trie.visits - visits_before) / 2));
 }
 
-static void log_refused(struct broker *b, const struct conn *c, struct str filter, enum reason why)
+static void log_denied(struct broker *b, struct str filter)
 {
-    struct party who = conn_party(c);
     char text[512];
 
     if (log_wants(&b->log, LOG_LEVEL_DEBUG))
         log_debug(&b->log, "\t%s (denied)", str_escape_strict(filter, text, sizeof(text)));
-    report_denied(&b->report, &who, "subscribe to", filter, why);
+}
+
+static void log_refused(struct broker *b, const struct conn *c, struct str filter, enum reason why)
+{
+    struct party who = conn_party(c);
+
+    log_denied(b, filter);
+    report_denied(&b->report, &who,
+                  &(struct report_denial){.act = "subscribe to", .topic = filter, .why = why});
+}
+
+/* With acl_subscribe check: is there nothing that this could give it? */
+static bool is_forbidden(struct broker *b, struct conn *c, struct str whole)
+{
+    struct str filter = whole;
+    struct str group;
+
+    if (LIKELY(!b->env.rights.guarded) || !c->peer.listener->security.acl_subscribe_check)
+        return false;
+    (void)topic_is_shared(whole, &group, &filter);
+    if (session_may_subscribe(&b->env, c->session, filter))
+        return false;
+    log_denied(b, whole);
+    return true;
 }
 
 static enum err subscribe_mapped(struct broker *b, struct conn *c, struct str filter, enum qos qos,
@@ -98,7 +121,7 @@ static enum err subscribe_one(struct broker *b, struct conn *c, struct str filte
 
     if (c->out.map && topicmap_filter(c->out.map, filter, b->mapped, &inside) != REASON_OK)
         log_refused(b, c, filter, REASON_MOUNT_WILDCARD);
-    else
+    else if (!is_forbidden(b, c, inside))
         e = subscribe_mapped(b, c, inside, qos, &code);
     return e ? e : buf_add(&c->job->codes, &code, 1); /* reserved */
 }

@@ -34,6 +34,8 @@ static const uint16_t fields[RECORD_TYPES] = {
     [RECORD_RETAIN] = HAS_NUMBER,
     [RECORD_RETAIN_CLEAR] = HAS_TEXT,
     [RECORD_GIVEN] = HAS_SESSION | HAS_NUMBER,
+    [RECORD_OWNER] = HAS_SESSION | HAS_ID | HAS_TEXT,
+    [RECORD_AUTHOR] = HAS_NUMBER | HAS_ID | HAS_TEXT | HAS_PAYLOAD,
 };
 
 static uint8_t *put_varint(uint8_t *p, uint64_t v)

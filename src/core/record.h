@@ -43,6 +43,12 @@ enum record_type {
     /* This retained message has been given for a subscription whose feed is not over: session,
      * number. */
     RECORD_GIVEN,
+    /* Whose session it is, for the ACL of the listener with this port: session, id = port, text =
+     * user name. */
+    RECORD_OWNER,
+    /* Who published the message that is its topic's retained one: number, id = port, text = user
+     * name, payload = client id. */
+    RECORD_AUTHOR,
     RECORD_TYPES
 };
 

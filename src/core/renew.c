@@ -28,15 +28,22 @@ static enum err renew_client(struct broker *b, struct session *s, uint64_t posit
 static enum err renew_message(struct broker *b, const struct record *r, uint64_t position)
 {
     struct stored *e = stored_at(&b->persist.stored, position);
+    const struct rights *by;
+    struct rights_who who;
 
     if (!e || e->number != r->number)
         return ERR_OK;
-    if (persist_reserve(&b->persist, 2, r->text.n + r->payload.n))
+    by = e->body ? author_of(&b->env.authors, e->body) : NULL;
+    who = by ? rights_who(by) : (struct rights_who){0};
+    if (persist_reserve(&b->persist, 3, r->text.n + r->payload.n + who.user.n + who.client.n))
         return ERR_NOMEM;
     persist_move(&b->persist, e, r);
-    if (e->body && retain_is_lasting(r->text) && retain_find(&b->retain, r->text) == e->body)
+    if (e->body && retain_is_lasting(r->text) && retain_find(&b->retain, r->text) == e->body) {
         (void)persist_write(&b->persist,
                             &(struct record){.type = RECORD_RETAIN, .number = r->number});
+        if (by)
+            author_record(&b->persist, r->number, by);
+    }
     return ERR_OK;
 }
 

@@ -91,10 +91,35 @@ static enum err apply_retain(struct broker *b, const struct record *r)
         return ERR_MALFORMED;
     if (retain_reserve(&b->retain, message_topic(e->body), &node))
         return ERR_NOMEM;
-    former = retain_find(&b->retain, message_topic(e->body));
+    former = retain_at(node);
+    if (former)
+        author_forget(&b->env.authors, former);
     retain_set(&b->retain, node, e->body);
     if (former && former != e->body)
         release_body(stored_of(former));
+    return ERR_OK;
+}
+
+/* Behind the RETAIN of its message, in the same frame. */
+static enum err apply_author(struct broker *b, const struct record *r)
+{
+    const struct stored *e = loading_find_message(&b->replay->loading, r->number);
+    struct authored *a;
+    struct rights *by;
+
+    if (r->text.n > UINT16_MAX || r->payload.n > UINT16_MAX)
+        return ERR_MALFORMED;
+    if (!e || !e->body || retain_find(&b->retain, message_topic(e->body)) != e->body)
+        return ERR_OK;
+    by = rights_get(&b->env.rights,
+                    &(struct rights_who){.user = r->text, .client = r->payload, .port = r->id});
+    if (!by)
+        return ERR_NOMEM;
+    a = author_reserve(&b->env.authors, by);
+    rights_unref(&b->env.rights, by);
+    if (!a)
+        return ERR_NOMEM;
+    author_set(&b->env.authors, a, e->body);
     return ERR_OK;
 }
 
@@ -102,6 +127,8 @@ static void apply_retain_clear(struct broker *b, struct str topic)
 {
     struct message *former = retain_find(&b->retain, topic);
 
+    if (former)
+        author_forget(&b->env.authors, former);
     (void)retain_remove(&b->retain, topic);
     if (former)
         release_body(stored_of(former));
@@ -199,6 +226,8 @@ static enum err apply_to_session(struct broker *b, const struct record *r, uint6
         return feed_given_add(&l->given, r->number);
     case RECORD_IN_ADD:
         return apply_in_add(l, r);
+    case RECORD_OWNER:
+        return r->text.n > UINT16_MAX ? ERR_MALFORMED : loading_own(l, r->text, r->id);
     default:
         return apply_to_flow(l, r);
     }
@@ -211,6 +240,8 @@ static enum err apply(struct broker *b, const struct record *r, uint64_t positio
         return apply_message(b, r, position, bytes);
     case RECORD_RETAIN:
         return apply_retain(b, r);
+    case RECORD_AUTHOR:
+        return apply_author(b, r);
     case RECORD_RETAIN_CLEAR:
         apply_retain_clear(b, r->text);
         return ERR_OK;
@@ -310,7 +341,10 @@ static enum err make_session(struct broker *b, struct loading_session *l, int64_
     session_weigh(&b->env, s,
                   (int64_t)(flow_queued(s->flow) + flow_inflight(s->flow)) * PERSIST_ROW_BYTES);
     session_settle(s);
-    e = subscribe_all(b, s, l);
+    if (l->user)
+        e = session_owned(&b->env, s, str_of(l->user, l->user_len), l->port);
+    if (!e)
+        e = subscribe_all(b, s, l);
     return e ? e : feed_resume(&b->env, s, &l->given);
 }
 

@@ -12,6 +12,7 @@
 #define NAME_MAX_BYTES 128
 #define TOPIC_MAX_BYTES 320
 #define VALUE_MAX 80
+#define RULE_MAX 256
 /* A client id may have 64 KiB; so much of it tells clients apart. */
 #define SUBJECT_MAX 256
 
@@ -35,6 +36,7 @@ enum kind {
     KIND_UNREADABLE,
     KIND_WILL,
     KIND_UNKNOWN_ID,
+    KIND_SLOWED, /* by address */
     KIND_COUNT
 };
 
@@ -52,6 +54,7 @@ static const struct {
     [KIND_EPISODE] = {"Outgoing messages being dropped for client ", ": ", true},
     [KIND_UNREADABLE] = {"Messages that cannot be read back for client ", "", false},
     [KIND_UNKNOWN_ID] = {"Acknowledgements of unknown packet identifiers from ", "", false},
+    [KIND_SLOWED] = {"Logins slowed down from ", "", false},
     [KIND_WILL] = {"Wills of clients from ", " not published: ", true},
 };
 
@@ -118,7 +121,7 @@ static void tell_count(struct report *r, struct str label, uint64_t more)
     kind = (enum kind)label.p[0];
     why = (enum reason)(uint8_t)label.p[1];
     label = str_of(label.p + 2, label.n - 2);
-    if (kind == KIND_FAULT || kind == KIND_WILL)
+    if (kind == KIND_FAULT || kind == KIND_WILL || kind == KIND_SLOWED)
         about.address = label;
     else
         about.client = label;
@@ -144,7 +147,7 @@ struct words {
     char address[PEER_TEXT_MAX];
     char where[PEER_TEXT_MAX + 16];
     char topic[TOPIC_MAX_BYTES];
-    char tail[NAME_MAX_BYTES + VALUE_MAX + 64];
+    char tail[NAME_MAX_BYTES + RULE_MAX + VALUE_MAX + 64];
     struct log_about about;
 };
 
@@ -173,6 +176,9 @@ static bool rule_number(const struct conf_global *g, const struct conf_listener 
     case REASON_CLIENTS_MAX:
         *n = (uint64_t)g->global_max_clients;
         return true;
+    case REASON_LOGIN_FAILURES:
+        *n = g->login_failure_limit;
+        return true;
     case REASON_NOMEM:
         *n = g->memory_limit;
         return true;
@@ -200,7 +206,13 @@ static const char *rule_value(const struct report *r, const struct peer *peer, e
     case REASON_RETAIN_UNAVAILABLE:
         return "false";
     case REASON_NO_USERNAME:
+    case REASON_NO_IDENTITY:
+    case REASON_NO_SUBJECT:
         return "true";
+    case REASON_PASSWORD:
+    case REASON_REVOKED:
+        text = l ? l->security.password_file : NULL;
+        break;
     case REASON_CLIENT_ID_PREFIX:
         text = r->conf->global.clientid_prefixes;
         break;
@@ -222,13 +234,9 @@ static const char *rule_of(const struct report *r, enum reason why)
 }
 
 /* " (OPTION VALUE, user 'NAME')", or less. */
-static void word_tail(const struct report *r, const struct party *p, enum reason why,
-                      struct words *w)
+static void put_tail(const struct party *p, const char *rule, const char *value, struct words *w)
 {
-    char room[VALUE_MAX];
     char user[NAME_MAX_BYTES];
-    const char *rule = w->about.rule;
-    const char *value = rule ? rule_value(r, p->peer, why, room) : NULL;
     bool named = p->user.n > 0;
 
     w->tail[0] = '\0';
@@ -238,6 +246,23 @@ static void word_tail(const struct report *r, const struct party *p, enum reason
                    value ? " " : "", value ? value : "", rule && named ? ", " : "",
                    named ? "user '" : "",
                    named ? str_escape_strict(p->user, user, sizeof(user)) : "", named ? "'" : "");
+}
+
+static void word_tail(const struct report *r, const struct party *p, enum reason why,
+                      struct words *w)
+{
+    char room[VALUE_MAX];
+
+    put_tail(p, w->about.rule, w->about.rule ? rule_value(r, p->peer, why, room) : NULL, w);
+}
+
+/* Another rule than the reason's option; NULL: none. */
+static void word_rule(const struct party *p, const char *rule, struct words *w)
+{
+    if (!rule)
+        return;
+    w->about.rule = rule;
+    put_tail(p, rule, NULL, w);
 }
 
 static void word(const struct report *r, struct words *w, const char *event, const struct party *p,
@@ -305,6 +330,19 @@ void report_connected(struct report *r, const struct party *p, const struct pack
                    w.address, w.client, c->clean_session, c->keepalive_s, shown);
 }
 
+void report_slowed(struct report *r, const struct peer *peer, uint32_t failed)
+{
+    const struct party p = {.peer = peer};
+    struct words w;
+
+    if (!log_wants(r->log, LOG_LEVEL_NOTICE) ||
+        !admits(r, label_of_peer(KIND_SLOWED, REASON_OK, peer)))
+        return;
+    word(r, &w, "slowed", &p, REASON_LOGIN_FAILURES);
+    log_line_about(r->log, LOG_LEVEL_NOTICE, &w.about,
+                   "Logins from %s are slowed down: %u failed%s.", w.address, failed, w.tail);
+}
+
 static bool is_orderly(enum reason why)
 {
     return why == REASON_DISCONNECT || why == REASON_PEER_CLOSED || why == REASON_SHUTDOWN;
@@ -345,6 +383,7 @@ void report_closed(struct report *r, const struct party *p, const struct report_
     if (!log_wants(r->log, LOG_LEVEL_NOTICE) || !may_say_end(r, p, end))
         return;
     word_topic(r, &w, event_of(end), p, end->why, end->topic);
+    word_rule(p, end->rule, &w);
     if (end->why == REASON_DISCONNECT) {
         log_line_about(r->log, LOG_LEVEL_NOTICE, &w.about, "Client %s disconnected.", w.client);
         return;
@@ -385,16 +424,17 @@ void report_unknown_id(struct report *r, const struct party *p, const char *pack
                    w.client, id);
 }
 
-void report_denied(struct report *r, const struct party *p, const char *act, struct str topic,
-                   enum reason why)
+void report_denied(struct report *r, const struct party *p, const struct report_denial *d)
 {
     struct words w;
 
-    if (!log_wants(r->log, LOG_LEVEL_NOTICE) || !admits(r, label_of(KIND_DENIED, why, p->client)))
+    if (!log_wants(r->log, LOG_LEVEL_NOTICE) ||
+        !admits(r, label_of(KIND_DENIED, d->why, p->client)))
         return;
-    word_topic(r, &w, "denied", p, why, topic);
+    word_topic(r, &w, "denied", p, d->why, d->topic);
+    word_rule(p, d->rule, &w);
     log_line_about(r->log, LOG_LEVEL_NOTICE, &w.about, "Client %s [%s] denied: %s '%s': %s%s.",
-                   w.client, w.where, act, w.topic, reason_text(why), w.tail);
+                   w.client, w.where, d->act, w.topic, reason_text(d->why), w.tail);
 }
 
 void report_dropped(struct report *r, const struct party *p, struct str topic, enum reason why)

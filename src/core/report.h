@@ -52,10 +52,14 @@ static inline uint64_t report_next(const struct report *r)
 void report_opened(struct report *r, const struct peer *peer);
 void report_connected(struct report *r, const struct party *p, const struct packet_connect *c);
 
+/* Of an address so many logins have failed that the next ones have to wait. */
+void report_slowed(struct report *r, const struct peer *peer, uint32_t failed);
+
 struct report_end {
     enum reason why;
     const char *detail; /* printable, or NULL */
     struct str topic;   /* that it was about; empty: none */
+    const char *rule;   /* that decided, printable; NULL: the reason's option */
     bool stranger;      /* no CONNECT was accepted */
 };
 void report_closed(struct report *r, const struct party *p, const struct report_end *end);
@@ -63,9 +67,14 @@ void report_closed(struct report *r, const struct party *p, const struct report_
 void report_aside(struct report *r, const struct peer *peer, enum reason why, const char *fmt, ...)
     PRINTF(4, 5) COLD;
 
-/* One message or subscription: `act` is "publish to" or "subscribe to". */
-void report_denied(struct report *r, const struct party *p, const char *act, struct str topic,
-                   enum reason why);
+/* One message or subscription. */
+struct report_denial {
+    const char *act; /* "publish to", "read", "subscribe to" … */
+    struct str topic;
+    enum reason why;
+    const char *rule; /* as above */
+};
+void report_denied(struct report *r, const struct party *p, const struct report_denial *d);
 /* An acknowledgement, for instance PUBREC, of nothing that it was sent. */
 void report_unknown_id(struct report *r, const struct party *p, const char *packet, uint16_t id);
 /* A message that this client has sent. */

@@ -223,6 +223,11 @@ void retain_set(struct retain *r, struct retain_node *node, struct message *m)
     r->bytes += (uint64_t)m->topic_len + m->payload_len;
 }
 
+struct message *retain_at(const struct retain_node *node)
+{
+    return node->message;
+}
+
 bool retain_remove(struct retain *r, struct str topic)
 {
     struct retain_node *n = node_find(r, topic);

@@ -69,7 +69,8 @@ struct message *retain_find(const struct retain *r, struct str topic);
  */
 MUST_CHECK enum err retain_reserve(struct retain *r, struct str topic, struct retain_node **node);
 void retain_set(struct retain *r, struct retain_node *node,
-                struct message *m); /* takes a reference of its own */
+                struct message *m);                        /* takes a reference of its own */
+struct message *retain_at(const struct retain_node *node); /* or NULL */
 void retain_drop_if_empty(struct retain *r, struct retain_node *node);
 /* Forget what is retained for a topic; false if nothing was. */
 bool retain_remove(struct retain *r, struct str topic);

@@ -17,6 +17,12 @@ void route_clear(struct route *r)
 
 /* --- who --- */
 
+/* `t`: NULL while nobody is kept from anything. */
+static bool may_read(struct session_env *env, struct session *s, const struct rights_topic *t)
+{
+    return LIKELY(!t) || session_may(env, s, ACL_READ, t);
+}
+
 /* Each session once, unless it is to get duplicates; found again, the higher QoS stays. */
 static void add_receiver(struct route *r, const struct session_env *env, struct session *s,
                          enum qos qos)
@@ -39,7 +45,8 @@ static void add_receiver(struct route *r, const struct session_env *env, struct 
 
 /* Of a shared group: the next member that is connected and not behind, else the next that is there
  * at all. */
-static void add_member(struct route *r, const struct session_env *env, uintptr_t group)
+static void add_member(struct route *r, struct session_env *env, uintptr_t group,
+                       const struct rights_topic *t)
 {
     uint32_t seen = 0;
     uintptr_t second = 0;
@@ -47,7 +54,7 @@ static void add_member(struct route *r, const struct session_env *env, uintptr_t
 
     while ((word = trie_group_next(group, &seen))) {
         struct session *s = trie_word_session(word);
-        if (s->ended)
+        if (s->ended || !may_read(env, s, t))
             continue;
         if (s->out && outbox_bytes(s->out) < OUTBOX_PUMP && !s->dropping)
             break;
@@ -120,18 +127,25 @@ enum err route_find(struct route *r, struct session_env *env, struct str topic,
     return e;
 }
 
-static enum err collect(struct route *r, const struct session_env *env)
+static enum err collect(struct route *r, struct session_env *env, struct str topic)
 {
+    struct rights_topic asked;
+    const struct rights_topic *t = NULL;
+
     if (receivers_fit(r))
         return ERR_NOMEM;
+    if (UNLIKELY(env->rights.guarded)) {
+        asked = rights_topic(&env->rights, topic);
+        t = &asked;
+    }
     r->serial++;
     r->n = 0;
     work_charge(env->work, (uint32_t)r->words.n);
     for (size_t i = 0; i < r->words.n; i++) {
         uintptr_t word = r->words.v[i];
         if (trie_word_is_group(word))
-            add_member(r, env, word);
-        else
+            add_member(r, env, word, t);
+        else if (may_read(env, trie_word_session(word), t))
             add_receiver(r, env, trie_word_session(word), trie_word_qos(word));
     }
     return ERR_OK;
@@ -167,11 +181,12 @@ static size_t count_rows(struct route *r, const struct session_env *env,
     return rows;
 }
 
-static enum err reserve(struct route *r, struct session_env *env, struct publication *pub)
+static enum err reserve(struct route *r, struct session_env *env, struct publication *pub,
+                        size_t names)
 {
     size_t rows = count_rows(r, env, pub);
-    size_t records = 3 + rows * SESSION_DELIVERY_RECORDS; /* 3: of a retained message, and the
-                                                             publisher's own */
+    /* 4: of a retained message and its author, and the publisher's own */
+    size_t records = 4 + rows * SESSION_DELIVERY_RECORDS;
     bool keep = pub->retain || rows > 0;
     enum err e = ERR_OK;
 
@@ -183,10 +198,16 @@ static enum err reserve(struct route *r, struct session_env *env, struct publica
         e = publication_keep(pub);
     if (e || !keep)
         return e;
-    return persist_promise(env->persist, records, 2 * pub->topic.n + pub->payload.n);
+    return persist_promise(env->persist, records, 2 * pub->topic.n + pub->payload.n + names);
 }
 
 /* --- retained --- */
+
+/* What is needed to retain a message, so that it cannot fail. */
+struct retain_place {
+    struct retain_node *node;
+    struct authored *author; /* or NULL */
+};
 
 /* Charge what has been done to the tree since `before`. */
 static void charge_retain(struct session_env *env, uint64_t before)
@@ -194,22 +215,55 @@ static void charge_retain(struct session_env *env, uint64_t before)
     work_charge(env->work, (uint32_t)((env->retain->visits - before) / 2));
 }
 
-static void retain_publication(struct session_env *env, struct publication *pub,
-                               struct retain_node *node)
+/*
+ * Room for what is to be retained, and for who has published it, if anybody may ask for that one
+ * day.
+ */
+static enum err reserve_retained(struct session_env *env, const struct publication *pub,
+                                 struct rights *by, struct retain_place *place)
 {
-    if (pub->payload.n > 0) {
-        struct stored *e =
-            retain_is_lasting(pub->topic) ? persist_message(env->persist, pub->message) : NULL;
-        retain_set(env->retain, node, pub->message);
-        stored_hold(&env->persist->stored, pub->message);
-        if (e)
-            (void)persist_write(env->persist,
-                                &(struct record){.type = RECORD_RETAIN, .number = e->number});
-    } else if (retain_remove(env->retain, pub->topic)) {
-        (void)persist_write(env->persist,
-                            &(struct record){.type = RECORD_RETAIN_CLEAR, .text = pub->topic});
+    if (!pub->retain || pub->payload.n == 0)
+        return ERR_OK;
+    if (by) {
+        place->author = author_reserve(&env->authors, by);
+        if (!place->author)
+            return ERR_NOMEM;
     }
-    env->stats->retained = env->retain->count;
+    if (!retain_reserve(env->retain, pub->topic, &place->node))
+        return ERR_OK;
+    author_drop(&env->authors, place->author);
+    return ERR_NOMEM;
+}
+
+static void retain_publication(struct session_env *env, struct publication *pub,
+                               const struct retain_place *place, const struct rights *by)
+{
+    struct stored *e =
+        retain_is_lasting(pub->topic) ? persist_message(env->persist, pub->message) : NULL;
+    const struct message *former = retain_at(place->node);
+
+    if (former)
+        author_forget(&env->authors, former);
+    retain_set(env->retain, place->node, pub->message);
+    stored_hold(&env->persist->stored, pub->message);
+    if (place->author)
+        author_set(&env->authors, place->author, pub->message);
+    if (e)
+        (void)persist_write(env->persist,
+                            &(struct record){.type = RECORD_RETAIN, .number = e->number});
+    if (e && by)
+        author_record(env->persist, e->number, by);
+}
+
+static void clear_retained(struct session_env *env, struct str topic)
+{
+    const struct message *former = retain_find(env->retain, topic);
+
+    if (!former)
+        return;
+    author_forget(&env->authors, former);
+    (void)retain_remove(env->retain, topic);
+    (void)persist_write(env->persist, &(struct record){.type = RECORD_RETAIN_CLEAR, .text = topic});
 }
 
 static void deliver(const struct route *r, struct session_env *env, struct publication *pub,
@@ -224,21 +278,53 @@ static void deliver(const struct route *r, struct session_env *env, struct publi
     }
 }
 
+/* Who is to be remembered as the author of what is retained; NULL: nobody. ERR_NOMEM. */
+static enum err find_author(struct session_env *env, const struct publication *pub,
+                            struct session *source, struct rights **by)
+{
+    *by = NULL;
+    if (LIKELY(!pub->retain || !env->rights.guarded) || !source)
+        return ERR_OK;
+    *by = session_rights(env, source);
+    return *by ? ERR_OK : ERR_NOMEM;
+}
+
+static size_t name_bytes(const struct rights *by)
+{
+    struct rights_who who = by ? rights_who(by) : (struct rights_who){0};
+
+    return who.user.n + who.client.n;
+}
+
+static void retain(struct session_env *env, struct publication *pub,
+                   const struct retain_place *place, const struct rights *by)
+{
+    if (!pub->retain)
+        return;
+    if (pub->payload.n > 0)
+        retain_publication(env, pub, place, by);
+    else
+        clear_retained(env, pub->topic);
+    env->stats->retained = env->retain->count;
+}
+
 enum err route_publish(struct route *r, struct session_env *env, struct publication *pub,
-                       const struct session *source)
+                       struct session *source)
 {
     uint64_t before = env->retain->visits;
-    struct retain_node *node = NULL;
-    enum err e = collect(r, env);
+    struct retain_place place = {0};
+    struct rights *by = NULL;
+    enum err e = collect(r, env, pub->topic);
 
     if (!e)
-        e = reserve(r, env, pub);
-    if (!e && pub->retain && pub->payload.n > 0)
-        e = retain_reserve(env->retain, pub->topic, &node);
+        e = find_author(env, pub, source, &by);
+    if (!e)
+        e = reserve(r, env, pub, name_bytes(by));
+    if (!e)
+        e = reserve_retained(env, pub, by, &place);
     if (!e) {
         deliver(r, env, pub, source);
-        if (pub->retain)
-            retain_publication(env, pub, node);
+        retain(env, pub, &place, by);
     }
     persist_fulfil(env->persist);
     charge_retain(env, before);

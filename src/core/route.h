@@ -41,6 +41,6 @@ MUST_CHECK enum err route_find(struct route *r, struct session_env *env, struct 
  * not.
  */
 MUST_CHECK enum err route_publish(struct route *r, struct session_env *env, struct publication *pub,
-                                  const struct session *source);
+                                  struct session *source);
 
 #endif

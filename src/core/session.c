@@ -4,6 +4,7 @@
  */
 #include "core/session.h"
 
+#include "core/access.h"
 #include "core/topicmap.h"
 #include "mqtt/encode.h"
 
@@ -78,8 +79,151 @@ static struct party party_of(const struct session_env *env, const struct session
 
     if (s->out)
         p = env->party_of(s->out);
+    else if (s->rights)
+        p.user = rights_who(s->rights).user;
     p.client = session_id(s); /* a connection that ends has let go of it */
     return p;
+}
+
+/* --- rights --- */
+
+/* Of a record, beside the name. */
+#define OWNER_BYTES 8
+
+static void set_rights(struct session_env *env, struct session *s, struct rights *r)
+{
+    struct rights *former = s->rights;
+
+    if (former)
+        session_weigh(env, s, -(int64_t)(OWNER_BYTES + rights_who(former).user.n));
+    if (r)
+        session_weigh(env, s, (int64_t)(OWNER_BYTES + rights_who(r).user.n));
+    s->rights = r;
+    rights_unref(&env->rights, former);
+}
+
+void session_record_owner(struct session_env *env, const struct session *s)
+{
+    struct rights_who who;
+
+    if (!s->rights)
+        return;
+    who = rights_who(s->rights);
+    if (!session_record_reserve(env, s, 1, who.user.n))
+        session_record(env, s,
+                       (struct record){.type = RECORD_OWNER, .id = who.port, .text = who.user});
+}
+
+/* Whose it is now, while its client is connected. */
+static void take_rights(struct session_env *env, struct session *s)
+{
+    struct party p = env->party_of(s->out);
+    struct rights *former = s->rights;
+
+    set_rights(env, s,
+               rights_get(&env->rights, &(struct rights_who){.user = p.user,
+                                                             .client = session_id(s),
+                                                             .listener = p.peer->listener}));
+    if (s->rights != former)
+        session_record_owner(env, s);
+}
+
+struct rights *session_rights(struct session_env *env, struct session *s)
+{
+    if (!s->rights && s->out)
+        take_rights(env, s);
+    return s->rights;
+}
+
+enum err session_owned(struct session_env *env, struct session *s, struct str user, uint16_t port)
+{
+    set_rights(env, s,
+               rights_get(&env->rights, &(struct rights_who){
+                                            .user = user, .client = session_id(s), .port = port}));
+    return s->rights ? ERR_OK : ERR_NOMEM;
+}
+
+void session_disown(struct session_env *env, struct session *s)
+{
+    set_rights(env, s, NULL);
+}
+
+static void report_right(struct session_env *env, const struct party *who, const char *act,
+                         struct str topic, const struct acl_verdict *v, const struct rights *r)
+{
+    char rule[ACCESS_RULE_MAX];
+
+    report_denied(env->report, who,
+                  &(struct report_denial){.act = act,
+                                          .topic = topic,
+                                          .why = REASON_ACL,
+                                          .rule = access_rule(rights_acl(r), v, rule)});
+}
+
+/* What a verdict costs that is not remembered. */
+#define WORK_VERDICT 4
+
+bool session_may(struct session_env *env, struct session *s, enum acl_right right,
+                 const struct rights_topic *t)
+{
+    struct rights *r = session_rights(env, s);
+    struct rights_answer a;
+    struct acl_verdict v;
+    struct party who;
+
+    if (UNLIKELY(!r)) {
+        env->stats->publish_dropped += s->out && right == ACL_READ;
+        return !s->out;
+    }
+    a = rights_ask(&env->rights, r, right, t);
+    work_charge(env->work, a.fresh ? WORK_VERDICT : 0);
+    if (LIKELY(a.granted))
+        return true;
+    if (right == ACL_READ && !a.fresh)
+        return false;
+    who = party_of(env, s);
+    v = rights_verdict(r, right, t->name);
+    report_right(env, &who, right == ACL_READ ? "read" : "publish to", t->name, &v, r);
+    return false;
+}
+
+bool session_may_subscribe(struct session_env *env, struct session *s, struct str filter)
+{
+    struct rights *r = session_rights(env, s);
+    struct acl_verdict v = {0};
+    struct party who;
+
+    if (!r)
+        return false;
+    v = rights_filter(&env->rights, r, filter);
+    if (v.granted)
+        return true;
+    who = party_of(env, s);
+    report_right(env, &who, "subscribe to", filter, &v, r);
+    return false;
+}
+
+/* May it be given what is retained: may it read that, and may its author still write it? */
+static bool may_have_retained(struct session_env *env, struct session *s, const struct message *m)
+{
+    struct rights_topic t = rights_topic(&env->rights, message_topic(m));
+    struct rights *author = env->check_author ? author_of(&env->authors, m) : NULL;
+    struct rights_answer a;
+    struct acl_verdict v;
+
+    if (!session_may(env, s, ACL_READ, &t))
+        return false;
+    if (!author)
+        return true;
+    a = rights_ask(&env->rights, author, ACL_WRITE, &t);
+    work_charge(env->work, a.fresh ? WORK_VERDICT : 0);
+    if (!a.granted && a.fresh) {
+        struct rights_who who = rights_who(author);
+        v = rights_verdict(author, ACL_WRITE, t.name);
+        report_right(env, &(struct party){.client = who.client, .user = who.user},
+                     "go on retaining", t.name, &v, author);
+    }
+    return a.granted;
 }
 
 static void dropped(struct session_env *env, struct session *s, enum reason why)
@@ -334,15 +478,32 @@ void session_arrived(struct session_env *env, struct session *s, uint64_t seq, u
     session_want_work(env, s);
 }
 
-/*
- * Is this row outside the mount point? Its client cannot be sent it, now or again: that is done
- * with. The record is reserved.
- */
-static bool is_dropped(struct session_env *env, struct session *s, const struct flow_next *next)
+/* May this row be sent? `fresh` has been asked for already. */
+static bool may_have_row(struct session_env *env, struct session *s, const struct message *m,
+                         const struct publication *fresh)
 {
+    struct rights_topic t;
+
+    if (!env->rights.guarded || (fresh && fresh->message == m))
+        return true;
+    t = rights_topic(&env->rights, message_topic(m));
+    if (session_may(env, s, ACL_READ, &t))
+        return true;
+    env->stats->publish_dropped++;
+    return false;
+}
+
+/*
+ * Is this row outside the mount point, or was the right to read it taken away? Its client cannot be
+ * sent it, now or again: that is done with. The record is reserved.
+ */
+static bool is_dropped(struct session_env *env, struct session *s, const struct flow_next *next,
+                       const struct publication *fresh)
+{
+    const struct message *m = next->row->message;
     struct record r;
 
-    if (next->pubrel || is_visible(env, s, message_topic(next->row->message)))
+    if (next->pubrel || (is_visible(env, s, message_topic(m)) && may_have_row(env, s, m, fresh)))
         return false;
     r = record_of_end(s->flow, next->seq);
     if (flow_skip(s->flow, next->seq))
@@ -376,7 +537,7 @@ static bool pump_rows(struct session_env *env, struct session *s, struct publica
             return false;
         if (session_record_reserve(env, s, 1, 0))
             return false;
-        if (UNLIKELY(s->out->map) && is_dropped(env, s, &next))
+        if (UNLIKELY(s->out->map || env->rights.guarded) && is_dropped(env, s, &next, fresh))
             continue;
         if (send_row(env, s, &next, fresh))
             return false;
@@ -519,7 +680,8 @@ bool session_give_retained(struct session_env *env, struct session *s, struct me
     struct publication pub;
     bool stopped = false;
 
-    if (!is_visible(env, s, message_topic(m)))
+    if (!is_visible(env, s, message_topic(m)) ||
+        (UNLIKELY(env->rights.guarded) && !may_have_retained(env, s, m)))
         return true;
     publication_init_message(&pub, m, env->scratch);
     if (qos == QOS_0) {
@@ -621,12 +783,23 @@ enum err session_in_remove(struct session_env *env, struct session *s, uint16_t 
 
 /* --- coming and going --- */
 
+/* Those of a clean session are taken when somebody asks; of another one it is recorded whose it is,
+ * where that may matter. */
+static void attach_rights(struct session_env *env, struct session *s)
+{
+    struct party p = env->party_of(s->out);
+
+    if (is_recorded(s) && (s->rights || p.user.n > 0 || rights_listener_has(p.peer->listener)))
+        take_rights(env, s);
+}
+
 void session_attach(struct session_env *env, struct session *s, struct outbox *out)
 {
     s->out = out;
     s->absent_s = 0;
     s->outside = false;
     env->stats->sessions_connected++;
+    attach_rights(env, s);
     if (s->flow)
         flow_rewind(s->flow);
     session_want_work(env, s);

@@ -8,23 +8,26 @@
 #define CORE_SESSION_H
 
 #include "base/log.h"
+#include "core/author.h"
 #include "core/fetch.h"
 #include "core/outbox.h"
 #include "core/persist.h"
 #include "core/report.h"
 #include "core/retain.h"
+#include "core/rights.h"
 #include "core/trie.h"
 #include "mqtt/flow.h"
 #include "mqtt/reason.h"
 
 #include <sys/queue.h>
 
-struct session {        /* aligned to TRIE_SESSION_ALIGN, as every allocation is */
-    struct table subs;  /* of trie places */
-    struct flow *flow;  /* NULL until QoS 1 or 2 is used */
-    struct outbox *out; /* while connected */
-    uint64_t number;    /* in the journal; 0 = clean */
-    uint64_t position;  /* in the journal, of its last CLIENT record */
+struct session {           /* aligned to TRIE_SESSION_ALIGN, as every allocation is */
+    struct table subs;     /* of trie places */
+    struct flow *flow;     /* NULL until QoS 1 or 2 is used */
+    struct outbox *out;    /* while connected */
+    struct rights *rights; /* NULL: nobody has asked for them */
+    uint64_t number;       /* in the journal; 0 = clean */
+    uint64_t position;     /* in the journal, of its last CLIENT record */
     TAILQ_ENTRY(session) work;
     struct retain_cursors cursors;
     uint64_t serial;  /* of the last publication that found it; of an ended one: how far its
@@ -70,6 +73,9 @@ struct session_env {
     struct table resumed;     /* what feeds of a former life have given, by session: see feed.c */
     struct buf fetches;       /* of struct fetch: payloads that are wanted from the journal */
     uint64_t seed;
+    bool check_author; /* of retained messages */
+    struct rights_all rights;
+    struct authors authors;
 };
 
 static inline struct str session_id(const struct session *s)
@@ -89,6 +95,26 @@ void session_weigh(struct session_env *env, struct session *s, int64_t bytes);
 void session_record(struct session_env *env, const struct session *s, struct record r);
 MUST_CHECK enum err session_record_reserve(struct session_env *env, const struct session *s,
                                            size_t count, size_t strings);
+
+/*
+ * May its client read or write a topic? Denials are reported: to read only the first of a topic,
+ * while it is remembered. For an absent client of whom nothing is known: yes, and what is queued
+ * for it is decided when it is back. Without memory: no. To be asked only if env->rights.guarded.
+ */
+bool session_may(struct session_env *env, struct session *s, enum acl_right right,
+                 const struct rights_topic *t);
+/* Could anything that this filter (without $share/GROUP/) matches be read? Else that is reported.
+ */
+bool session_may_subscribe(struct session_env *env, struct session *s, struct str filter);
+/* Its rights, as long as it does not change hands; NULL: not known, or no memory. */
+struct rights *session_rights(struct session_env *env, struct session *s);
+/* Whose it was in a former life. ERR_NOMEM. */
+MUST_CHECK enum err session_owned(struct session_env *env, struct session *s, struct str user,
+                                  uint16_t port);
+/* Give them back. */
+void session_disown(struct session_env *env, struct session *s);
+/* Record whose it is, if that is known. Without memory the record is left out. */
+void session_record_owner(struct session_env *env, const struct session *s);
 
 /* At most so many records are written for one delivery, the message itself included. */
 #define SESSION_DELIVERY_RECORDS 3

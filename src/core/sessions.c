@@ -60,8 +60,10 @@ void sessions_note(struct sessions *all, struct session *s)
                        .id = f ? flow_last_id(f) : s->last_id,
                        .text = session_id(s)};
 
-    if (s->number && persist_on(p) && !persist_reserve(p, 1, s->id_len))
-        s->position = persist_write(p, &r);
+    if (!s->number || !persist_on(p) || persist_reserve(p, 1, s->id_len))
+        return;
+    s->position = persist_write(p, &r);
+    session_record_owner(all->env, s);
 }
 
 void sessions_note_absent(struct sessions *all)
@@ -158,6 +160,7 @@ bool sessions_work(struct sessions *all)
             !subscription_drop_all(all->env, s))
             return true;
         TAILQ_REMOVE(&all->ended, s, work);
+        session_disown(all->env, s);
         mem_free(s, session_size(session_id(s)));
     }
     return false;

@@ -8,6 +8,7 @@
 #include "base/wheel.h"
 #include "core/broker.h"
 #include "core/conn.h"
+#include "core/login.h"
 #include "core/route.h"
 #include "core/sessions.h"
 #include "core/topicmap.h"
@@ -44,6 +45,7 @@ struct broker {
     struct sessions sessions;
     struct route route;
     struct wheel wheel;
+    struct logins logins;
     struct slab conns;
     struct conn_list all;
     struct conn_list pending;

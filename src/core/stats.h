@@ -14,6 +14,7 @@ struct stats {
     uint64_t publish_received;
     uint64_t publish_sent;
     uint64_t publish_dropped;        /* deliveries and publications dropped by a limit */
+    uint64_t publish_denied;         /* publications that an ACL has forbidden */
     uint64_t publish_bytes_received; /* payload */
     uint64_t publish_bytes_sent;
     uint64_t connections_opened;

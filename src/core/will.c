@@ -33,6 +33,20 @@ void will_drop(struct conn *c)
     c->login->will = NULL;
 }
 
+/* The right to write there may have been taken away since CONNECT. */
+static bool is_allowed(struct broker *b, struct conn *c, struct str topic)
+{
+    struct rights_topic t;
+
+    if (LIKELY(!b->env.rights.guarded) || !c->session)
+        return true;
+    t = rights_topic(&b->env.rights, topic);
+    if (session_may(&b->env, c->session, ACL_WRITE, &t))
+        return true;
+    b->stats.publish_denied++;
+    return false;
+}
+
 void will_publish(struct broker *b, struct conn *c)
 {
     struct publication pub;
@@ -44,6 +58,10 @@ void will_publish(struct broker *b, struct conn *c)
     publication_init_message(&pub, c->login->will, &b->scratch);
     pub.retain = c->login->will->flags & WILL_RETAIN;
     will_drop(c);
+    if (!is_allowed(b, c, pub.topic)) {
+        publication_clear(&pub);
+        return;
+    }
     e = route_find(&b->route, &b->env, pub.topic, NULL);
     if (!e)
         e = route_publish(&b->route, &b->env, &pub, c->session);

@@ -202,7 +202,8 @@ static void cursor_begin(struct sim *s, struct cable *k, uint8_t filter, uint8_t
     u->since = s->event;
     for (unsigned t = 0; t < TOPICS && certain; t++) {
         const struct retained *r = &s->model.retained[t];
-        if (!r->letter || r->unsure || !s->names.match[filter][t] || !sim_sees(s, k->mounted, t))
+        if (!r->letter || r->unsure || !s->names.match[filter][t] || !sim_sees(s, k->mounted, t) ||
+            !guard_reads(&s->guard, (unsigned)k->client, t))
             continue;
         u->owed[t / 64] |= 1ull << (t % 64);
         if (qos == 0 ||

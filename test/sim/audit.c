@@ -588,6 +588,9 @@ uint32_t audit_publish(struct sim *s, struct cable *k, const struct packet_publi
     *letter = w.number;
     if (s->model.sessions[k->client].cable != k->serial)
         sim_fail(s, "PUBLISH to connection %u, which has no session", k->serial);
+    if (!guard_reads(&s->guard, (unsigned)k->client, w.topic))
+        sim_fail(s, "client %d may not read message %u ('%s')", k->client, w.number,
+                 topic_text(s, w.topic));
     /* What was queued, also at QoS 0, is older than what came since. */
     struct row *r = p->retain && !p->dup ? NULL : find_row(s, k, &w, p);
     if (r) {

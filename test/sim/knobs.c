@@ -115,6 +115,8 @@ static void draw_trouble(struct knobs *k, struct rng *r)
      * say what is dropped then. */
     k->wander = k->share || k->nomem ? 0 : ONE_OF(r, 0, 100, 500);
     draw_store(k, r);
+    /* What there was no memory to decide is denied. */
+    k->acl = k->nomem == 0 && rng_below(r, 4) == 0;
 }
 
 void knobs_draw(struct knobs *k, struct rng *r, struct conf *conf,

@@ -40,6 +40,7 @@ struct knobs {
     unsigned nomem;    /* of 1000 turns: an allocation fails */
     unsigned pause;    /* of 10,000 turns: storage is behind */
     unsigned max_inflight;
+    bool acl;        /* each client may read and write some topics only */
     bool mount;      /* some clients are behind a mount point … */
     unsigned wander; /* … and so many of 1000 of their connections are not; of the others', are */
     struct file_faults faults;

@@ -177,7 +177,7 @@ static void deliver_shared(struct sim *s, uint32_t number, bool maybe, const str
         s->facts.picks[pick].excused = s->polling && s->left[f];
         for (unsigned i = 0; i < CLIENTS; i++) {
             struct session *to = &s->model.sessions[i];
-            if (!to->sub[f])
+            if (!to->sub[f] || !guard_reads(&s->guard, i, topic))
                 continue;
             bool own = session_match(to, &s->names, topic) != SUB_ABSENT;
             bool loose = own || maybe || m->groups[i] > 1;
@@ -227,7 +227,7 @@ void deliver(struct sim *s, uint32_t number, bool maybe)
     uint32_t limit = s->conf[0].global.message_size_limit;
     struct members members;
 
-    if (limit && l->size > limit)
+    if ((limit && l->size > limit) || !guard_writes(&s->guard, l->publisher, l->topic))
         return;
     if (l->retain)
         retain(s, number, maybe);
@@ -239,7 +239,7 @@ void deliver(struct sim *s, uint32_t number, bool maybe)
         uint8_t mask = to->exists ? session_match(to, &s->names, l->topic) : SUB_ABSENT;
         if (mask != SUB_ABSENT && members.mask[i])
             mask |= mask_max(mask, members.mask[i]);
-        if (mask != SUB_ABSENT)
+        if (mask != SUB_ABSENT && guard_reads(&s->guard, i, l->topic))
             deliver_to(s, i, number, mask, maybe, 0);
     }
     deliver_shared(s, number, maybe, &members);

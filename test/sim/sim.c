@@ -177,6 +177,7 @@ static void storage_trouble(struct sim *s)
 static void reload(struct sim *s)
 {
     s->conf_now = !s->conf_now;
+    guard_hang(&s->guard, s->listener, ARRAY_SIZE(s->listener)); /* the same, read anew */
     if (broker_prepare(s->broker, &s->conf[s->conf_now]) != ERR_OK)
         sim_fail(s, "broker_prepare refuses the same configuration");
     broker_commit(s->broker);
@@ -353,6 +354,7 @@ static void begin_broker(struct sim *s)
     struct broker_lost lost;
 
     simdisk_init(s);
+    guard_hang(&s->guard, s->listener, ARRAY_SIZE(s->listener));
     s->mem_start = mem_used();
     if (s->knobs.persistent) {
         simdisk_start(s);
@@ -370,6 +372,8 @@ static void begin(struct sim *s)
     knobs_draw(&s->knobs, &s->rng, &s->conf[0], s->listener);
     for (size_t i = 0; i < ARRAY_SIZE(s->listeners); i++)
         s->listeners[i] = &s->listener[i];
+    if (s->knobs.acl)
+        guard_draw(&s->guard, &s->rng, &s->names);
     s->mount = str_c(s->listener[1].mount_point);
     s->conf[0].listeners = s->listeners;
     s->conf[0].listener_count = ARRAY_SIZE(s->listeners);
@@ -413,6 +417,8 @@ static void end(struct sim *s)
     model_clear(&s->model);
     facts_clear(&s->facts);
     letters_clear(&s->letters);
+    guard_unhang(s->listener, ARRAY_SIZE(s->listener));
+    guard_clear(&s->guard);
     simdisk_clear(s);
 }
 

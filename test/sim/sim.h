@@ -8,6 +8,7 @@
 #include "client.h"
 #include "core/broker.h"
 #include "disk.h"
+#include "guard.h"
 #include "knobs.h"
 #include "letter.h"
 #include "model.h"
@@ -32,6 +33,7 @@ struct sim {
     struct conf_listener *listeners[2];
     struct str mount;
     struct names names;
+    struct guard guard;
     struct trace trace;
     struct totals *totals; /* shared by the processes that run seeds */
 

@@ -44,12 +44,16 @@ static struct str filter_of(const struct sim *s, const struct cable *k, unsigned
 void wire_connect(struct sim *s, struct cable *k, const struct client *c)
 {
     uint8_t will[64];
+    char user[16];
     struct packet_connect p = {
         .client_id = str_c(c->id),
         .keepalive_s = k->keepalive_s,
         .level = k->level,
         .clean_session = k->clean,
+        .username = guard_user(&s->guard, c->number, user),
     };
+
+    p.has_username = p.username.n > 0;
 
     if (k->will) {
         const struct letter *l = &s->letters.all[k->will];

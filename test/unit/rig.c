@@ -3,6 +3,7 @@
  */
 #include "unit/rig.h"
 
+#include "auth/realm.h"
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"
 #include "unit/unit.h"
@@ -96,6 +97,32 @@ void rig_setup(struct rig *r)
     TAILQ_INIT(&r->clients);
 }
 
+/* Faults of an ACL are the test's own. */
+static void acl_sink(void *ctx, enum log_level level, struct str line,
+                     const struct log_about *about)
+{
+    (void)ctx;
+    (void)level;
+    (void)about;
+    fail_msg("acl: %.*s", (int)line.n, line.p);
+}
+
+void rig_acl(struct conf_listener *l, const char *text)
+{
+    const struct log log = {.mask = LOG_LEVEL_ALL, .sink = acl_sink};
+    struct realm *former = l->realm;
+
+    l->realm = NULL;
+    if (text) {
+        l->realm = calloc(1, sizeof(*l->realm));
+        assert_non_null(l->realm);
+        assert_ok(acl_parse(str_c(text), "/etc/acl", &log, &l->realm->acl));
+    }
+    if (former)
+        acl_unref(former->acl);
+    free(former);
+}
+
 /* Where the records of the next frame will stand. */
 static uint64_t next_position(const struct rig *r)
 {
@@ -129,6 +156,7 @@ void rig_end(struct rig *r)
 {
     rig_check(r);
     broker_free(r->b);
+    rig_acl(&r->listener, NULL);
     bytes_free(&r->journal);
     bytes_free(&r->log);
     free(r->frames);
@@ -591,20 +619,29 @@ void rig_retain(struct rig_client *c, const char *topic, const char *payload, en
                                                  .retain = true});
 }
 
-bool rig_connect(struct rig *r, struct rig_client *c, const char *id, bool clean)
+bool rig_connect_as(struct rig *r, struct rig_client *c, const char *id, const char *user,
+                    bool clean)
 {
     struct frame f;
     bool present = false;
     uint8_t code = 99;
 
     assert_true(rig_open(r, c));
-    rig_send_connect(c, &(struct packet_connect){
-                            .client_id = str_c(id), .level = PROTOCOL_311, .clean_session = clean});
+    rig_send_connect(c, &(struct packet_connect){.client_id = str_c(id),
+                                                 .level = PROTOCOL_311,
+                                                 .clean_session = clean,
+                                                 .has_username = user != NULL,
+                                                 .username = str_c(user)});
     rig_settle(r);
     assert_true(rig_next(c, &f));
     assert_int_equal(decode_connack(&f, &present, &code), REASON_OK);
     assert_int_equal(code, CONNACK_ACCEPTED);
     return present;
+}
+
+bool rig_connect(struct rig *r, struct rig_client *c, const char *id, bool clean)
+{
+    return rig_connect_as(r, c, id, NULL, clean);
 }
 
 void rig_subscribe(struct rig_client *c, const char *filter, enum qos qos)

@@ -85,6 +85,11 @@ struct rig {
 
 /* With the defaults of src/conf, no limit to the packet size, and quiet. */
 void rig_setup(struct rig *r);
+/*
+ * Give a listener an ACL from this text, or none (NULL); to be taken away again before the end, but
+ * for the rig's own. A broker that runs is to be told (broker_rights_changed).
+ */
+void rig_acl(struct conf_listener *l, const char *text);
 /* The broker, after rig_setup and what the test changed in it. */
 void rig_start(struct rig *r);
 void rig_begin(struct rig *r, bool persistent); /* both */
@@ -142,6 +147,9 @@ void rig_retain(struct rig_client *c, const char *topic, const char *payload, en
 
 /* Open, CONNECT without keepalive, settle, see that it was accepted; says session present. */
 bool rig_connect(struct rig *r, struct rig_client *c, const char *id, bool clean);
+/* The same with a user name, or NULL. */
+bool rig_connect_as(struct rig *r, struct rig_client *c, const char *id, const char *user,
+                    bool clean);
 /* Settle and see the SUBACK that grants what was asked for. */
 void rig_subscribe(struct rig_client *c, const char *filter, enum qos qos);
 void rig_unsubscribe(struct rig_client *c, const char *filter);

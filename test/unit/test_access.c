@@ -3,7 +3,11 @@
  */
 #include "core/access.h"
 
-#include "unit.h"
+#include "auth/realm.h"
+#include "unit/rig.h"
+#include "unit/unit.h"
+
+#include <string.h>
 
 static void anonymous_clients_come_in_if_they_may(void **state)
 {
@@ -69,12 +73,45 @@ static void a_mount_point_hides_nothing(void **state)
     }
 }
 
+/* Before there is a session: a will. */
+static void an_acl_decides_for_who_is_not_connected_yet(void **state)
+{
+    static const struct {
+        const char *user;
+        const char *client;
+        const char *topic;
+        bool granted;
+        const char *rule;
+    } cases[] = {
+        {"joe", "c", "a", true, "/etc/acl:2"},
+        {"joe", "c", "b", false, "/etc/acl:3"},
+        {"joe", "c", "d", false, "acl_file /etc/acl: no line grants it"},
+        {"", "c", "of/c", true, "/etc/acl:4"},
+        {"", "+", "of/+", false, "acl_file /etc/acl: a name or id with + or # has no rights"},
+    };
+    struct conf_listener rules = {.refs = 1};
+    char rule[ACCESS_RULE_MAX];
+
+    (void)state;
+    assert_true(access_decide_write(&rules, STR("joe"), STR("c"), STR("a")).granted);
+    rig_acl(&rules, "user joe\ntopic write a\ntopic deny b\npattern write of/%c\n");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct acl_verdict v = access_decide_write(&rules, str_c(cases[i].user),
+                                                   str_c(cases[i].client), str_c(cases[i].topic));
+        access_rule(rules.realm->acl, &v, rule);
+        if (v.granted != cases[i].granted || strcmp(rule, cases[i].rule) != 0)
+            fail_msg("'%s' for '%s': %d, %s", cases[i].topic, cases[i].user, v.granted, rule);
+    }
+    rig_acl(&rules, NULL);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         UNIT_TEST(anonymous_clients_come_in_if_they_may),
         UNIT_TEST(some_topics_are_not_for_clients),
         UNIT_TEST(a_mount_point_hides_nothing),
+        UNIT_TEST(an_acl_decides_for_who_is_not_connected_yet),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
  */
 #include "core/admission.h"
 
+#include "auth/realm.h"
 #include "unit/rig.h"
 #include "unit/unit.h"
 
@@ -13,6 +14,7 @@ struct door {
     struct conf conf;
     struct conf_listener rules;
     struct packet_connect p;
+    bool proven;
 };
 
 static struct door open_door(void)
@@ -28,10 +30,14 @@ static struct door open_door(void)
 
 static void expect(const struct door *d, enum reason reason, enum connack code)
 {
-    const struct admission a = {
-        .conf = &d->conf, .rules = &d->rules, .map = d->rules.mount_point ? &d->rules : NULL};
+    const struct admission a = {.conf = &d->conf,
+                                .rules = &d->rules,
+                                .proven = d->proven,
+                                .map = d->rules.mount_point ? &d->rules : NULL};
     struct verdict v = admission_check(&a, &d->p);
 
+    if (v.reason == REASON_OK)
+        v = admission_check_will(&a, &d->p);
     if (v.reason != reason)
         fail_msg("'%s' instead of '%s'", reason_text(v.reason), reason_text(reason));
     assert_int_equal(v.code, code);
@@ -192,6 +198,58 @@ static void logins_are_for_the_listener_to_decide(void **state)
     expect(&d, REASON_NOT_AUTHORISED, CONNACK_NOT_AUTHORISED);
 }
 
+/* A name is checked where there is a file to check it with, and a proven one nowhere. */
+static void passwords_are_wanted_for_names(void **state)
+{
+    struct pwfile *some = (struct pwfile *)(uintptr_t) "not looked at here";
+    struct realm realm = {.refs = 1};
+    struct door d = open_door();
+    const struct admission a = {.conf = &d.conf, .rules = &d.rules};
+    const struct admission proven = {.conf = &d.conf, .rules = &d.rules, .proven = true};
+
+    (void)state;
+    d.p.has_username = true;
+    d.p.username = STR("u");
+    assert_false(admission_wants_password(&a, &d.p));
+    d.rules.realm = &realm; /* of other files */
+    assert_false(admission_wants_password(&a, &d.p));
+    realm.passwords = some;
+    assert_true(admission_wants_password(&a, &d.p));
+    assert_false(admission_wants_password(&proven, &d.p));
+    d.rules.security.allow_anonymous = false;
+    expect_accepted(&d); /* so far */
+    d.p.username = STR("");
+    assert_false(admission_wants_password(&a, &d.p));
+    expect(&d, REASON_ANONYMOUS, CONNACK_NOT_AUTHORISED);
+    d.proven = true;
+    expect_accepted(&d);
+}
+
+static void names_may_have_to_be_proven(void **state)
+{
+    struct door d = open_door();
+
+    (void)state;
+    d.p.has_username = true;
+    d.p.username = STR("u");
+    d.rules.use_identity_as_username = true;
+    expect_accepted(&d); /* as Mosquitto has it: without TLS that is not looked at */
+    d.rules.psk_hint = (char *)(uintptr_t) "hint";
+    expect(&d, REASON_NO_IDENTITY, CONNACK_BAD_LOGIN);
+    d.rules.psk_hint = NULL;
+    d.rules.certfile = (char *)(uintptr_t) "file";
+    d.rules.use_subject_as_username = true;
+    expect(&d, REASON_NO_IDENTITY, CONNACK_BAD_LOGIN); /* it goes before the other */
+    d.rules.use_identity_as_username = false;
+    expect(&d, REASON_NO_SUBJECT, CONNACK_BAD_LOGIN);
+    d.rules.use_username_as_clientid = true;
+    d.p.username = STR("");
+    expect(&d, REASON_NO_SUBJECT, CONNACK_BAD_LOGIN);
+    d.rules.use_username_as_clientid = false;
+    d.proven = true;
+    expect_accepted(&d);
+}
+
 static void wills_keep_the_rules_of_publications(void **state)
 {
     struct door d = open_door();
@@ -206,10 +264,12 @@ static void wills_keep_the_rules_of_publications(void **state)
     expect(&d, REASON_QOS_MAX, CONNACK_NOT_AUTHORISED);
     d.conf.global.retain_available = false;
     expect(&d, REASON_RETAIN_UNAVAILABLE, CONNACK_NOT_AUTHORISED);
+    d.conf.global.retain_available = true;
+    d.rules.max_qos = 2;
     d.p.will_topic = STR("$SYS/x");
     expect(&d, REASON_WILL_TOPIC, CONNACK_NOT_AUTHORISED);
     d.p.will_topic = STR("m/$SYS/x"); /* what became of "$SYS/x" */
-    expect(&d, REASON_RETAIN_UNAVAILABLE, CONNACK_NOT_AUTHORISED);
+    expect_accepted(&d);
     d.rules.mount_point = (char *)(uintptr_t) "m/";
     expect(&d, REASON_WILL_TOPIC, CONNACK_NOT_AUTHORISED);
     d.p.has_will = false;
@@ -340,6 +400,8 @@ int main(void)
         UNIT_TEST(the_user_name_becomes_the_id),
         UNIT_TEST(the_keepalive_has_a_cap),
         UNIT_TEST(logins_are_for_the_listener_to_decide),
+        UNIT_TEST(passwords_are_wanted_for_names),
+        UNIT_TEST(names_may_have_to_be_proven),
         UNIT_TEST(wills_keep_the_rules_of_publications),
         UNIT_TEST(the_first_rule_that_is_broken_decides),
         UNIT_TEST(who_shares_a_user_name_is_taken_over),

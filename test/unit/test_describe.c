@@ -78,6 +78,54 @@ static void and_how(void **state)
                      "MQTT that is served, anonymous clients refused.");
 }
 
+#define HERE "Listener on port 18830 (m.conf:1): reachable from everywhere, "
+#define PAIR "certfile /c\nkeyfile /k\n"
+
+static void who_is_asked_for_what(void **state)
+{
+    (void)state;
+    assert_described("listener 18830\npassword_file /etc/pw\nacl_file /etc/acl\n", 0,
+                     HERE "plain MQTT, users of /etc/pw, rights of /etc/acl, anonymous clients "
+                          "refused.");
+    assert_described("listener 18830\nallow_anonymous true\nmount_point a/\npassword_file /p q\n",
+                     0,
+                     HERE "plain MQTT, mounted at 'a/', users of /p q, anonymous clients "
+                          "allowed.");
+    assert_described("per_listener_settings true\nlistener 18830\npassword_file /p\n"
+                     "listener 18831\nallow_anonymous true\n",
+                     1,
+                     "Listener on port 18831 (m.conf:4): reachable from everywhere, plain MQTT, "
+                     "anonymous clients allowed.");
+}
+
+static void by_tls(void **state)
+{
+    (void)state;
+    if (!feature_built(FEATURE_TLS_PSK))
+        skip();
+    assert_described("listener 18830\npassword_file /p\n" PAIR, 0,
+                     HERE "MQTT by TLS, users of /p, anonymous clients refused.");
+    assert_described("listener 18830\nallow_anonymous true\ncafile /a\nrequire_certificate true\n"
+                     "accept_protocol_versions 4\n" PAIR,
+                     0,
+                     HERE "MQTT 3.1.1 only by TLS, client certificates required, anonymous clients "
+                          "allowed.");
+    /* Names are proven: nobody is asked for a password, and nobody is without a name. */
+    assert_described("listener 18830\nallow_anonymous true\ncafile /a\nrequire_certificate true\n"
+                     "use_identity_as_username true\npassword_file /p\n" PAIR,
+                     0,
+                     HERE "MQTT by TLS, client certificates required, user names by certificate "
+                          "(common name), anonymous clients refused.");
+    assert_described("listener 18830\ncafile /a\nuse_subject_as_username true\n" PAIR, 0,
+                     HERE "MQTT by TLS, user names by certificate (subject), anonymous clients "
+                          "refused.");
+    assert_described("listener 18830\npsk_file /p\npsk_hint h\nuse_identity_as_username true\n", 0,
+                     HERE "MQTT by TLS with pre-shared keys, user names by key, anonymous clients "
+                          "refused.");
+    assert_described("listener 18830\npsk_file /p\npsk_hint h\nallow_anonymous true\n", 0,
+                     HERE "MQTT by TLS with pre-shared keys, anonymous clients allowed.");
+}
+
 static void reach(void **state)
 {
     static const struct {
@@ -113,9 +161,8 @@ static void reach(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT_TEST(who_can_reach_it),
-        UNIT_TEST(and_how),
-        UNIT_TEST(reach),
+        UNIT_TEST(who_can_reach_it), UNIT_TEST(and_how), UNIT_TEST(who_is_asked_for_what),
+        UNIT_TEST(by_tls),           UNIT_TEST(reach),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,11 @@ struct layer {
     size_t write_at_most; /* bytes of a write; 0 = all */
     int read_error;
     int write_error;
+    bool speaks;         /* has something to say on its own account */
+    unsigned steps;      /* while it does */
+    size_t hold;         /* bytes of a read that it gives out at once; 0 = it holds none */
+    size_t held;         /* bytes in `store` */
+    uint8_t store[1024]; /* what has left the socket */
 };
 
 struct rig {
@@ -45,11 +50,30 @@ static struct layer *layer_of(struct transport *t)
     return CONTAINER_OF(t, struct layer, base);
 }
 
+/* As TLS does: it takes all there is from the socket, and gives out a piece at a time. */
+static ssize_t read_piece(struct layer *l, void *p, size_t n)
+{
+    if (l->held == 0) {
+        ssize_t got = transport_read(l->under, l->store, sizeof(l->store));
+        if (got <= 0)
+            return got;
+        l->held = (size_t)got;
+    }
+    n = n < l->hold ? n : l->hold;
+    n = n < l->held ? n : l->held;
+    memcpy(p, l->store, n);
+    l->held -= n;
+    memmove(l->store, l->store + n, l->held);
+    return (ssize_t)n;
+}
+
 static ssize_t layer_read(struct transport *t, void *p, size_t n)
 {
     struct layer *l = layer_of(t);
     l->reads++;
-    return l->read_error ? -l->read_error : transport_read(l->under, p, n);
+    if (l->read_error)
+        return -l->read_error;
+    return l->hold ? read_piece(l, p, n) : transport_read(l->under, p, n);
 }
 
 static ssize_t layer_writev(struct transport *t, const struct iovec *iov, int n)
@@ -67,13 +91,22 @@ static ssize_t layer_writev(struct transport *t, const struct iovec *iov, int n)
 
 static enum err layer_step(struct transport *t)
 {
-    return transport_step(layer_of(t)->under);
+    struct layer *l = layer_of(t);
+    l->steps += l->speaks;
+    l->speaks = false;
+    return transport_step(l->under);
 }
 
 static unsigned layer_wants(const struct transport *t)
 {
     const struct layer *l = (const struct layer *)(const void *)t;
-    return transport_wants(l->under);
+    return l->speaks ? (unsigned)TRANSPORT_WANTS_WRITE : transport_wants(l->under);
+}
+
+static bool layer_has_input(const struct transport *t)
+{
+    const struct layer *l = (const struct layer *)(const void *)t;
+    return l->held > 0;
 }
 
 static void layer_finish(struct transport *t)
@@ -86,8 +119,13 @@ static void layer_close(struct transport *t)
     transport_close(layer_of(t)->under);
 }
 
-static const struct transport_ops layer_ops = {layer_read,  layer_writev, layer_step,
-                                               layer_wants, layer_finish, layer_close};
+static const struct transport_ops layer_ops = {.read = layer_read,
+                                               .writev = layer_writev,
+                                               .step = layer_step,
+                                               .wants = layer_wants,
+                                               .has_input = layer_has_input,
+                                               .finish = layer_finish,
+                                               .close = layer_close};
 
 static void make_id(void *ctx, char out[BROKER_ID_MAX])
 {
@@ -141,8 +179,10 @@ static void turn(struct rig *r)
     broker_tick(r->broker, (struct now){.mono_ms = r->now_ms, .wall_s = 1});
     struct watch *w;
     unsigned events;
+    links_read_held(&r->links);
     while (!broker_is_spent(r->broker) && (w = poll_next(&r->poll, &events)) != NULL)
         link_ready(&r->links, w, events);
+    links_shake_hands(&r->links);
     (void)broker_work(r->broker);
     links_flush(&r->links);
     links_expire(&r->links);
@@ -435,6 +475,114 @@ static void an_answer_that_nobody_takes_is_given_up(void **state)
     rig_clear(&r);
 }
 
+/* --- a transport with a will of its own --- */
+
+static void what_the_transport_holds_is_read_without_an_event(void **state)
+{
+    (void)state;
+    struct rig r;
+    uint8_t got[7 * 8];
+    crowd_init(&r);
+    r.layer[0].hold = 7;
+    burst(&r, 8);
+    turn(&r);
+    for (unsigned reads = 1; reads < 8; reads++) {
+        assert_int_equal(r.layer[0].reads, reads);
+        assert_true(links_hurry(&r.links));
+        poll_wait(&r.poll, 0);
+        assert_false(poll_pending(&r.poll));
+        turn(&r);
+    }
+    assert_false(links_hurry(&r.links));
+    turn(&r);
+    assert_int_equal(r.layer[0].reads, 8);
+    assert_int_equal(hear(&r, 1, got, sizeof(got)), sizeof(got));
+    rig_clear(&r);
+}
+
+static void who_holds_much_does_not_keep_others_waiting(void **state)
+{
+    (void)state;
+    struct rig r;
+    uint8_t got[64];
+    crowd_init(&r);
+    r.layer[0].hold = r.layer[1].hold = 2;
+    burst(&r, 8);
+    SAY(&r, 1, PUBLISH_A PUBLISH_A);
+    SAY(&r, 2, "\xc0\x00");
+    turns(&r, 2);
+    /* Each of them was read once in each turn. */
+    assert_int_equal(r.layer[0].reads, 2);
+    assert_int_equal(r.layer[1].reads, 2);
+    assert_int_equal(r.layer[2].reads, 1);
+    assert_int_equal(hear(&r, 2, got, sizeof(got)), 2);
+    rig_clear(&r);
+}
+
+/* While the core pauses it, nobody asks for what it holds; then it is asked for at once. */
+static void what_is_held_survives_a_pause(void **state)
+{
+    (void)state;
+    struct rig r;
+    uint8_t got[7 * 8];
+    crowd_init(&r);
+    r.layer[0].hold = 9;
+    for (char id = 1; id <= 8; id++)
+        say(&r, 0, (const char[]){0x32, 7, 0, 1, 'a', 0, id, 'h', 'i'}, 9);
+    turn(&r);
+    broker_storage_pause(r.broker, true);
+    turns(&r, 3);
+    unsigned reads = r.layer[0].reads;
+    assert_true(r.layer[0].held > 0);
+    assert_false(links_hurry(&r.links));
+    broker_storage_pause(r.broker, false);
+    turn(&r);
+    assert_true(links_hurry(&r.links));
+    turns(&r, 8);
+    assert_int_equal(r.layer[0].held, 0);
+    assert_true(r.layer[0].reads > reads);
+    assert_int_equal(hear(&r, 1, got, sizeof(got)), sizeof(got));
+    rig_clear(&r);
+}
+
+static void who_ends_while_holding_is_forgotten(void **state)
+{
+    (void)state;
+    struct rig r;
+    crowd_init(&r);
+    r.layer[0].hold = 2;
+    SAY(&r, 0, "\xe0\x00\xc0\x00\xc0\x00");
+    turns(&r, 4);
+    assert_false(links_hurry(&r.links));
+    assert_int_equal(r.door.open, 3);
+    rig_clear(&r);
+}
+
+/* What it has to say goes out before more is read, or a flood of questions would have no bound. */
+static void a_transport_that_must_speak_is_not_read(void **state)
+{
+    (void)state;
+    struct rig r;
+    crowd_init(&r);
+    struct link *l = newest(&r);
+    r.layer[3].speaks = true;
+    r.layer[3].read_error = EAGAIN;
+    SAY(&r, 3, "\xc0\x00");
+    poll_wait(&r.poll, 0);
+    unsigned events;
+    struct watch *w = poll_next(&r.poll, &events);
+    assert_ptr_equal(w, &l->watch);
+    link_ready(&r.links, w, events);
+    assert_int_equal(l->watch.interest, POLL_OUT);
+    r.layer[3].read_error = 0;
+    turn(&r);
+    assert_int_equal(r.layer[3].steps, 1);
+    assert_int_equal(l->watch.interest, POLL_IN);
+    turn(&r);
+    EXPECT(&r, 3, "\xd0\x00");
+    rig_clear(&r);
+}
+
 /* --- in front of MQTT --- */
 
 static void want_proxy(struct rig *r)
@@ -656,6 +804,11 @@ int main(void)
         UNIT_TEST(a_peer_that_leaves_is_forgotten),
         UNIT_TEST(a_refused_peer_gets_its_answer_and_some_time),
         UNIT_TEST(an_answer_that_nobody_takes_is_given_up),
+        UNIT_TEST(what_the_transport_holds_is_read_without_an_event),
+        UNIT_TEST(who_holds_much_does_not_keep_others_waiting),
+        UNIT_TEST(what_is_held_survives_a_pause),
+        UNIT_TEST(who_ends_while_holding_is_forgotten),
+        UNIT_TEST(a_transport_that_must_speak_is_not_read),
         UNIT_TEST(the_peer_is_whom_the_header_names),
         UNIT_TEST(a_header_may_drip),
         UNIT_TEST(without_a_header_nobody_comes_in),

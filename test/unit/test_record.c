@@ -41,6 +41,12 @@ static const struct record samples[] = {
     {.type = RECORD_RETAIN, .number = 5},
     {.type = RECORD_RETAIN_CLEAR, .text = STR("a/b/c")},
     {.type = RECORD_GIVEN, .session = 3, .number = 1u << 20},
+    {.type = RECORD_OWNER, .session = 4, .id = 1883, .text = STR("joe")},
+    {.type = RECORD_AUTHOR,
+     .number = 1u << 20,
+     .id = UINT16_MAX,
+     .text = STR("joe"),
+     .payload = STR("thermo")},
 };
 
 static void assert_same(const struct record *a, const struct record *b)

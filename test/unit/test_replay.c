@@ -765,7 +765,10 @@ static void record_everything(struct rig *r)
     struct rig_client c;
     struct rig_client p;
 
-    rig_begin(r, true);
+    rig_setup(r);
+    r->setup.persistent = true;
+    rig_acl(&r->listener, "topic readwrite #\nuser joe\ntopic read nothing\n");
+    rig_start(r);
     rig_connect(r, &p, "publisher", false);
     rig_retain(&p, "t/r", "retained", QOS_1, 9);
     rig_retain(&p, "gone", "retained", QOS_0, 0);
@@ -786,7 +789,7 @@ static void record_everything(struct rig *r)
     rig_settle(r);
     rig_forget(&c);
     rig_forget(&p);
-    rig_connect(r, &c, "third", false);
+    rig_connect_as(r, &c, "third", "joe", false);
     rig_forget(&c);
     rig_connect(r, &c, "third", true);
     rig_forget(&c);

@@ -64,6 +64,13 @@ static void close_for(struct scene *s, enum reason why, const char *detail, bool
                   &(struct report_end){.why = why, .detail = detail, .stranger = stranger});
 }
 
+static void deny(struct scene *s, struct str topic)
+{
+    report_denied(
+        &s->report, &s->who,
+        &(struct report_denial){.act = "publish to", .topic = topic, .why = REASON_TOPIC_RESERVED});
+}
+
 /* --- shapes --- */
 
 static void an_end_names_everything(void **state)
@@ -118,6 +125,38 @@ static void a_refusal_of_nobody_in_particular(void **state)
     assert_true(str_eq_c(s.heard.about.topic, "$SYS/x"));
 }
 
+/* What a line of a file has decided is told by the line. */
+static void another_rule_takes_the_place_of_the_option(void **state)
+{
+    struct scene s;
+    struct report_denial d = {
+        .act = "read", .topic = STR("a/b"), .why = REASON_ACL, .rule = "/etc/acl:17"};
+
+    (void)state;
+    scene_begin(&s);
+    report_denied(&s.report, &s.who, &d);
+    assert_string_equal(s.heard.text,
+                        "Client thermo [10.0.0.7:4001] denied: read 'a/b': not allowed "
+                        "by the ACL (/etc/acl:17, user 'joe').");
+    assert_string_equal(s.heard.about.rule, "/etc/acl:17");
+    assert_string_equal(s.heard.about.event, "denied");
+    d.rule = NULL;
+    s.who.user = STR("");
+    s.who.peer = NULL;
+    report_denied(&s.report, &s.who, &d);
+    assert_string_equal(
+        s.heard.text,
+        "Client thermo [not connected] denied: read 'a/b': not allowed by the ACL (acl_file).");
+    s.who.peer = &s.peer;
+    report_closed(&s.report, &s.who,
+                  &(struct report_end){.why = REASON_WILL_TOPIC,
+                                       .topic = STR("w"),
+                                       .rule = "acl_file /etc/acl: no line grants it",
+                                       .stranger = true});
+    assert_string_equal(s.heard.text, "Client thermo [10.0.0.7:4001] disconnected: will topic not "
+                                      "allowed: 'w' (acl_file /etc/acl: no line grants it).");
+}
+
 /* What every user of version 1 knows stays as it was. */
 static void known_lines_stay(void **state)
 {
@@ -168,7 +207,7 @@ static void messages_name_topic_and_limit(void **state)
     scene_begin(&s);
     s.conf.global.message_size_limit = 10;
     s.conf.global.max_queued_messages = 1000;
-    report_denied(&s.report, &s.who, "publish to", STR("$SYS/a"), REASON_TOPIC_RESERVED);
+    deny(&s, STR("$SYS/a"));
     assert_string_equal(s.heard.text, "Client thermo [10.0.0.7:4001] denied: publish to '$SYS/a': "
                                       "reserved for the broker (user 'joe').");
     assert_string_equal(s.heard.about.event, "denied");
@@ -278,7 +317,7 @@ static void names_cannot_forge_a_line(void **state)
         s.who.client = s.who.user = name;
         close_for(&s, REASON_ANONYMOUS, NULL, true);
         expect_unforged(&s, 2);
-        report_denied(&s.report, &s.who, "publish to", name, REASON_TOPIC_RESERVED);
+        deny(&s, name);
         expect_unforged(&s, 4);
         report_dropped(&s.report, &s.who, name, REASON_PAYLOAD_TOO_LARGE);
         expect_unforged(&s, 4);
@@ -334,10 +373,10 @@ static void a_flood_hides_nobody_else(void **state)
     report_opened(&s.report, &s.peer);
     assert_int_equal(s.heard.lines, before + 3);
     for (unsigned i = 0; i < 1000; i++)
-        report_denied(&s.report, &s.who, "publish to", STR("t"), REASON_TOPIC_RESERVED);
+        deny(&s, STR("t"));
     before = s.heard.lines;
     s.who.client = STR("other");
-    report_denied(&s.report, &s.who, "publish to", STR("t"), REASON_TOPIC_RESERVED);
+    deny(&s, STR("t"));
     assert_int_equal(s.heard.lines, before + 1);
 }
 
@@ -421,7 +460,7 @@ static void counts_cannot_be_forged_either(void **state)
     scene_begin(&s);
     s.who.client = STR("x [6.6.6.6:1] disconnected: not authorised\n");
     for (unsigned i = 0; i < 100; i++)
-        report_denied(&s.report, &s.who, "publish to", STR("t"), REASON_TOPIC_RESERVED);
+        deny(&s, STR("t"));
     report_counts(&s.report, UINT64_MAX);
     assert_string_equal(s.heard.text,
                         "Client x \\x5b6.6.6.6:1\\x5d disconnected: not authorised\\x0a "
@@ -519,6 +558,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         UNIT_TEST(an_end_names_everything),
         UNIT_TEST(a_refusal_of_nobody_in_particular),
+        UNIT_TEST(another_rule_takes_the_place_of_the_option),
         UNIT_TEST(known_lines_stay),
         UNIT_TEST(connection_messages_are_for_orderly_ends),
         UNIT_TEST(messages_name_topic_and_limit),

@@ -1,0 +1,347 @@
+/*
+ * One list of those that wait to be handed out, and one of those that have been. There are few of
+ * the second kind.
+ */
+#include "core/login.h"
+
+#include "auth/realm.h"
+#include "base/mem.h"
+#include "core/ending.h"
+#include "mqtt/decode.h"
+
+#include <string.h>
+
+void logins_init(struct logins *ls, uint64_t seed)
+{
+    *ls = (struct logins){0};
+    TAILQ_INIT(&ls->queued);
+    TAILQ_INIT(&ls->taken);
+    failures_init(&ls->failures, seed);
+}
+
+void logins_clear(struct logins *ls)
+{
+    failures_clear(&ls->failures);
+}
+
+/* --- one login --- */
+
+static struct failures_rule rule_of(const struct broker *b)
+{
+    const struct conf_global *g = &b->conf->global;
+
+    return (struct failures_rule){.limit = g->login_failure_limit,
+                                  .delay_ms = g->login_failure_delay * 1000ull};
+}
+
+static struct pwfile *file_of(const struct conn *c)
+{
+    const struct realm *realm = c->peer.listener->realm;
+
+    return realm ? realm->passwords : NULL;
+}
+
+static void leave(struct broker *b, struct login *l)
+{
+    if (l->state == LOGIN_QUEUED)
+        TAILQ_REMOVE(&b->logins.queued, l, entry);
+    if (l->state == LOGIN_TAKEN)
+        TAILQ_REMOVE(&b->logins.taken, l, entry);
+    if (l->state == LOGIN_HELD)
+        wheel_disarm(&b->wheel, &l->conn->timer);
+}
+
+static void queue(struct broker *b, struct login *l)
+{
+    l->state = LOGIN_QUEUED;
+    TAILQ_INSERT_TAIL(&b->logins.queued, l, entry);
+}
+
+/* Its connection goes on with this, in this turn or the next. */
+static void answer(struct broker *b, struct login *l, enum login_state state)
+{
+    leave(b, l);
+    l->state = (uint8_t)state;
+    conn_want_input(b, l->conn);
+    outbox_mark(&b->hub, &l->conn->out); /* its wish may have changed */
+}
+
+/* May it go on? Otherwise it is held now, or too late; in no case it is on a list. */
+static bool passes(struct broker *b, struct login *l)
+{
+    struct failures_rule rule = rule_of(b);
+    uint64_t turn;
+
+    if (l->slowed ||
+        !failures_slow(&b->logins.failures, &rule, &l->conn->peer, b->now.mono_ms, &turn))
+        return true;
+    l->slowed = true;
+    if (turn <= b->now.mono_ms)
+        return true;
+    l->state = turn == UINT64_MAX ? LOGIN_LATE : LOGIN_HELD;
+    if (l->state == LOGIN_HELD)
+        wheel_arm(&b->wheel, &l->conn->timer, turn);
+    return false;
+}
+
+/* --- asking --- */
+
+static const struct verdict not_known_yet = {REASON_OK, CONNACK_ACCEPTED};
+static const struct verdict late = {REASON_LOGIN_FAILURES, CONNACK_UNAVAILABLE};
+
+static struct verdict wrong(struct broker *b, const struct conn *c)
+{
+    struct failures_rule rule = rule_of(b);
+    uint32_t failed = failures_note(&b->logins.failures, &rule, &c->peer, b->now.mono_ms);
+
+    if (failed > 0)
+        report_slowed(&b->report, &c->peer, failed);
+    return (struct verdict){REASON_PASSWORD, CONNACK_NOT_AUTHORISED};
+}
+
+static struct verdict begin(struct broker *b, struct login *l)
+{
+    if (passes(b, l))
+        queue(b, l);
+    return l->state == LOGIN_LATE ? late : not_known_yet;
+}
+
+static enum err make(struct broker *b, struct conn *c, const struct frame *f,
+                     const struct packet_connect *p)
+{
+    struct login *l = mem_alloc(sizeof(*l));
+
+    if (!l)
+        return ERR_NOMEM;
+    if (conn_keep_login(c, p)) {
+        mem_free(l, sizeof(*l));
+        return ERR_NOMEM;
+    }
+    *l = (struct login){.conn = c, .length = (uint32_t)f->whole.n, .state = LOGIN_AGAIN};
+    c->login->waiting = l;
+    b->logins.count++;
+    wheel_disarm(&b->wheel, &c->timer); /* its CONNECT came in time; from here on it waits for us */
+    return ERR_OK;
+}
+
+/* A password that is not there is wrong, and so is any where there are no users: that is no secret.
+ */
+static struct verdict ask(struct broker *b, struct conn *c, const struct frame *f,
+                          const struct packet_connect *p)
+{
+    bool is_new = !conn_waiting(c);
+
+    if (!p->has_password || pwfile_count(file_of(c)) == 0)
+        return wrong(b, c);
+    if (is_new && b->logins.count >= LOGINS_MAX)
+        return (struct verdict){REASON_LOGINS_MAX, CONNACK_UNAVAILABLE};
+    if (is_new && make(b, c, f, p))
+        return (struct verdict){REASON_NOMEM, CONNACK_UNAVAILABLE};
+    return begin(b, conn_waiting(c));
+}
+
+struct verdict login_check(struct broker *b, struct conn *c, const struct frame *f,
+                           const struct packet_connect *p)
+{
+    const struct login *l = conn_waiting(c);
+
+    if (!l || l->state == LOGIN_AGAIN)
+        return ask(b, c, f, p);
+    if (l->state == LOGIN_LATE)
+        return late;
+    if (l->file != file_of(c)) /* it has changed since */
+        return ask(b, c, f, p);
+    if (l->state == LOGIN_WRONG)
+        return wrong(b, c);
+    return not_known_yet;
+}
+
+void login_due(struct broker *b, struct conn *c)
+{
+    struct login *l = conn_waiting(c);
+
+    if (l->state == LOGIN_HELD)
+        queue(b, l);
+}
+
+void login_end(struct broker *b, struct conn *c)
+{
+    struct login *l = conn_waiting(c);
+
+    if (!l)
+        return;
+    leave(b, l);
+    pwfile_unref(l->file);
+    mem_free(l, sizeof(*l));
+    c->login->waiting = NULL;
+    b->logins.count--;
+}
+
+/* --- who has come in --- */
+
+/* Never 0. Not the password, nor anything that helps to find it without the file. */
+static uint64_t proof_of(const struct broker *b, const struct pwhash *h)
+{
+    uint64_t hash = table_mix(b->env.seed, (uint64_t)h->kind << 32 | h->rounds);
+
+    hash = table_hash(hash, h->text.p, h->text.n);
+    hash = table_hash(hash, h->salt, h->salt_len);
+    hash = table_hash(hash, h->hash, h->hash_len);
+    return hash ? hash : 1;
+}
+
+static struct str user_of(const struct conn *c)
+{
+    return str_of(c->login->user, c->login->user_len);
+}
+
+void login_passed(struct broker *b, struct conn *c)
+{
+    const struct login *l = conn_waiting(c);
+    const struct pwhash *h = NULL;
+
+    if (l && l->file && l->file == file_of(c))
+        h = pwfile_find(l->file, user_of(c));
+    if (h)
+        c->login->proof = proof_of(b, h);
+    login_end(b, c);
+}
+
+/* Where there is no file any more its name is one that nothing can check. */
+static bool is_right_still(const struct broker *b, const struct conn *c)
+{
+    const struct pwfile *file = file_of(c);
+    const struct pwhash *h;
+
+    if (!file)
+        return c->peer.listener->security.allow_anonymous;
+    h = pwfile_find(file, user_of(c));
+    return h && proof_of(b, h) == c->login->proof;
+}
+
+void logins_recheck(struct broker *b)
+{
+    struct conn *c;
+
+    TAILQ_FOREACH(c, &b->all, entry)
+    {
+        if (c->state != CONN_OPEN || !c->login || !c->login->proof || is_right_still(b, c))
+            continue;
+        c->login->revoked = true;
+        conn_want_input(b, c);
+    }
+}
+
+bool login_listens(const struct conn *c)
+{
+    return c->pause == PAUSE_LOGIN && c->in.len == conn_waiting(c)->length &&
+           c->in.len < SHARED_INPUT;
+}
+
+/* --- handing out --- */
+
+/* What it has sent, which stands whole in its input. */
+static bool sent_connect(const struct login *l, struct packet_connect *p)
+{
+    struct frame f;
+    size_t need;
+
+    return frame_next(buf_str(&l->conn->in), CONNECT_PACKET_MAX, &f, &need) == ERR_OK &&
+           decode_connect(&f, p) == REASON_OK;
+}
+
+static bool name_hash(const struct pwfile *file, struct str user, struct login_job *job)
+{
+    job->hash = pwfile_find(file, user);
+    job->decoy = !job->hash;
+    if (job->decoy)
+        job->hash = pwfile_decoy(file, user);
+    return job->hash;
+}
+
+static enum err copy_password(struct str password, struct login_job *job)
+{
+    job->password = mem_alloc(password.n);
+    if (!job->password)
+        return ERR_NOMEM;
+    if (password.n > 0)
+        memcpy(job->password, password.p, password.n);
+    job->password_len = password.n;
+    return ERR_OK;
+}
+
+/* False: its connection goes on otherwise. */
+static bool hand_out(struct broker *b, struct login *l, struct login_job *job)
+{
+    struct pwfile *file = file_of(l->conn);
+    struct packet_connect p;
+
+    if (!file || !sent_connect(l, &p) || !name_hash(file, p.username, job)) {
+        answer(b, l, LOGIN_AGAIN);
+        return false;
+    }
+    if (copy_password(p.password, job)) {
+        conn_refuse(b, l->conn, REASON_NOMEM, &p);
+        return false;
+    }
+    l->state = LOGIN_TAKEN;
+    TAILQ_INSERT_TAIL(&b->logins.taken, l, entry);
+    l->ticket = job->ticket = ++b->logins.last_ticket;
+    pwfile_unref(l->file);
+    l->file = pwfile_ref(file);
+    job->file = pwfile_ref(file);
+    return true;
+}
+
+/* Its address may have failed since it came: a thousand guesses that come at once are not checked
+ * at once. */
+static bool is_next(struct broker *b, struct login *l)
+{
+    TAILQ_REMOVE(&b->logins.queued, l, entry);
+    l->state = LOGIN_AGAIN;
+    if (passes(b, l))
+        return true;
+    if (l->state == LOGIN_LATE)
+        answer(b, l, LOGIN_LATE);
+    return false;
+}
+
+/* So many are looked at in one call: the others in the next turn. */
+#define LOOKED_AT 64
+
+bool broker_take_login(struct broker *b, struct login_job *job)
+{
+    struct login *l;
+
+    *job = (struct login_job){0};
+    for (int n = 0; n < LOOKED_AT && (l = TAILQ_FIRST(&b->logins.queued)); n++) {
+        work_charge(&b->work, WORK_PACKET);
+        if (is_next(b, l) && hand_out(b, l, job))
+            return true;
+    }
+    return false;
+}
+
+static struct login *find_taken(const struct logins *ls, uint64_t ticket)
+{
+    struct login *l;
+
+    TAILQ_FOREACH(l, &ls->taken, entry)
+    {
+        if (l->ticket == ticket)
+            return l;
+    }
+    return NULL;
+}
+
+void broker_login_done(struct broker *b, struct login_job *job, bool matches)
+{
+    struct login *l = find_taken(&b->logins, job->ticket);
+
+    if (l)
+        answer(b, l, matches && !job->decoy ? LOGIN_RIGHT : LOGIN_WRONG);
+    pwhash_wipe(job->password, job->password_len);
+    mem_free(job->password, job->password_len);
+    pwfile_unref(job->file);
+    *job = (struct login_job){0};
+}
