@@ -1,7 +1,9 @@
 /*
  * mosquitto: the command line, then the server.
  */
+#include "base/feature.h"
 #include "conf/conf.h"
+#include "server/explain.h"
 #include "server/server.h"
 #include "server/version.h"
 
@@ -9,7 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { OPTION_VERSION = 256, OPTION_TEST, OPTION_TLS_KEYLOG };
+enum { OPTION_VERSION = 256, OPTION_TEST, OPTION_TLS_KEYLOG, OPTION_ACL_EXPLAIN };
+
+/* All that is on the command line. */
+struct command {
+    struct conf_args args;
+    struct explain_question question; /* user == NULL: none */
+};
 
 static void print_usage(FILE *out)
 {
@@ -17,6 +25,7 @@ static void print_usage(FILE *out)
           "\n"
           "Usage: mosquitto [-c FILE] [-d] [-p PORT]... [-q | -v]\n"
           "       mosquitto -c FILE --test-config\n"
+          "       mosquitto -c FILE --acl-explain USER CLIENTID read|write|subscribe TOPIC\n"
           "       mosquitto -h | --help | --version\n"
           "\n"
           " -c, --config-file FILE  read this configuration file; without one, serve clients of "
@@ -27,6 +36,11 @@ static void print_usage(FILE *out)
           "                         configuration file has a listener\n"
           " -q, --quiet             log nothing, whatever -v and the configuration file say\n"
           " -v, --verbose           log everything, whatever the configuration file says\n"
+          "     --tls-keylog FILE   append the secrets of TLS connections to this file, for "
+          "Wireshark\n"
+          "     --acl-explain USER CLIENTID ACTION TOPIC\n"
+          "                         say whether this client may read, write or subscribe there,\n"
+          "                         and which line decides it; '-' is no user name\n"
           "     --test-config       say what is wrong or unwise in the file, and do nothing else\n"
           " -h, --help              this text\n"
           "     --version           the version alone\n",
@@ -51,8 +65,10 @@ static bool add_port(struct conf_args *args, const char *text)
 }
 
 /* The option takes effect later, if at all; false, after saying so: it is wrong. */
-static bool take(struct conf_args *args, int option, char **argv)
+static bool take(struct command *command, int option, char **argv)
 {
+    struct conf_args *args = &command->args;
+
     switch (option) {
     case 'c':
         args->file = optarg;
@@ -68,12 +84,15 @@ static bool take(struct conf_args *args, int option, char **argv)
     case 'v':
         args->verbose = true;
         return true;
+    case OPTION_ACL_EXPLAIN:
+        command->question.user = optarg;
+        return true;
     case OPTION_TEST:
         args->test = true;
         return true;
     case OPTION_TLS_KEYLOG:
-        fputs("Error: --tls-keylog: TLS is not available in this release.\n", stderr);
-        return false;
+        args->tls_keylog = optarg;
+        return true;
     case ':':
         fprintf(stderr, "Error: %s needs a value.\n\n", argv[optind - 1]);
         break;
@@ -85,24 +104,58 @@ static bool take(struct conf_args *args, int option, char **argv)
     return false;
 }
 
-/* What was given besides options, or not given. */
-static bool is_complete(const struct conf_args *args, int argc, char **argv)
+/* The words behind --acl-explain USER. */
+static bool take_question(struct command *command, int argc, char **argv)
 {
+    if (argc - optind != 3) {
+        fprintf(stderr,
+                "Error: --acl-explain needs four words: a user name ('-' for none), a client id, "
+                "read, write or subscribe, and a topic.\n");
+        return false;
+    }
+    if (!command->args.file || command->args.test) {
+        fputs(command->args.test ? "Error: --acl-explain and --test-config: expected one of them.\n"
+                                 : "Error: --acl-explain needs a configuration: add -c FILE.\n",
+              stderr);
+        return false;
+    }
+    command->question.client = argv[optind];
+    command->question.action = argv[optind + 1];
+    command->question.topic = argv[optind + 2];
+    return true;
+}
+
+/* What was given besides options, or not given. */
+static bool is_complete(struct command *command, int argc, char **argv)
+{
+    if (command->question.user)
+        return take_question(command, argc, argv);
     if (optind < argc) {
         fprintf(stderr, "Error: Unknown argument '%s'.\n\n", argv[optind]);
         print_usage(stderr);
         return false;
     }
-    if (args->test && !args->file) {
+    if (command->args.tls_keylog && !feature_built(FEATURE_TLS)) {
+        fputs("Error: --tls-keylog needs a build with WITH_TLS=yes.\n", stderr);
+        return false;
+    }
+    if (command->args.test && !command->args.file) {
         fputs("Error: --test-config needs a file to test: add -c FILE.\n", stderr);
         return false;
     }
     return true;
 }
 
+static int run(const struct command *command)
+{
+    return command->question.user ? (int)explain_run(&command->args, &command->question)
+                                  : (int)server_run(&command->args);
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
+        {"acl-explain", required_argument, NULL, OPTION_ACL_EXPLAIN},
         {"config-file", required_argument, NULL, 'c'},
         {"daemon", no_argument, NULL, 'd'},
         {"help", no_argument, NULL, 'h'},
@@ -113,7 +166,7 @@ int main(int argc, char **argv)
         {"verbose", no_argument, NULL, 'v'},
         {"version", no_argument, NULL, OPTION_VERSION},
         {NULL, 0, NULL, 0}};
-    struct conf_args args = {0};
+    struct command command = {0};
     int option;
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":c:dhp:qv", options, NULL)) != -1) {
@@ -125,9 +178,9 @@ int main(int argc, char **argv)
             puts("mosquitto version " MOSQUITTO_VERSION);
             return SERVER_EXIT_OK;
         }
-        if (!take(&args, option, argv)) {
+        if (!take(&command, option, argv)) {
             return SERVER_EXIT_CONFIG;
         }
     }
-    return is_complete(&args, argc, argv) ? (int)server_run(&args) : SERVER_EXIT_CONFIG;
+    return is_complete(&command, argc, argv) ? run(&command) : SERVER_EXIT_CONFIG;
 }

@@ -1,6 +1,7 @@
 /*
  * A file of pre-shared keys: `identity:hexkey` on each line, blank lines and lines that begin with
- * # left out. A key has 1 to PSK_KEY_MAX bytes; leading zero bytes are part of it.
+ * # left out. Blanks at either end of both are not part of them; an identity may have some within,
+ * but no colon. A key has 1 to PSK_KEY_MAX bytes; leading zero bytes are part of it.
  */
 #ifndef AUTH_PSKFILE_H
 #define AUTH_PSKFILE_H
@@ -16,8 +17,11 @@
 
 struct pskfile;
 
-/* One reference. Every fault is an error line on `log`: "Error: PATH:LINE: …". ERR_INVAL,
- * ERR_NOMEM. */
+/*
+ * One reference; nothing in it points into `text`. A fault is an error line on `log`:
+ * "Error: PATH:LINE: …"; after 20 of them one more says how many there are. No line shows a key. An
+ * identity that is there twice: the first counts, the second is a warning. ERR_INVAL, ERR_NOMEM.
+ */
 MUST_CHECK enum err pskfile_parse(struct str text, const char *path, const struct log *log,
                                   struct pskfile **out);
 struct pskfile *pskfile_ref(struct pskfile *f);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Of one file. */
 #define FILE_BYTES_MAX (64U << 20)
@@ -22,9 +23,15 @@ struct planned {
 
 struct realm_plan {
     const struct log *log;
+    const struct realm_renewal *renewal; /* while it is made */
     size_t count;
     struct planned of[];
 };
+
+enum kind { PASSWORDS, ACL, PSK };
+#define KINDS 3
+
+static const char *const option_of[KINDS] = {"password_file", "acl_file", "psk_file"};
 
 static void realm_unref(struct realm *r)
 {
@@ -107,76 +114,125 @@ static enum err load_psk(const char *path, const struct log *log, struct pskfile
     return e;
 }
 
-/* --- sharing --- */
-
-static const char *path_at(const struct conf_listener *l, size_t field)
+static enum err load(enum kind kind, const char *path, const struct log *log, struct realm *into)
 {
-    return *(char *const *)(const void *)((const char *)&l->security + field);
+    switch (kind) {
+    case PASSWORDS:
+        return load_passwords(path, log, &into->passwords);
+    case ACL:
+        return load_acl(path, log, &into->acl);
+    case PSK:
+        return load_psk(path, log, &into->psk);
+    }
+    return ERR_INVAL;
 }
 
-/* The realm of one of the first n listeners that names the same file in this field; NULL: none does.
- */
-static const struct realm *earlier_realm(const struct realm_plan *p, size_t n, size_t field)
-{
-    const char *path = path_at(p->of[n].listener, field);
+/* --- sharing --- */
 
+static const char *path_of(const struct conf_listener *l, enum kind kind)
+{
+    const struct conf_security *s = &l->security;
+    const char *const path[KINDS] = {s->password_file, s->acl_file, s->psk_file};
+
+    return path[kind];
+}
+
+static void share(enum kind kind, const struct realm *from, struct realm *into)
+{
+    switch (kind) {
+    case PASSWORDS:
+        into->passwords = pwfile_ref(from->passwords);
+        break;
+    case ACL:
+        into->acl = acl_ref(from->acl);
+        break;
+    case PSK:
+        into->psk = pskfile_ref(from->psk);
+        break;
+    }
+}
+
+static bool names(const struct conf_listener *l, enum kind kind, const char *path)
+{
+    const char *other = path_of(l, kind);
+
+    return other && strcmp(other, path) == 0;
+}
+
+/* The realm of one of the first n listeners that names the same file; NULL: none does. */
+static const struct realm *planned_realm(const struct realm_plan *p, size_t n, enum kind kind,
+                                         const char *path)
+{
     for (size_t i = 0; i < n; i++) {
-        const char *other = path_at(p->of[i].listener, field);
-        if (other && strcmp(other, path) == 0)
+        if (names(p->of[i].listener, kind, path))
             return p->of[i].realm;
     }
     return NULL;
 }
 
-static enum err plan_passwords(struct realm_plan *p, size_t n, struct realm *r)
+/* A realm that is in force and has this file; NULL: there is none. */
+static const struct realm *former_realm(const struct realm_renewal *r, enum kind kind,
+                                        const char *path)
 {
-    const char *path = p->of[n].listener->security.password_file;
-    const struct realm *same;
-
-    if (!path)
-        return ERR_OK;
-    same = earlier_realm(p, n, offsetof(struct conf_security, password_file));
-    if (!same)
-        return load_passwords(path, p->log, &r->passwords);
-    r->passwords = pwfile_ref(same->passwords);
-    return ERR_OK;
-}
-
-static enum err plan_acl(struct realm_plan *p, size_t n, struct realm *r)
-{
-    const char *path = p->of[n].listener->security.acl_file;
-    const struct realm *same;
-
-    if (!path)
-        return ERR_OK;
-    same = earlier_realm(p, n, offsetof(struct conf_security, acl_file));
-    if (!same)
-        return load_acl(path, p->log, &r->acl);
-    r->acl = acl_ref(same->acl);
-    return ERR_OK;
-}
-
-static enum err plan_psk(struct realm_plan *p, size_t n, struct realm *r)
-{
-    const char *path = p->of[n].listener->security.psk_file;
-    const struct realm *same;
-
-    if (!path)
-        return ERR_OK;
-    same = earlier_realm(p, n, offsetof(struct conf_security, psk_file));
-    if (!same)
-        return load_psk(path, p->log, &r->psk);
-    r->psk = pskfile_ref(same->psk);
-    return ERR_OK;
+    for (size_t i = 0; i < r->former_count; i++) {
+        const struct conf_listener *l = r->former[i];
+        if (l->realm && names(l, kind, path))
+            return l->realm;
+    }
+    return NULL;
 }
 
 /* --- all of them --- */
+
+/* Is there nothing wrong with it, but that this process may not read it? */
+static bool is_out_of_reach(const char *path)
+{
+    return access(path, R_OK) != 0 && errno == EACCES;
+}
+
+static enum err renew(const struct realm_plan *p, size_t n, enum kind kind, struct realm *into)
+{
+    const struct realm_renewal *r = p->renewal;
+    const char *path = path_of(p->of[n].listener, kind);
+    const struct realm *former = former_realm(r, kind, path);
+    char shown[256];
+    enum err e;
+
+    if (former && r->is_changed && !r->is_changed(r->ctx, path)) {
+        share(kind, former, into);
+        return ERR_OK;
+    }
+    e = load(kind, path, p->log, into);
+    (void)str_escape(str_c(path), shown, sizeof(shown));
+    if (e && e != ERR_NOMEM && former && (n >= r->strict || is_out_of_reach(path))) {
+        log_error(p->log, "Error: The former %s '%s' stays in force.", option_of[kind], shown);
+        share(kind, former, into);
+        return ERR_OK;
+    }
+    if (!e && r->is_changed)
+        log_info(p->log, "%s '%s' was read anew.", option_of[kind], shown);
+    return e;
+}
+
+static enum err plan_file(const struct realm_plan *p, size_t n, enum kind kind, struct realm *into)
+{
+    const char *path = path_of(p->of[n].listener, kind);
+    const struct realm *same;
+
+    if (!path)
+        return ERR_OK;
+    same = planned_realm(p, n, kind, path);
+    if (!same)
+        return renew(p, n, kind, into);
+    share(kind, same, into);
+    return ERR_OK;
+}
 
 static enum err plan_realm(struct realm_plan *p, size_t n)
 {
     const struct conf_security *s = &p->of[n].listener->security;
     struct realm *r;
-    enum err e;
+    enum err e = ERR_OK;
 
     if (!s->password_file && !s->acl_file && !s->psk_file)
         return ERR_OK;
@@ -185,10 +241,9 @@ static enum err plan_realm(struct realm_plan *p, size_t n)
         return ERR_NOMEM;
     r->refs = 1;
     p->of[n].realm = r;
-    e = plan_passwords(p, n, r);
-    if (!e)
-        e = plan_acl(p, n, r);
-    return e ? e : plan_psk(p, n, r);
+    for (int kind = 0; kind < KINDS && !e; kind++)
+        e = plan_file(p, n, (enum kind)kind, r);
+    return e;
 }
 
 static size_t plan_size(size_t count)
@@ -196,25 +251,34 @@ static size_t plan_size(size_t count)
     return sizeof(struct realm_plan) + count * sizeof(struct planned);
 }
 
-enum err realms_prepare(struct conf_listener *const *listeners, size_t count,
-                        const struct log *log, struct realm_plan **out)
+enum err realms_renew(const struct realm_renewal *r, const struct log *log, struct realm_plan **out)
 {
-    struct realm_plan *p = mem_zalloc(plan_size(count));
+    struct realm_plan *p = mem_zalloc(plan_size(r->count));
     enum err e = ERR_OK;
 
     if (!p)
         return ERR_NOMEM;
     p->log = log;
-    p->count = count;
-    for (size_t i = 0; i < count; i++)
-        p->of[i].listener = listeners[i];
-    for (size_t i = 0; i < count && !e; i++)
+    p->renewal = r;
+    p->count = r->count;
+    for (size_t i = 0; i < r->count; i++)
+        p->of[i].listener = r->listeners[i];
+    for (size_t i = 0; i < r->count && !e; i++)
         e = plan_realm(p, i);
+    p->renewal = NULL;
     if (e)
         realms_drop(p);
     else
         *out = p;
     return e;
+}
+
+enum err realms_prepare(struct conf_listener *const *listeners, size_t count, const struct log *log,
+                        struct realm_plan **out)
+{
+    const struct realm_renewal first = {.listeners = listeners, .count = count, .strict = count};
+
+    return realms_renew(&first, log, out);
 }
 
 void realms_commit(struct realm_plan *p)

@@ -23,6 +23,7 @@ void door_clear(struct door *d)
 {
     for (size_t i = 0; i < d->group_count; i++) {
         conf_listener_unref(d->groups[i].rules);
+        tls_ctx_unref(d->groups[i].tls);
     }
     mem_free(d->groups, d->group_count * sizeof(*d->groups));
     d->groups = NULL;
@@ -76,12 +77,21 @@ void door_rule(struct door *d, uint16_t group, struct conf_listener *rules)
     conf_listener_unref(old);
 }
 
+void door_key(struct door *d, uint16_t group, struct tls_ctx *tls)
+{
+    struct group *g = door_group(d, group);
+    struct tls_ctx *old = g->tls;
+    g->tls = tls ? tls_ctx_ref(tls) : NULL;
+    tls_ctx_unref(old);
+}
+
 void door_settle(struct door *d, uint16_t group)
 {
     struct group *g = door_group(d, group);
     if (g->open == 0 && g->sockets == 0) {
         conf_listener_unref(g->rules);
         g->rules = NULL;
+        door_key(d, group, NULL);
     }
 }
 

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/broker.h"
+#include "net/tls_ctx.h"
 #include "server/reserve.h"
 
 #include <stdbool.h>
@@ -25,6 +26,7 @@ struct group {
     struct conf_listener *rules; /* one reference; NULL: this place is free */
     uint32_t open;               /* connections */
     uint32_t sockets;            /* that listen */
+    struct tls_ctx *tls;         /* for newcomers, one reference; NULL: not encrypted */
 };
 
 struct door {
@@ -59,6 +61,8 @@ static inline struct group *door_group(const struct door *d, uint16_t group)
 }
 /* From now on these rules are in force for it. */
 void door_rule(struct door *d, uint16_t group, struct conf_listener *rules);
+/* From now on it serves newcomers by these keys, of which it takes a reference; NULL: by none. */
+void door_key(struct door *d, uint16_t group, struct tls_ctx *tls);
 /* Forget the group if it has neither sockets nor connections. */
 void door_settle(struct door *d, uint16_t group);
 

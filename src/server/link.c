@@ -6,12 +6,11 @@
  */
 #include "server/link.h"
 
-#include "base/mem.h"
-#include "server/proxy.h"
+#include "server/greeting.h"
+#include "server/link_inside.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include <time.h>
 
 /* Pieces of one write: at a page each that is 256 KiB, about what a socket takes at once. */
 #define IOVECS 64
@@ -22,6 +21,8 @@
 #define FLUSH_MAX 1024
 #define COST_WRITE 1
 #define COST_CLOSE 4
+/* Encrypting so many bytes takes about as long as such a write. */
+#define BYTES_ENCRYPTED 4096
 /* How long a connection that the core gave up may take to accept the bytes that are left. */
 #define FLUSH_MS 5000
 /* How long we wait for it to close after that. */
@@ -30,12 +31,24 @@
  * descriptors this way. */
 #define LINGERING_MAX 256
 
+/* So many reads in a row without a byte are no record that comes in pieces. */
+#define VAIN_MAX 100
+
 _Static_assert(sizeof(void *) != 8 || sizeof(struct link) == 64, "a link is small");
+
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
 
 void links_init(struct links *ls, struct poll *poll, struct door *door, struct broker *broker,
                 uint8_t watch_kind)
 {
     *ls = (struct links){.poll = poll, .door = door, .broker = broker, .watch_kind = watch_kind};
+    ls->cpu_ns = thread_cpu_ns;
+    STAILQ_INIT(&ls->handshakes);
     slab_init(&ls->slab, sizeof(struct link));
     for (int i = 0; i < LINK_STATES; i++) {
         TAILQ_INIT(&ls->list[i]);
@@ -44,7 +57,7 @@ void links_init(struct links *ls, struct poll *poll, struct door *door, struct b
 
 static bool has_conn(const struct link *l)
 {
-    return l->state == LINK_LIVE || l->state == LINK_FLUSHING;
+    return l->state == LINK_LIVE || l->state == LINK_HOLDING || l->state == LINK_FLUSHING;
 }
 
 static void move_to(struct links *ls, struct link *l, enum link_state state)
@@ -56,7 +69,7 @@ static void move_to(struct links *ls, struct link *l, enum link_state state)
     TAILQ_INSERT_TAIL(&ls->list[state], l, entry);
 }
 
-static void close_link(struct links *ls, struct link *l)
+void link_close(struct links *ls, struct link *l)
 {
     transport_close(l->io);
     ls->spent += COST_CLOSE;
@@ -75,18 +88,12 @@ static void let_go(struct links *ls, struct link *l, enum reason why, int error)
     ls->again = true;
 }
 
-static void end(struct links *ls, struct link *l, enum reason why, int error)
+void link_end(struct links *ls, struct link *l, enum reason why, int error)
 {
     if (has_conn(l)) {
         let_go(ls, l, why, error);
     }
-    close_link(ls, l);
-}
-
-static void free_greeting(struct greeting *g)
-{
-    buf_clear(&g->header);
-    mem_free(g, sizeof(*g));
+    link_close(ls, l);
 }
 
 void links_clear(struct links *ls)
@@ -95,7 +102,7 @@ void links_clear(struct links *ls)
         while (!TAILQ_EMPTY(&ls->list[i])) {
             struct link *l = TAILQ_FIRST(&ls->list[i]);
             if (l->state == LINK_GREETING) {
-                free_greeting(l->greeting);
+                greeting_free(ls, l->greeting);
             }
             if (l->state != LINK_DEAD) {
                 transport_close(l->io);
@@ -107,7 +114,7 @@ void links_clear(struct links *ls)
     slab_clear(&ls->slab);
 }
 
-static void wait_for(struct links *ls, struct link *l, enum link_state state, uint32_t patience_ms)
+void link_await(struct links *ls, struct link *l, enum link_state state, uint32_t patience_ms)
 {
     l->deadline_ms = (uint32_t)ls->now_ms + patience_ms;
     move_to(ls, l, state);
@@ -115,25 +122,14 @@ static void wait_for(struct links *ls, struct link *l, enum link_state state, ui
 
 /* --- opening --- */
 
-static bool hand_over(struct links *ls, struct link *l, const struct peer *peer)
+bool link_introduce(struct links *ls, struct link *l, const struct peer *peer)
 {
     struct conn *c = broker_open(ls->broker, peer, l);
     if (!c) {
         return false;
     }
     l->conn = c;
-    return true;
-}
-
-static bool await_greeting(struct links *ls, struct link *l, const struct peer *peer)
-{
-    struct greeting *g = mem_alloc(sizeof(*g));
-    if (!g) {
-        return false;
-    }
-    *g = (struct greeting){.peer = *peer};
-    l->greeting = g;
-    wait_for(ls, l, LINK_GREETING, BROKER_CONNECT_MS);
+    move_to(ls, l, LINK_LIVE);
     return true;
 }
 
@@ -150,117 +146,44 @@ void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group
     l->io = &l->tcp.base;
     l->watch = (struct watch){.fd = fd, .kind = ls->watch_kind};
     TAILQ_INSERT_TAIL(&ls->list[LINK_LIVE], l, entry);
-    bool proxied = door_group(ls->door, group)->rules->proxy != CONF_PROXY_OFF;
+    const struct conf_listener *rules = door_group(ls->door, group)->rules;
+    bool greets = rules->proxy != CONF_PROXY_OFF || conf_listener_has_tls(rules);
     if (transport_step(l->io) == ERR_OK && poll_add(ls->poll, &l->watch, POLL_IN) == ERR_OK &&
-        (proxied ? await_greeting(ls, l, peer) : hand_over(ls, l, peer))) {
+        (greets ? greeting_begin(ls, l, peer) : link_introduce(ls, l, peer))) {
         door_enter(ls->door, group);
         return;
     }
-    close_link(ls, l);
-}
-
-/* --- in front of MQTT --- */
-
-/* Who it is, as far as the socket tells. The rules may be others than when it was accepted. */
-static struct peer greeter(const struct links *ls, const struct link *l)
-{
-    struct peer peer = l->greeting->peer;
-    peer.listener = door_group(ls->door, l->group)->rules;
-    return peer;
-}
-
-static void end_greeting(struct links *ls, struct link *l)
-{
-    free_greeting(l->greeting);
-    l->conn = NULL;
-    close_link(ls, l);
-    door_leave(ls->door, l->group);
-}
-
-static void refuse_greeting(struct links *ls, struct link *l, const char *reason, const char *rule)
-{
-    struct peer peer = greeter(ls, l);
-    char place[DOOR_PLACE_MAX];
-    char what[DOOR_PLACE_MAX + 128];
-    (void)snprintf(what, sizeof(what), ": %s (%s on %s)", reason, rule,
-                   door_place(peer.listener, place));
-    struct refusal why = {.what = what, .reason = reason, .rule = rule, .personal = true};
-    door_refuse(ls->door, &peer, ls->now_ms, &why);
-    end_greeting(ls, l);
-}
-
-static void refuse_header(struct links *ls, struct link *l, enum err e)
-{
-    const char *reason = "no PROXY header, or a broken one";
-    if (e == ERR_UNSUPPORTED) {
-        reason = "a PROXY header of another version";
-    } else if (e == ERR_TOO_LARGE) {
-        reason = "a PROXY header that is too long";
-    }
-    refuse_greeting(ls, l, reason, "enable_proxy_protocol");
-}
-
-/* The header is there: from here on the peer is whom it names. */
-static void greeted(struct links *ls, struct link *l, const struct proxy_header *h)
-{
-    struct greeting *g = l->greeting;
-    struct peer peer = greeter(ls, l);
-    if (peer.listener->proxy_v2_require_tls && !h->tls) {
-        refuse_greeting(ls, l, "not by TLS, as far as the PROXY header tells",
-                        "proxy_protocol_v2_require_tls");
-        return;
-    }
-    if (!h->own) {
-        peer.family = h->family;
-        peer.port = h->port;
-        memcpy(peer.ip, h->ip, sizeof(peer.ip));
-    }
-    if (ls->door->closed || !door_passes_wrap(ls->door, &peer, ls->now_ms) ||
-        !hand_over(ls, l, &peer)) {
-        end_greeting(ls, l);
-        return;
-    }
-    free_greeting(g);
-    move_to(ls, l, LINK_LIVE);
-}
-
-/*
- * What has come is looked at, and only what belongs to the header is read: the rest is MQTT. As a
- * header that is not whole yet has taken all there was, nothing is reported twice.
- */
-static void take_header(struct links *ls, struct link *l, uint8_t *seen, size_t n)
-{
-    struct buf *header = &l->greeting->header;
-    size_t before = header->len;
-    if (buf_add(header, seen, n) != ERR_OK) {
-        end_greeting(ls, l);
-        return;
-    }
-    struct proxy_header h;
-    size_t length = before + n;
-    enum err e = proxy_parse(door_group(ls->door, l->group)->rules->proxy, buf_begin(header),
-                             header->len, &h, &length);
-    if (e != ERR_OK && e != ERR_AGAIN) {
-        refuse_header(ls, l, e);
-    } else if (transport_read(&l->tcp.base, seen, length - before) != (ssize_t)(length - before)) {
-        end_greeting(ls, l);
-    } else if (e == ERR_OK) {
-        greeted(ls, l, &h);
-    }
-}
-
-static void greet(struct links *ls, struct link *l)
-{
-    uint8_t seen[PROXY_MAX];
-    ssize_t n = tcp_peek(&l->tcp, seen, sizeof(seen) - l->greeting->header.len);
-    if (n > 0) {
-        take_header(ls, l, seen, (size_t)n);
-    } else if (n != -EAGAIN) {
-        refuse_greeting(ls, l, "it ended before its PROXY header did", "enable_proxy_protocol");
-    }
+    link_close(ls, l);
 }
 
 /* --- reading --- */
+
+unsigned link_wanted(const struct link *l)
+{
+    return transport_wants(l->io) & TRANSPORT_WANTS_WRITE ? POLL_OUT : POLL_IN;
+}
+
+/*
+ * What TLS has to say on its own account goes first: until that is written, reading would only give
+ * it more to answer. While bytes of ours wait to be written as well, reading goes on, because the
+ * peer may be waiting for just that; but not if TLS refuses to.
+ */
+static bool has_to_speak(const struct link *l)
+{
+    return link_is_encrypted(l) && (!l->blocked || l->vain >= VAIN_MAX) &&
+           transport_wants(l->io) & TRANSPORT_WANTS_WRITE;
+}
+
+static void watch_for(struct links *ls, struct link *l, unsigned interest)
+{
+    interest |= l->blocked ? POLL_OUT : 0U;
+    if (UNLIKELY(has_to_speak(l))) {
+        interest = POLL_OUT;
+    }
+    if (poll_change(ls->poll, &l->watch, interest) != ERR_OK) {
+        link_end(ls, l, REASON_SOCKET, errno);
+    }
+}
 
 static void read_once(struct links *ls, struct link *l)
 {
@@ -270,13 +193,63 @@ static void read_once(struct links *ls, struct link *l)
     }
     ssize_t n = transport_read(l->io, room.p, room.n);
     if (LIKELY(n > 0)) {
+        l->vain = 0;
         broker_input(ls->broker, l->conn, (size_t)n);
     } else if (n == 0) {
-        end(ls, l, REASON_PEER_CLOSED, 0);
+        link_end(ls, l, REASON_PEER_CLOSED, 0);
     } else if (n != -EAGAIN) {
-        end(ls, l, REASON_SOCKET, (int)-n);
+        link_end(ls, l, REASON_SOCKET, (int)-n);
+    } else if (l->vain < VAIN_MAX) {
+        l->vain++;
     }
 }
+
+/*
+ * What the transport holds will not be reported: so it is remembered, unless the core does not want
+ * it now. When it does again, it says so.
+ */
+static void keep_input(struct links *ls, struct link *l)
+{
+    if (l->state != LINK_LIVE && l->state != LINK_HOLDING) {
+        return;
+    }
+    bool holds = transport_has_input(l->io) && !has_to_speak(l) &&
+                 broker_wish(ls->broker, l->conn) == WISH_READ;
+    if (holds || l->state == LINK_HOLDING) {
+        move_to(ls, l, holds ? LINK_HOLDING : LINK_LIVE); /* behind all others */
+    }
+}
+
+static void read_link(struct links *ls, struct link *l)
+{
+    read_once(ls, l);
+    if (!link_is_encrypted(l) || !has_conn(l)) {
+        return;
+    }
+    if (has_to_speak(l)) {
+        watch_for(ls, l, POLL_NOTHING);
+    }
+    keep_input(ls, l);
+}
+
+void links_read_held(struct links *ls)
+{
+    const struct link *last = TAILQ_LAST(&ls->list[LINK_HOLDING], link_list);
+    const struct link *l = NULL;
+    while (l != last && !broker_is_spent(ls->broker)) {
+        struct link *next = TAILQ_FIRST(&ls->list[LINK_HOLDING]);
+        l = next;
+        read_link(ls, next);
+    }
+}
+
+void link_start(struct links *ls, struct link *l)
+{
+    watch_for(ls, l, POLL_IN);
+    keep_input(ls, l);
+}
+
+/* --- parting --- */
 
 /*
  * A socket that is closed with unread bytes resets the connection, and a reset takes from the peer
@@ -286,9 +259,41 @@ static void linger(struct links *ls, struct link *l)
 {
     ssize_t n = tcp_discard(&l->tcp);
     if (n == 0 || (n < 0 && n != -EAGAIN)) {
-        close_link(ls, l);
+        link_close(ls, l);
     }
 }
+
+/* The socket takes bytes again. False: the link has ended. */
+static bool make_room(struct links *ls, struct link *l)
+{
+    if (has_to_speak(l)) {
+        enum err e = transport_step(l->io);
+        if (e != ERR_OK && e != ERR_AGAIN) {
+            link_end(ls, l, REASON_SOCKET, 0);
+            return false;
+        }
+    }
+    l->blocked = false;
+    l->vain = 0;
+    ls->writable[ls->writable_count++] = l;
+    return true;
+}
+
+void link_part(struct links *ls, struct link *l)
+{
+    transport_finish(&l->tcp.base);
+    l->blocked = false;
+    link_await(ls, l, LINK_LINGERING, LINGER_MS);
+    linger(ls, l);
+    if (l->state == LINK_LINGERING && poll_change(ls->poll, &l->watch, POLL_IN) != ERR_OK) {
+        link_close(ls, l);
+    }
+    if (ls->lingering > LINGERING_MAX) {
+        link_close(ls, TAILQ_FIRST(&ls->list[LINK_LINGERING]));
+    }
+}
+
+/* --- events --- */
 
 void link_ready(struct links *ls, struct watch *w, unsigned events)
 {
@@ -298,30 +303,21 @@ void link_ready(struct links *ls, struct watch *w, unsigned events)
         return;
     }
     if (l->state == LINK_GREETING) {
-        greet(ls, l);
+        greeting_ready(ls, l);
         return;
     }
-    if (events & POLL_OUT) {
-        l->blocked = false;
-        ls->writable[ls->writable_count++] = l;
+    if (events & POLL_OUT && !make_room(ls, l)) {
+        return;
     }
     if (events & POLL_IN) {
-        read_once(ls, l);
+        /* What is held comes first, and it comes with the next turn. */
+        if (l->state != LINK_HOLDING) {
+            read_link(ls, l);
+        }
     } else if (events & POLL_ERROR) {
         /* We are not reading now, or reading would have told. Left alone it would be reported for
          * ever. */
-        end(ls, l, REASON_SOCKET, tcp_error(&l->tcp));
-    }
-}
-
-static void watch_for(struct links *ls, struct link *l, unsigned interest)
-{
-    unsigned wants = transport_wants(l->io);
-    interest |= l->blocked ? POLL_OUT : 0U;
-    interest |= wants & TRANSPORT_WANTS_READ ? POLL_IN : 0U;
-    interest |= wants & TRANSPORT_WANTS_WRITE ? POLL_OUT : 0U;
-    if (poll_change(ls->poll, &l->watch, interest) != ERR_OK) {
-        end(ls, l, REASON_SOCKET, errno);
+        link_end(ls, l, REASON_SOCKET, tcp_error(&l->tcp));
     }
 }
 
@@ -339,8 +335,11 @@ static bool write_once(struct links *ls, struct link *l)
     }
     ls->spent += COST_WRITE;
     ssize_t n = transport_writev(l->io, iov, count);
+    if (link_is_encrypted(l)) {
+        ls->spent += n > 0 ? (uint32_t)((size_t)n / BYTES_ENCRYPTED) : 0;
+    }
     if (n < 0 && n != -EAGAIN) {
-        end(ls, l, REASON_SOCKET, (int)-n);
+        link_end(ls, l, REASON_SOCKET, (int)-n);
         return false;
     }
     size_t written = n > 0 ? (size_t)n : 0;
@@ -356,15 +355,7 @@ static void finish(struct links *ls, struct link *l)
 {
     let_go(ls, l, REASON_OK, 0);
     transport_finish(l->io);
-    l->blocked = false;
-    wait_for(ls, l, LINK_LINGERING, LINGER_MS);
-    linger(ls, l);
-    if (l->state == LINK_LINGERING && poll_change(ls->poll, &l->watch, POLL_IN) != ERR_OK) {
-        close_link(ls, l);
-    }
-    if (ls->lingering > LINGERING_MAX) {
-        close_link(ls, TAILQ_FIRST(&ls->list[LINK_LINGERING]));
-    }
+    link_part(ls, l);
 }
 
 static void flush_and_close(struct links *ls, struct link *l)
@@ -374,12 +365,20 @@ static void flush_and_close(struct links *ls, struct link *l)
         finish(ls, l);
         return;
     }
-    if (l->state == LINK_LIVE) {
-        wait_for(ls, l, LINK_FLUSHING, FLUSH_MS);
+    if (l->state != LINK_FLUSHING) {
+        link_await(ls, l, LINK_FLUSHING, FLUSH_MS);
     }
     /* Not blocked: the first write left something for the next one. */
     l->blocked = true;
     watch_for(ls, l, POLL_NOTHING);
+}
+
+/* It may have been paused, with input that has left the socket. */
+static void resume(struct links *ls, struct link *l)
+{
+    if (link_is_encrypted(l) && l->state == LINK_LIVE) {
+        keep_input(ls, l);
+    }
 }
 
 static void flush_link(struct links *ls, struct link *l)
@@ -392,6 +391,7 @@ static void flush_link(struct links *ls, struct link *l)
     switch (wish) {
     case WISH_READ:
         watch_for(ls, l, POLL_IN);
+        resume(ls, l);
         break;
     case WISH_PAUSE:
         watch_for(ls, l, POLL_NOTHING);
@@ -400,7 +400,7 @@ static void flush_link(struct links *ls, struct link *l)
         flush_and_close(ls, l);
         break;
     case WISH_CLOSE:
-        end(ls, l, REASON_OK, 0);
+        link_end(ls, l, REASON_OK, 0);
         break;
     }
 }
@@ -435,13 +435,13 @@ void links_expire(struct links *ls)
 {
     struct link *l;
     while ((l = TAILQ_FIRST(&ls->list[LINK_GREETING])) != NULL && is_over(l, ls->now_ms)) {
-        refuse_greeting(ls, l, "no PROXY header in time", "enable_proxy_protocol");
+        greeting_expire(ls, l);
     }
     while ((l = TAILQ_FIRST(&ls->list[LINK_FLUSHING])) != NULL && is_over(l, ls->now_ms)) {
-        end(ls, l, REASON_OK, 0);
+        link_end(ls, l, REASON_OK, 0);
     }
     while ((l = TAILQ_FIRST(&ls->list[LINK_LINGERING])) != NULL && is_over(l, ls->now_ms)) {
-        end(ls, l, REASON_OK, 0);
+        link_end(ls, l, REASON_OK, 0);
     }
 }
 
@@ -481,5 +481,11 @@ void links_bury(struct links *ls)
 
 bool links_busy(const struct links *ls)
 {
-    return !TAILQ_EMPTY(&ls->list[LINK_LIVE]) || !TAILQ_EMPTY(&ls->list[LINK_FLUSHING]);
+    return !TAILQ_EMPTY(&ls->list[LINK_LIVE]) || !TAILQ_EMPTY(&ls->list[LINK_HOLDING]) ||
+           !TAILQ_EMPTY(&ls->list[LINK_FLUSHING]);
+}
+
+bool links_hurry(const struct links *ls)
+{
+    return ls->again || !STAILQ_EMPTY(&ls->handshakes) || !TAILQ_EMPTY(&ls->list[LINK_HOLDING]);
 }

@@ -15,7 +15,14 @@
  * most. */
 #define SAMPLE_NS 400000
 
-enum watch_kind { WATCH_LINK, WATCH_LISTENER, WATCH_SIGNALS, WATCH_DISK };
+enum watch_kind {
+    WATCH_LINK,
+    WATCH_LISTENER,
+    WATCH_SIGNALS,
+    WATCH_DISK,
+    WATCH_WORKER,
+    WATCH_FILES
+};
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -48,6 +55,7 @@ enum err loop_init(struct loop *l, struct broker *broker, const struct conf *con
 {
     *l = (struct loop){.broker = broker,
                        .sink = sink,
+                       .log = log,
                        .end_ms = UINT64_MAX,
                        .wake_ms = UINT64_MAX,
                        .at_once = true};
@@ -68,11 +76,38 @@ enum err loop_init(struct loop *l, struct broker *broker, const struct conf *con
     return listeners_bind(&l->listeners, conf);
 }
 
+static enum err start_worker(struct loop *l)
+{
+    enum err e = worker_start(&l->worker);
+    if (e != ERR_OK) {
+        return e;
+    }
+    l->worker_event = (struct watch){.fd = l->worker.event, .kind = WATCH_WORKER};
+    return poll_add(&l->poll, &l->worker_event, POLL_IN);
+}
+
 enum err loop_start(struct loop *l, const struct conf *conf)
 {
-    enum err e = disk_open(l->disk, conf, l->broker, &l->poll, WATCH_DISK, wall_s());
+    enum err e = start_worker(l);
+    if (e != ERR_OK) {
+        log_error(l->log, "Error: Cannot start the thread that checks passwords: %s.",
+                  strerror(errno));
+        return e;
+    }
+    e = disk_open(l->disk, conf, l->broker, &l->poll, WATCH_DISK, wall_s());
     logsink_flush(l->sink); /* what was found is said before anybody can connect */
     return e == ERR_OK ? listeners_listen(&l->listeners) : e;
+}
+
+void loop_watch_files(struct loop *l, struct file_watch *files)
+{
+    l->files = files;
+    file_watch_join(files, &l->poll, WATCH_FILES);
+}
+
+void loop_stop(struct loop *l)
+{
+    worker_stop(&l->worker, l->broker);
 }
 
 void loop_clear(struct loop *l)
@@ -89,7 +124,7 @@ void loop_clear(struct loop *l)
 /* For poll_wait(), as of the end of the last turn. */
 static int timeout_ms(const struct loop *l)
 {
-    if (l->at_once || l->links.again || logsink_has_news(l->sink)) {
+    if (l->at_once || links_hurry(&l->links) || logsink_has_news(l->sink)) {
         return 0;
     }
     uint64_t due = earlier(earlier(l->work_ms, l->end_ms), l->wake_ms);
@@ -141,18 +176,37 @@ static void serve(struct loop *l, struct watch *w, unsigned events)
     case WATCH_DISK:
         disk_ready(l->disk, l->now_ms);
         break;
+    case WATCH_WORKER:
+        worker_ready(&l->worker, l->broker);
+        break;
+    case WATCH_FILES:
+        file_watch_ready(l->files, l->now_ms);
+        break;
     }
 }
 
-/* Until the budget is spent: the rest comes first in the next turn, which begins with a fresh one.
- */
-static void serve_ready(struct loop *l)
+static void serve_reported(struct loop *l)
 {
     struct watch *w;
     unsigned events;
     while (!broker_is_spent(l->broker) && (w = poll_next(&l->poll, &events)) != NULL) {
         serve(l, w, events);
     }
+}
+
+/*
+ * Until the budget is spent: the rest comes first in the next turn, which begins with a fresh one.
+ * What was reported in a former turn goes before input that transports hold: neither can keep the
+ * other waiting for ever.
+ */
+static void serve_ready(struct loop *l, bool left_over)
+{
+    if (left_over) {
+        serve_reported(l);
+    }
+    links_read_held(&l->links);
+    serve_reported(l);
+    links_shake_hands(&l->links);
     listeners_accept(&l->listeners, &l->links);
 }
 
@@ -177,11 +231,13 @@ static void end(struct loop *l)
 
 void loop_turn(struct loop *l)
 {
+    bool left_over = poll_pending(&l->poll);
     poll_wait(&l->poll, timeout_ms(l));
     begin(l);
     logsink_publish(l->sink, l->broker);
-    serve_ready(l);
+    serve_ready(l, left_over);
     (void)broker_work(l->broker);
+    worker_turn(&l->worker, l->broker);
     disk_turn(l->disk, l->now_ms);
     if (UNLIKELY(disk_failed(l->disk))) {
         return;

@@ -13,11 +13,13 @@
 #include "core/broker.h"
 #include "server/disk.h"
 #include "server/door.h"
+#include "server/file_watch.h"
 #include "server/link.h"
 #include "server/listener.h"
 #include "server/logsink.h"
 #include "server/poll.h"
 #include "server/trim.h"
+#include "server/worker.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,11 +41,15 @@ struct stopwatch {
 struct loop {
     struct broker *broker;
     struct logsink *sink;
+    const struct log *log;
     struct poll poll;
     struct door door;
     struct links links;
     struct listeners listeners;
     struct disk *disk; /* NULL without persistence */
+    struct worker worker;
+    struct watch worker_event;
+    struct file_watch *files; /* NULL: none are watched */
     struct watch signals;
     unsigned wishes;  /* bits 1 << enum signal_wish that came in this turn: the owner's to clear */
     bool at_once;     /* do not wait in the next turn */
@@ -67,6 +73,10 @@ MUST_CHECK enum err loop_init(struct loop *l, struct broker *broker, const struc
  * anybody is listened to: nobody connects to a broker that is not ready. Errors as above.
  */
 MUST_CHECK enum err loop_start(struct loop *l, const struct conf *conf);
+/* Events of these are taken in turns; their owner looks when it is time. */
+void loop_watch_files(struct loop *l, struct file_watch *files);
+/* What other threads do for the broker's clients comes to its end, before the broker does. */
+void loop_stop(struct loop *l);
 /* Closes everything but the store; calls nothing of the broker. */
 void loop_clear(struct loop *l);
 /* If disk_failed() is true afterwards, nothing was sent, and there must not be another turn. */

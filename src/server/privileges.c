@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -161,6 +163,14 @@ enum err privileges_drop(const struct privileges *p, const struct log *log)
     }
     log_who(p, log);
     return ERR_OK;
+}
+
+void privileges_close_memory(const struct log *log)
+{
+    const struct rlimit none = {0};
+    if (prctl(PR_SET_DUMPABLE, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0) {
+        log_warning(log, "Warning: A crash may leave keys in a core file: %s.", strerror(errno));
+    }
 }
 
 /* --- somebody else's work --- */

@@ -37,6 +37,10 @@ MUST_CHECK enum err privileges_find(const struct conf_global *g, const struct lo
 /* Become that, for good, and log who we are. ERR_SYSTEM: an error was logged; the process must end.
  */
 MUST_CHECK enum err privileges_drop(const struct privileges *p, const struct log *log);
+/* From now on nobody but root can look into this process, and it leaves no core behind: it holds
+ * keys.
+ */
+void privileges_close_memory(const struct log *log);
 /*
  * Before the drop: have `work` done as the user that we are to become, in a process of its own that
  * can change nothing here but the files that `ctx` has open. What it logs is logged here. Returns

@@ -3,14 +3,17 @@
  */
 #include "server/server.h"
 
+#include "base/feature.h"
 #include "base/mem.h"
 #include "core/broker.h"
 #include "server/daemon.h"
 #include "server/disk.h"
 #include "server/entropy.h"
+#include "server/keylog.h"
 #include "server/loop.h"
 #include "server/pidfile.h"
 #include "server/privileges.h"
+#include "server/secrets.h"
 #include "server/signals.h"
 #include "server/systemd.h"
 #include "server/trees.h"
@@ -40,6 +43,7 @@ struct server {
     struct logsink sink;
     bool starting; /* as configured: what keeps us from serving is shown to whoever starts us */
     struct privileges who;
+    struct secrets secrets;
     struct daemon daemon;
     struct pidfile pid;
     struct systemd systemd;
@@ -121,6 +125,11 @@ static uint64_t random_seed(void)
         abort(); /* so few bytes cannot fail, and a seed that can be guessed must not be used */
     }
     return seed;
+}
+
+static int64_t wall_s(void)
+{
+    return (int64_t)time(NULL);
 }
 
 /* --- the configuration --- */
@@ -218,8 +227,12 @@ static void tell_ready(const struct server *s)
 /* Every part that can refuse. On an error, which is on the log, nothing has changed. */
 static enum err prepare_fresh(struct server *s, struct conf *fresh)
 {
-    enum err e = listeners_prepare(&s->loop.listeners, fresh);
+    enum err e = secrets_prepare(&s->secrets, fresh, &s->loop.door, wall_s());
+    if (e == ERR_OK) {
+        e = listeners_prepare(&s->loop.listeners, fresh);
+    }
     if (e != ERR_OK) {
+        secrets_rollback(&s->secrets, &s->loop.door, s->loop.now_ms);
         return e;
     }
     e = broker_prepare(s->broker, fresh);
@@ -230,21 +243,42 @@ static enum err prepare_fresh(struct server *s, struct conf *fresh)
     }
     if (e != ERR_OK) {
         listeners_rollback(&s->loop.listeners);
+        secrets_rollback(&s->secrets, &s->loop.door, s->loop.now_ms);
     }
     return e;
+}
+
+/* Each listener has its keys from here on. */
+static void take_keys(struct server *s, const struct conf *conf)
+{
+    secrets_warn(&s->secrets, conf, wall_s());
+    secrets_hand_keys(&s->secrets, conf, &s->loop.door);
+}
+
+/* What is known of the keys of listeners, and must not be known of them. */
+static void tell_keys(struct server *s)
+{
+    bool wanted = feature_built(FEATURE_SYS_TREE) && s->conf->global.sys_interval > 0;
+    secrets_tell(&s->secrets, &s->loop.door, s->broker, wanted);
+    if (secrets_are_held(&s->loop.door)) {
+        privileges_close_memory(&s->log);
+    }
+    s->loop.at_once = true;
 }
 
 /* Cannot fail. */
 static void commit_fresh(struct server *s, struct conf *fresh)
 {
     struct conf *old = s->conf;
+    secrets_commit(&s->secrets);
     broker_commit(s->broker);
     listeners_commit(&s->loop.listeners, fresh);
+    take_keys(s, fresh);
     logsink_commit(&s->sink);
     disk_set(s->loop.disk, fresh);
     use_conf(s, fresh);
     conf_free(old);
-    s->loop.at_once = true;
+    tell_keys(s);
 }
 
 /* All of it or nothing: whatever is wrong with the new configuration, the old one stays in force.
@@ -310,7 +344,7 @@ static void answer(struct server *s)
     logsink_flush(&s->sink);
 }
 
-/* What has its own time: signs of life, and what is left of the trees. */
+/* What has its own time: signs of life, what is left of the trees, files that have changed. */
 static void wake(struct server *s)
 {
     uint64_t now_ms = s->loop.now_ms;
@@ -320,6 +354,16 @@ static void wake(struct server *s)
         listeners_keep_reserve(&s->loop.listeners);
     }
     trees_turn(&s->trees, &s->log, now_ms);
+    if (now_ms >= secrets_deadline(&s->secrets)) {
+        secrets_turn(&s->secrets, &s->loop.door, s->broker, now_ms, wall_s());
+        tell_keys(s);
+    }
+}
+
+/* When there is something to wake for, monotonic ms. */
+static uint64_t next_wake(const struct server *s)
+{
+    return earlier(secrets_deadline(&s->secrets), earlier(s->systemd.due_ms, s->trees.due_ms));
 }
 
 /* Until a signal says stop, or the store must not go on. */
@@ -328,7 +372,7 @@ static void run(struct server *s)
     struct loop *l = &s->loop;
     while (!wants(s, SIGNAL_STOP)) {
         l->wishes = 0;
-        l->wake_ms = earlier(s->systemd.due_ms, s->trees.due_ms);
+        l->wake_ms = next_wake(s);
         loop_turn(l);
         if (UNLIKELY(disk_failed(l->disk))) {
             return;
@@ -336,7 +380,7 @@ static void run(struct server *s)
         if (UNLIKELY(l->wishes != 0)) {
             answer(s);
         }
-        if (UNLIKELY(l->now_ms >= l->wake_ms)) {
+        if (UNLIKELY(l->now_ms >= next_wake(s))) {
             wake(s);
         }
     }
@@ -390,6 +434,9 @@ static enum err prepare(struct server *s)
 {
     enum err e = loop_init(&s->loop, s->broker, s->conf, &s->log, &s->sink);
     if (!e) {
+        take_keys(s, s->conf);
+        loop_watch_files(&s->loop, &s->secrets.files);
+        secrets_foresee(&s->secrets, &s->who);
         e = pidfile_write(&s->pid, s->conf->global.pid_file, &s->who, &s->log);
     }
     if (!e && s->who.drop) {
@@ -400,7 +447,7 @@ static enum err prepare(struct server *s)
                     strerror(errno));
     }
     if (!e) {
-        e = disk_find(&s->loop.disk, s->conf, &s->log, &s->who, (int64_t)time(NULL));
+        e = disk_find(&s->loop.disk, s->conf, &s->log, &s->who, wall_s());
     }
     return e ? e : privileges_drop(&s->who, &s->log);
 }
@@ -436,6 +483,7 @@ static void tell_running(struct server *s)
     log_info(&s->log, "mosquitto version %s running", MOSQUITTO_VERSION);
     logsink_flush(&s->sink);
     s->starting = false;
+    tell_keys(s);
     daemon_up(&s->daemon);
     tell_ready(s);
     systemd_init(&s->systemd, s->loop.now_ms);
@@ -455,6 +503,7 @@ static enum server_exit serve(struct server *s)
         well = finish(s);
     }
     (void)disk_close(s->loop.disk, s->loop.now_ms);
+    loop_stop(&s->loop);
     broker_free(s->broker);
     loop_clear(&s->loop);
     trees_clear(&s->trees);
@@ -473,6 +522,10 @@ static enum server_exit begin(struct server *s)
     s->starting = true;
     log_start(s);
     raise_fd_limit(&s->log);
+    if (s->args.tls_keylog) {
+        log_warning(&s->log, "Warning: --tls-keylog: whoever can read that file can read what TLS "
+                             "clients send and receive.");
+    }
     return serve(s);
 }
 
@@ -483,7 +536,13 @@ static enum err configure(struct server *s)
     if (!e) {
         e = load(s, &s->conf);
     }
-    return e ? e : privileges_find(&s->conf->global, &s->log, &s->who);
+    if (!e) {
+        e = privileges_find(&s->conf->global, &s->log, &s->who);
+    }
+    if (!e && s->args.tls_keylog) {
+        e = keylog_open(s->args.tls_keylog, &s->log, &s->secrets.keylog);
+    }
+    return e ? e : secrets_load(&s->secrets, s->conf, !s->args.test);
 }
 
 enum server_exit server_run(const struct conf_args *args)
@@ -493,6 +552,7 @@ enum server_exit server_run(const struct conf_args *args)
     keep_standard_fds();
     logsink_init(&s.sink);
     trees_init(&s.trees);
+    secrets_init(&s.secrets, &s.log);
     /* -q or not: what is wrong with the configuration is said. */
     unsigned mask = args->quiet ? LOG_LEVEL_ERROR : LOG_LEVEL_DEFAULT;
     s.log = (struct log){.mask = mask, .sink = take_line, .ctx = &s};
@@ -500,11 +560,13 @@ enum server_exit server_run(const struct conf_args *args)
     if (configure(&s) != ERR_OK) {
         code = SERVER_EXIT_CONFIG;
     } else if (args->test) {
+        secrets_warn(&s.secrets, s.conf, wall_s());
         puts("Configuration file is OK.");
     } else {
         code = begin(&s);
     }
     daemon_failed(&s.daemon, (int)code);
+    secrets_clear(&s.secrets);
     logsink_clear(&s.sink);
     conf_free(s.conf);
     return code;

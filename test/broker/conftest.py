@@ -2,9 +2,10 @@
 
 import pytest
 
-pytest.register_assert_rewrite("mqtt_wire", "broker_process", "broker_fixtures")
+pytest.register_assert_rewrite("mqtt_wire", "broker_process", "broker_fixtures", "certificates")
 
 from broker_fixtures import all_brokers, broker, brokers, name, own_broker  # noqa: E402,F401
+from certificates import pki  # noqa: E402,F401
 
 
 def pytest_configure(config):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from broker_process import ROOT, Broker, Log, binary, environment, free_port, whose
+from certificates import openssl
 
 PEER = Path("/usr/sbin/mosquitto")
 DEBIAN_CONF = Path("/etc/mosquitto/mosquitto.conf")
@@ -141,13 +142,43 @@ VALUES = {
     "persistence_location": "DIR/",
     "log_facility": "5",
     "log_timestamp_format": "%Y-%m-%dT%H:%M:%S",
+    "password_file": "DIR/passwd",
+    "acl_file": "DIR/acl",
+    "psk_file": "DIR/psk",
+    "psk_hint": "house",
+    "certfile": "DIR/server.pem",
+    "keyfile": "DIR/server.key",
+    "cafile": "DIR/ca.pem",
+    "capath": "DIR",
+    "crlfile": "DIR/crl.pem",
+    "dhparamfile": "DIR/dhparam.pem",
+    "ciphers": "ECDHE+AESGCM",
+    "ciphers_tls1.3": "TLS_AES_128_GCM_SHA256",
+    "tls_version": "tlsv1.2",
     "clientid_prefixes": "sensor-",
     "include_dir": "DIR",
 }
 
 
-# The first is the example's own default, which the program behind it refuses; the second is retired.
-MORE_IS_TAKEN = ("max_packet_size 0", "dhparamfile")
+# The example's own default, which the program behind it refuses.
+MORE_IS_TAKEN = ("max_packet_size 0",)
+# One half of what TLS needs: the program behind the example opens a listener without TLS, or one that nobody can use.
+HALF = ("certfile", "keyfile", "psk_hint")
+
+
+def furnish(directory, pki):
+    """Every file that VALUES and our example name."""
+    put(directory / "passwd", "")
+    subprocess.run(["mosquitto_passwd", "-b", directory / "passwd", "ann", "secret"], check=True, timeout=60)
+    put(directory / "acl", "user ann\ntopic readwrite #\n")
+    put(directory / "psk", "lamp:00112233445566778899aabbccddeeff\n")
+    for name, path in [
+        ("server.pem", pki.server.cert), ("server.key", pki.server.key), ("ca.pem", pki.ca.cert), ("crl.pem", pki.crl),
+    ]:
+        put(directory / name, Path(path).read_text(encoding="ascii"))
+    put(directory / "dhparam.pem", openssl("genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048"))
+    for secret in ("passwd", "acl", "psk", "server.key"):
+        (directory / secret).chmod(0o600)
 
 
 def example_lines():
@@ -165,7 +196,7 @@ def to_come():
     part = text.split("Not available in this release", 1)[1].split("---- Retired", 1)[0]
     blocks = [block.strip().splitlines() for block in part.split("\n#\n")]
     names = {block[-1].split()[1] for block in blocks if len(block) > 1}
-    assert {"password_file", "certfile", "connection", "bridge_psk", "topic"} <= names
+    assert {"plugin", "websockets_origin", "connection", "bridge_psk", "topic"} <= names
     return names
 
 
@@ -183,9 +214,11 @@ def peer_takes(config):
 
 @needs_debian_files
 @pytest.mark.parametrize("line", example_lines())
-def test_every_line_of_the_distributions_example(line, tmp_path):
+def test_every_line_of_the_distributions_example(line, tmp_path, pki):
     """Uncommented in turn: taken if the distribution's broker takes it, or a line says what is missing."""
     name = line.split()[0]
+    if "_file" in name or name.endswith(("file", "path")):
+        furnish(tmp_path, pki)
     line = line.replace("PORT", str(free_port())).replace("DIR", str(tmp_path))
     lines = [f"listener {free_port()} 127.0.0.1", "allow_anonymous true", *whose([line]), line]
     config = put(tmp_path / "one.cfg", "\n".join(lines) + "\n")
@@ -197,6 +230,8 @@ def test_every_line_of_the_distributions_example(line, tmp_path):
             assert re.search(r"not available|MQTT 5 only|belongs to a bridge", said[0])
     elif line in MORE_IS_TAKEN:
         assert answer.well
+    elif name in HALF:
+        assert re.search(r"expected (keyfile|certfile|psk_file) too", answer.of("Error")[0])
     else:
         assert answer.well == peer_takes(config), answer.lines
 
@@ -321,14 +356,66 @@ def test_a_file_with_every_option_of_1_4(tmp_path, start):
     broker.stop()
 
 
-def test_what_1_4_protects_with_stops_the_start(tell):
+def test_plugins_of_1_4_stop_the_start(tell):
     """Each on a line of its own, so that each is known and none is left out in silence."""
-    names = ["password_file", "acl_file", "psk_file", "auth_plugin", "auth_opt_x", "cafile", "capath", "certfile",
-             "keyfile", "crlfile", "ciphers", "tls_version", "psk_hint"]
+    names = ["auth_plugin", "auth_opt_x", "tls_engine"]
     answer = tell("listener 1\n" + "".join(f"{name} /nowhere\n" for name in names))
     assert len(answer.of("Error")) == len(names)
     for number, line in enumerate(answer.of("Error"), 2):
-        assert line.endswith(f"m.conf:{number}): not available in this release, refusing to start without it.")
+        assert re.search(rf"m\.conf:{number}\): .*not (available|supported).*, refusing to start without it\.$", line)
+
+
+# --- what protects -----------------------------------------------------------------------------
+
+PAIR = "certfile DIR/server.pem\nkeyfile DIR/server.key\n"
+LISTENER = "listener 18830 127.0.0.1\nallow_anonymous true\n"
+
+
+@pytest.fixture
+def tell_furnished(tell, tmp_path, pki):
+    """Test a text whose files are there, in DIR."""
+    furnish(tmp_path, pki)
+    return lambda text: tell(text.replace("DIR", str(tmp_path)))
+
+
+@needs_debian_files
+@pytest.mark.parametrize(
+    "text",
+    [
+        LISTENER + PAIR,
+        LISTENER + PAIR + "cafile DIR/ca.pem\ncrlfile DIR/crl.pem\nrequire_certificate true\n",
+        "listener 18830\n" + PAIR + "password_file DIR/passwd\nacl_file DIR/acl\nacl_subscribe check\n",
+        "listener 18830\n" + PAIR + "cafile DIR/ca.pem\nuse_identity_as_username true\nacl_file DIR/acl\n",
+        "psk_file DIR/psk\nlistener 18830\npsk_hint house\nuse_identity_as_username true\n",
+        "listener 18830 127.0.0.1\npassword_file DIR/passwd\n",
+        "password_file DIR/passwd\nallow_anonymous false\n",
+    ],
+)
+def test_what_protects_and_is_complete(tell_furnished, text):
+    assert tell_furnished(text).lines == ["Configuration file is OK."]
+
+
+@needs_debian_files
+@pytest.mark.parametrize(
+    "text, line, what",
+    [
+        (PAIR, 1, "certfile"),
+        (PAIR + LISTENER, 1, "certfile"),
+        ("allow_anonymous true\nrequire_certificate true\n", 2, "require_certificate"),
+        ("psk_file DIR/psk\npsk_hint house\n", 2, "psk_hint"),
+        ("per_listener_settings true\nacl_file DIR/acl\n" + LISTENER, 2, "acl_file"),
+        ("per_listener_settings true\npassword_file DIR/passwd\n" + LISTENER, 2, "password_file"),
+    ],
+)
+def test_what_protects_no_listener_stops_the_start(tmp_path, tell_furnished, text, line, what):
+    """Mosquitto 2.0.11 opens port 1883 to everybody (#2283), or a listener without what the file says."""
+    answer = tell_furnished(text)
+    assert re.fullmatch(
+        rf"Error: {what} \(.*m\.conf:{line}\): expected behind the 'listener' that it is for; .*", answer.of("Error")[0]
+    )
+    done = subprocess.run([binary(), "-c", tmp_path / "m.conf"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1
 
 
 # As the add-on of a home automation writes it, but for its authentication plugin.
@@ -453,10 +540,19 @@ def test_variables(tell, tmp_path):
     assert tell(text.replace("expand_env true\n", "").replace("${T_SECONDS}", "1")).well
 
 
-def test_our_own_example_unchanged_and_uncommented(tell, tmp_path):
+@needs_debian_files
+def test_our_own_example_unchanged_and_uncommented(tell, tmp_path, pki):
     text = OUR_EXAMPLE.read_text(encoding="utf-8")
     assert tell(text).lines == ["Configuration file is OK."]
+    furnish(tmp_path, pki)
     (tmp_path / "d").mkdir()
     on = re.sub(r"(?m)^#([a-z])", r"\1", text).replace("/etc/mosquitto/conf.d", f"{tmp_path}/d")
     on = re.sub(r"(?m)^user .*$", "user root", on)
-    assert tell(on).well
+    for ours, there in [
+        ("certs/fullchain.pem", "server.pem"), ("certs/privkey.pem", "server.key"), ("certs/devices-ca.pem", "ca.pem"),
+        ("certs/authorities", ""), ("certs/devices-crl.pem", "crl.pem"), ("certs/dhparam.pem", "dhparam.pem"),
+        ("pwfile", "passwd"), ("aclfile", "acl"), ("pskfile", "psk"),
+    ]:
+        assert f"/etc/mosquitto/{ours}\n" in on
+        on = on.replace(f"/etc/mosquitto/{ours}\n", f"{tmp_path}/{there}\n")
+    assert not tell(on).of("Error")

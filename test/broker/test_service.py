@@ -468,6 +468,7 @@ def test_everything_is_installed_and_goes_again(build, tmp_path):
     make("install", build, *where)
     found = installed(tmp_path)
     wanted = {"opt/m/sbin/mosquitto", "opt/m/bin/mosquitto_bench", "opt/m/bin/mosquitto_db_dump",
+              "opt/m/bin/mosquitto_passwd",
               "opt/m/lib/systemd/system/mosquitto.service"}
     wanted |= {f"opt/m/share/man/man{page.suffix[1:]}/{page.name}" for page in (ROOT / "man").glob("*.[1-8]")}
     wanted |= {f"opt/etc/m/{page.name}" for page in ROOT.glob("*.example")}

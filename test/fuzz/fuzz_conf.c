@@ -23,6 +23,20 @@ static void count_errors(void *ctx, enum log_level level, struct str line,
     *errors += level == LOG_LEVEL_ERROR;
 }
 
+/* Whatever was written: no listener has half of what protects it. */
+static bool protects(const struct conf *c, const struct conf_listener *l)
+{
+    bool tls = conf_listener_has_tls(l), authorities = l->cafile || l->capath;
+
+    if (!l->certfile != !l->keyfile || (l->certfile && l->psk_hint))
+        return false;
+    if (tls && (c->local_only || l->port == 0 || (l->psk_hint && !l->security.psk_file)))
+        return false;
+    if ((l->require_certificate || l->use_subject_as_username) && !(l->certfile && authorities))
+        return false;
+    return !l->use_identity_as_username || l->psk_hint || (l->certfile && authorities);
+}
+
 static void check_conf(const struct conf *c)
 {
     if (c->listener_count == 0 || !c->global.security.auto_id_prefix)
@@ -37,6 +51,8 @@ static void check_conf(const struct conf *c)
         if ((c->local_only || l->port == 0) && !l->address)
             abort();
         if (!l->security.auto_id_prefix || !l->trusted != (l->trusted_count == 0))
+            abort();
+        if (!protects(c, l))
             abort();
         conf_describe_listener(c, l, text, sizeof(text));
     }
