@@ -97,13 +97,15 @@ static const char *no_proof(const struct conf_listener *l, bool by_psk)
 
 static void check_tcp(struct draft *d, size_t i, const struct conf_listener *l)
 {
+    if (l->psk_hint && (l->certfile || l->keyfile)) {
+        fault(d, i, "psk_hint",
+              "expected on a listener of its own: this one has certfile or keyfile.");
+        return;
+    }
     if (l->certfile && !l->keyfile)
         fault(d, i, "certfile", "expected keyfile too, with the private key of this certificate.");
     if (l->keyfile && !l->certfile)
         fault(d, i, "keyfile", "expected certfile too, with the certificate of this key.");
-    if (l->psk_hint && (l->certfile || l->keyfile))
-        fault(d, i, "psk_hint",
-              "expected on a listener of its own: this one has certfile and keyfile.");
     if (l->psk_hint && !l->security.psk_file)
         fault(d, i, "psk_hint", "expected psk_file too, with identities and their keys.");
     if (l->require_certificate)

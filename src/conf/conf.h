@@ -158,7 +158,7 @@ struct conf_args {
     bool quiet;   /* -q: no log at all, whatever the file and -v say */
     bool test;    /* --test-config: report all that is wrong, and what is legal but unwise */
     bool daemon;  /* -d */
-    const char *tls_keylog; /* --tls-keylog: append the secrets of TLS connections; NULL = nowhere */
+    const char *tls_keylog;            /* --tls-keylog: file for the secrets of TLS; NULL = none */
     bool (*is_user)(const char *name); /* may `user` name this one? NULL = whatever it names */
 };
 

@@ -88,7 +88,8 @@ static void keys_stand_alone(void **state)
                    "keys.\n");
     assert_refused(PLAIN PAIR KEYS, 1,
                    "Error: psk_hint (m.conf:5): expected on a listener of its own: this one has "
-                   "certfile and keyfile.\n");
+                   "certfile or keyfile.\n");
+    assert_refused(PLAIN "keyfile /k\n" KEYS "require_certificate true\n", 1, "(m.conf:4)");
     assert_refused("per_listener_settings true\n" PLAIN KEYS
                    "listener 18831\nallow_anonymous true\npsk_hint h\n",
                    1, "Error: psk_hint (m.conf:8): expected psk_file too");
