@@ -378,7 +378,7 @@ def test_when_nothing_can_be_written_nothing_has_changed(file, words):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     before = file.read_bytes()
-    done = run(*words, cwd=file.parent, preexec_fn=no_room, stdout=None)
+    done = run(*words, cwd=file.parent, preexec_fn=no_room)
     assert done.returncode == 1 and f"Cannot write password file {words[-3]}: File too large" in done.stderr
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == ["pw"]
@@ -466,8 +466,8 @@ def test_passwords_from_a_pipe(file, data):
     (b"secret\n", "twice, on two lines"),
     (b"secret", "twice, on two lines"),
     (b"se\0cret\nse\0cret\n", "zero byte"),
-    (b"p" * 65536 + b"\n" + b"p" * 65536 + b"\n", "longer than 65535 bytes"),
-])
+    ((b"p" * 65536 + b"\n") * 2, "longer than 65535 bytes"),
+], ids=lambda value: value if isinstance(value, str) else str(len(value)))
 def test_passwords_that_are_refused(file, data, why):
     before = file.read_bytes()
     said = refused(*FEW, file, "bob", data=data)
@@ -690,6 +690,17 @@ def test_a_plain_file_hashed_by_either_is_the_same_to_both(brokers, tmp_path, mo
     assert_lets_in(brokers.start(f"password_file {files[1]}"), users)
     monkeypatch.setenv("MOSQUITTO_BIN", PEER)
     assert_lets_in(brokers.start(f"password_file {readable(files[0])}"), users)
+
+
+def test_the_example(brokers, tmp_path):
+    """Its lines are comments; without the # they are users."""
+    lines = (ROOT / "pwfile.example").read_text(encoding="utf-8").splitlines()
+    assert all(line.startswith("#") for line in lines)
+    users = [line[1:] for line in lines if re.match(r"#\w+:", line)]
+    (tmp_path / "pw").write_text("\n".join(lines[:5] + users) + "\n")
+    names = [user.split(":")[0] for user in users]
+    assert len(names) == 4
+    assert_lets_in(brokers.start(f"password_file {tmp_path / 'pw'}"), dict.fromkeys(names, "example"))
 
 
 def test_a_wrong_file_is_no_start(tmp_path):
