@@ -48,6 +48,7 @@ static const char *const reason_texts[REASON_COUNT] = {
     [REASON_PASSWORD] = "not authorised: wrong user name or password",
     [REASON_NO_IDENTITY] = "not authorised: no user name from a certificate or a pre-shared key",
     [REASON_NO_SUBJECT] = "not authorised: no certificate to take the user name from",
+    [REASON_PROVEN_NAME] = "not authorised: the name that it has proven is no user name",
     [REASON_LOGIN_FAILURES] = "too many failed logins from its address",
     [REASON_LOGINS_MAX] = "too many logins at once",
     [REASON_NO_USERNAME] = "not authorised: no user name to be the client identifier",

@@ -45,6 +45,7 @@ enum reason {
     REASON_PASSWORD,          /* wrong user name or password: password_file */
     REASON_NO_IDENTITY,       /* no name of a certificate or key: use_identity_as_username */
     REASON_NO_SUBJECT,        /* no certificate: use_subject_as_username */
+    REASON_PROVEN_NAME,       /* what its certificate or identity calls it is no user name */
     REASON_LOGIN_FAILURES,    /* its address failed too often: login_failure_limit */
     REASON_LOGINS_MAX,        /* too many others wait for their passwords to be checked */
     REASON_NO_USERNAME,       /* none, and use_username_as_clientid */

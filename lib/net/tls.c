@@ -126,13 +126,14 @@ static ssize_t tls_read(struct transport *t, void *p, size_t n)
     size_t got = 0;
     size_t more = 0;
     int result = 1;
-    while (got < n && (result = SSL_read_ex(tls->ssl, (char *)p + got, n - got, &more)) == 1) {
-        got += more;
-    }
+    do {
+        result = SSL_read_ex(tls->ssl, (char *)p + got, n - got, &more);
+        got += result == 1 ? more : 0;
+    } while (result == 1 && got < n && SSL_has_pending(tls->ssl));
     enum verdict v = result == 1 ? WAITS : judge(tls, result);
     (void)flush(tls);
     /* Whoever got bytes is told of their end by the next call, and has to make it. */
-    tls->has_input = got > 0 && (result == 1 || v != WAITS);
+    tls->has_input = got > 0 && (result == 1 ? SSL_has_pending(tls->ssl) != 0 : v != WAITS);
     if (got > 0) {
         return (ssize_t)got;
     }

@@ -76,6 +76,10 @@ static SSL_TICKET_RETURN judge_ticket(SSL *ssl, SSL_SESSION *session, const unsi
 
 /* ---- making one ---- */
 
+/* What a client may show: a chain of eight, each of 4 KiB; each costs a signature to be checked. */
+#define CHAIN_BYTES (32L * 1024)
+#define CHAIN_LENGTH 8
+
 static enum err set_versions(SSL_CTX *ssl, const struct tls_settings *s, char why[TLS_WHY_MAX])
 {
     static const int versions[] = {TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
@@ -140,6 +144,8 @@ static void set_verify(struct tls_ctx *c, const struct tls_settings *s)
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     }
     c->ignores_dates = s->ignores_dates;
+    SSL_CTX_set_verify_depth(c->ssl, CHAIN_LENGTH);
+    (void)SSL_CTX_set_max_cert_list(c->ssl, CHAIN_BYTES);
     SSL_CTX_set_verify(c->ssl, mode, s->ignores_dates ? forgive_dates : NULL);
 }
 

@@ -8,6 +8,7 @@
 #include "net/tls_wire.h"
 
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <string.h>
 
 /* What may wait before TLS is held up: a handshake's flight, with room to spare. */
@@ -36,6 +37,23 @@ static int wire_write(BIO *bio, const char *p, int n)
     return buf_add(&w->pending, p, size) == ERR_OK ? n : fail(w, ENOMEM);
 }
 
+/*
+ * A ClientHello has some hundred bytes, but may promise 128 KiB, for which OpenSSL takes memory at
+ * once. A longer one than this is not waited for, nor one whose length is not in its first record.
+ */
+#define HELLO_MAX (16 * 1024)
+
+static bool promises_too_much(const struct tls_wire *w)
+{
+    const uint8_t *p = w->first;
+    if (w->first_n < sizeof(w->first) || p[0] != SSL3_RT_HANDSHAKE) {
+        return false;
+    }
+    unsigned record = (unsigned)p[3] << 8 | p[4];
+    unsigned hello = (unsigned)p[6] << 16 | (unsigned)p[7] << 8 | p[8];
+    return record < SSL3_HM_HEADER_LENGTH || hello > HELLO_MAX;
+}
+
 static void remember_first(struct tls_wire *w, const char *p, size_t n)
 {
     size_t room = sizeof(w->first) - w->first_n;
@@ -56,6 +74,9 @@ static int wire_read(BIO *bio, char *p, int n)
     if (got > 0) {
         if (UNLIKELY(w->first_n < sizeof(w->first))) {
             remember_first(w, p, (size_t)got);
+            if (promises_too_much(w)) {
+                return fail(w, EMSGSIZE);
+            }
         }
         return (int)got;
     }

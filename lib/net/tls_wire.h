@@ -13,7 +13,7 @@
 
 #include <openssl/bio.h>
 
-#define TLS_WIRE_FIRST 8
+#define TLS_WIRE_FIRST 9
 
 struct tls_wire {
     struct transport *under;

@@ -7,6 +7,7 @@
 #include "core/dispatch.h"
 #include "core/ending.h"
 #include "core/feed.h"
+#include "core/login.h"
 #include "core/renew.h"
 #include "core/replay.h"
 #include "core/state.h"
@@ -66,7 +67,7 @@ static void wire_up(struct broker *b, const struct broker_setup *setup)
                                   .authors = {.rights = &b->env.rights}};
     TAILQ_INIT(&b->env.todo);
     sessions_init(&b->sessions, &b->env);
-    logins_init(&b->logins, setup->seed);
+    logins_init(&b->logins, setup->seed, &b->wheel);
     slab_init(&b->conns, sizeof(struct conn));
     TAILQ_INIT(&b->all);
     TAILQ_INIT(&b->pending);
@@ -233,9 +234,9 @@ enum err broker_name(struct broker *b, struct conn *c, struct str user)
     return conn_prove(c, user);
 }
 
-void broker_closed(struct broker *b, struct conn *c, enum reason why, int error)
+void broker_closed(struct broker *b, struct conn *c, enum reason why, const char *detail)
 {
-    conn_end(b, c, why, error ? strerror(error) : NULL);
+    conn_end(b, c, why, detail);
     conn_free(b, c);
 }
 
@@ -605,6 +606,7 @@ void broker_commit(struct broker *b)
     TAILQ_FOREACH(c, &b->all, entry)
     {
         take_rules(b, c, changes);
+        rights_connected(&b->env.rights, c->peer.listener);
         /* A wider window may let go on what waits for it. */
         if (c->session && c->session->flow && flow_queued(c->session->flow) > 0)
             session_want_work(&b->env, c->session);
@@ -614,7 +616,13 @@ void broker_commit(struct broker *b)
 
 void broker_rights_changed(struct broker *b)
 {
+    struct conn *c;
+
     rights_changed(&b->env.rights, b->conf);
+    TAILQ_FOREACH(c, &b->all, entry)
+    {
+        rights_connected(&b->env.rights, c->peer.listener);
+    }
     logins_recheck(b);
 }
 

@@ -94,10 +94,10 @@ struct span broker_room(struct broker *b, struct conn *c);
 void broker_input(struct broker *b, struct conn *c, size_t n);
 /*
  * The connection is gone: the peer closed it (REASON_PEER_CLOSED), the socket failed
- * (REASON_SOCKET, `error` is errno or 0), or the core's wish to close was carried out (REASON_OK).
+ * (REASON_SOCKET, `detail` says how, or is NULL), or the core's wish to close was carried out (REASON_OK).
  * Afterwards c is invalid.
  */
-void broker_closed(struct broker *b, struct conn *c, enum reason why, int error);
+void broker_closed(struct broker *b, struct conn *c, enum reason why, const char *detail);
 
 /* Is this turn's budget spent? Then leave the remaining readable connections for the next turn. */
 bool broker_is_spent(const struct broker *b);

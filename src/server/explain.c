@@ -7,6 +7,7 @@
 #include "auth/acl_explain.h"
 #include "auth/realm.h"
 #include "base/buf.h"
+#include "base/mem.h"
 #include "conf/describe.h"
 
 #include <stdio.h>
@@ -94,57 +95,65 @@ static enum err load(const struct conf_args *args, struct conf **out)
 
 /* --- the answers --- */
 
-/* Of one listener, into `out`. */
-static enum err ask(const struct conf_listener *l, const struct acl_question *q, struct buf *out,
-                    bool *all)
+/* Of each listener, in answers that are empty. */
+static enum err ask(const struct conf *conf, const struct acl_question *q, struct buf *answers,
+                    bool *all_grant)
 {
-    bool granted = false;
-    enum err e = acl_explain(l, q, out, &granted);
-    *all = *all && granted;
-    return e;
-}
-
-static enum err print(const struct conf_listener *l, struct str answer)
-{
-    char name[NAME_MAX_SHOWN];
-    int n = l ? printf("%s: ", describe_name(l, name, sizeof(name))) : 0;
-    if (n >= 0) {
-        n = printf("%.*s\n", STR_ARG(answer));
-    }
-    return n < 0 ? ERR_SYSTEM : ERR_OK;
-}
-
-/* Do all listeners say the same as the first one? */
-static enum err ask_all(const struct conf *conf, const struct acl_question *q, bool *same,
-                        bool *granted)
-{
-    struct buf first = {0};
     enum err e = ERR_OK;
-    *same = true;
+    *all_grant = true;
     for (size_t i = 0; i < conf->listener_count && e == ERR_OK; i++) {
-        struct buf other = {0};
-        e = ask(conf->listeners[i], q, i == 0 ? &first : &other, granted);
-        *same = *same && (i == 0 || str_eq(buf_str(&first), buf_str(&other)));
-        buf_clear(&other);
+        bool granted = false;
+        e = acl_explain(conf->listeners[i], q, &answers[i], &granted);
+        *all_grant = *all_grant && granted;
     }
-    buf_clear(&first);
     return e;
+}
+
+static bool all_same(const struct buf *answers, size_t count)
+{
+    struct str first = buf_str(&answers[0]);
+    for (size_t i = 1; i < count; i++) {
+        struct str other = buf_str(&answers[i]);
+        if (!first.p || !other.p || !str_eq(first, other)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum err print(const struct conf *conf, const struct buf *answers)
+{
+    size_t count = conf->listener_count;
+    bool same = all_same(answers, count);
+    for (size_t i = 0; i < (same ? 1 : count); i++) {
+        char name[NAME_MAX_SHOWN];
+        if (!same) {
+            (void)printf("%s: ", describe_name(conf->listeners[i], name, sizeof(name)));
+        }
+        (void)printf("%.*s\n", STR_ARG(buf_str(&answers[i])));
+    }
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return ERR_OK;
+    }
+    (void)fputs("Error: The answer cannot be written.\n", stderr);
+    return ERR_SYSTEM;
 }
 
 static enum err answer(const struct conf *conf, const struct acl_question *q, bool *granted)
 {
-    bool same = true;
-    *granted = true;
-    enum err e = ask_all(conf, q, &same, granted);
-    size_t lines = same ? 1 : conf->listener_count;
-    for (size_t i = 0; i < lines && e == ERR_OK; i++) {
-        struct buf out = {0};
-        e = ask(conf->listeners[i], q, &out, granted);
-        if (e == ERR_OK) {
-            e = print(same ? NULL : conf->listeners[i], buf_str(&out));
-        }
-        buf_clear(&out);
+    size_t size = conf->listener_count * sizeof(struct buf);
+    struct buf *answers = mem_zalloc(size);
+    if (!answers) {
+        return ERR_NOMEM;
     }
+    enum err e = ask(conf, q, answers, granted);
+    if (e == ERR_OK) {
+        e = print(conf, answers);
+    }
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        buf_clear(&answers[i]);
+    }
+    mem_free(answers, size);
     return e;
 }
 
@@ -163,9 +172,6 @@ enum explain_exit explain_run(const struct conf_args *args, const struct explain
     conf_free(conf);
     if (e == ERR_NOMEM) {
         (void)fputs("Error: Out of memory.\n", stderr);
-    }
-    if (e == ERR_OK && fflush(stdout) != 0) {
-        e = ERR_SYSTEM;
     }
     if (e != ERR_OK) {
         return EXPLAIN_FAULT;

@@ -290,17 +290,20 @@ static void shaken(struct links *ls, struct link *l)
     const struct conf_listener *rules = door_group(ls->door, l->group)->rules;
     char name[TLS_NAME_MAX];
     size_t n = 0;
-    log_negotiated(ls, l);
     enum err e = proven_name(rules, l, name, &n);
     if (e != ERR_OK) {
         refuse_name(ls, l, e);
         return;
     }
+    log_negotiated(ls, l);
     if (!introduce(ls, l)) {
         return;
     }
-    if (n > 0 && broker_name(ls->broker, l->conn, (struct str){.p = name, .n = n}) != ERR_OK) {
-        link_end(ls, l, REASON_NOMEM, 0);
+    if (n > 0) {
+        e = broker_name(ls->broker, l->conn, str_of(name, n));
+    }
+    if (e != ERR_OK) {
+        link_end(ls, l, e == ERR_NOMEM ? REASON_NOMEM : REASON_PROVEN_NAME, NULL);
         return;
     }
     link_start(ls, l);
@@ -317,6 +320,7 @@ static void shake(struct links *ls, struct link *l)
             return;
         }
         l->io = tls;
+        ls->encrypted++;
     }
     enum err e = transport_step(l->io);
     if (e == ERR_OK) {

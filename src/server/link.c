@@ -71,6 +71,7 @@ static void move_to(struct links *ls, struct link *l, enum link_state state)
 
 void link_close(struct links *ls, struct link *l)
 {
+    ls->encrypted -= link_is_encrypted(l);
     transport_close(l->io);
     ls->spent += COST_CLOSE;
     l->watch.fd = -1;
@@ -78,9 +79,9 @@ void link_close(struct links *ls, struct link *l)
 }
 
 /* The core lets go of it: from here on it counts for no limit. */
-static void let_go(struct links *ls, struct link *l, enum reason why, int error)
+static void let_go(struct links *ls, struct link *l, enum reason why, const char *detail)
 {
-    broker_closed(ls->broker, l->conn, why, error);
+    broker_closed(ls->broker, l->conn, why, detail);
     l->conn = NULL;
     door_leave(ls->door, l->group);
     /* It leaves behind a will or a session, and in this turn the core's round of work may be over.
@@ -88,12 +89,18 @@ static void let_go(struct links *ls, struct link *l, enum reason why, int error)
     ls->again = true;
 }
 
-void link_end(struct links *ls, struct link *l, enum reason why, int error)
+void link_end(struct links *ls, struct link *l, enum reason why, const char *detail)
 {
     if (has_conn(l)) {
-        let_go(ls, l, why, error);
+        let_go(ls, l, why, detail);
     }
     link_close(ls, l);
+}
+
+/* Its transport has failed by this errno, of which TLS knows more. */
+static void break_off(struct links *ls, struct link *l, int error)
+{
+    link_end(ls, l, REASON_SOCKET, link_is_encrypted(l) ? tls_why(l->io) : strerror(error));
 }
 
 void links_clear(struct links *ls)
@@ -181,7 +188,7 @@ static void watch_for(struct links *ls, struct link *l, unsigned interest)
         interest = POLL_OUT;
     }
     if (poll_change(ls->poll, &l->watch, interest) != ERR_OK) {
-        link_end(ls, l, REASON_SOCKET, errno);
+        link_end(ls, l, REASON_SOCKET, strerror(errno));
     }
 }
 
@@ -196,9 +203,9 @@ static void read_once(struct links *ls, struct link *l)
         l->vain = 0;
         broker_input(ls->broker, l->conn, (size_t)n);
     } else if (n == 0) {
-        link_end(ls, l, REASON_PEER_CLOSED, 0);
+        link_end(ls, l, REASON_PEER_CLOSED, NULL);
     } else if (n != -EAGAIN) {
-        link_end(ls, l, REASON_SOCKET, (int)-n);
+        break_off(ls, l, (int)-n);
     } else if (l->vain < VAIN_MAX) {
         l->vain++;
     }
@@ -269,7 +276,7 @@ static bool make_room(struct links *ls, struct link *l)
     if (has_to_speak(l)) {
         enum err e = transport_step(l->io);
         if (e != ERR_OK && e != ERR_AGAIN) {
-            link_end(ls, l, REASON_SOCKET, 0);
+            break_off(ls, l, errno);
             return false;
         }
     }
@@ -317,7 +324,8 @@ void link_ready(struct links *ls, struct watch *w, unsigned events)
     } else if (events & POLL_ERROR) {
         /* We are not reading now, or reading would have told. Left alone it would be reported for
          * ever. */
-        link_end(ls, l, REASON_SOCKET, tcp_error(&l->tcp));
+        int error = tcp_error(&l->tcp);
+        link_end(ls, l, REASON_SOCKET, error ? strerror(error) : NULL);
     }
 }
 
@@ -339,7 +347,7 @@ static bool write_once(struct links *ls, struct link *l)
         ls->spent += n > 0 ? (uint32_t)((size_t)n / BYTES_ENCRYPTED) : 0;
     }
     if (n < 0 && n != -EAGAIN) {
-        link_end(ls, l, REASON_SOCKET, (int)-n);
+        break_off(ls, l, (int)-n);
         return false;
     }
     size_t written = n > 0 ? (size_t)n : 0;
@@ -353,7 +361,7 @@ static bool write_once(struct links *ls, struct link *l)
 
 static void finish(struct links *ls, struct link *l)
 {
-    let_go(ls, l, REASON_OK, 0);
+    let_go(ls, l, REASON_OK, NULL);
     transport_finish(l->io);
     link_part(ls, l);
 }
@@ -400,7 +408,7 @@ static void flush_link(struct links *ls, struct link *l)
         flush_and_close(ls, l);
         break;
     case WISH_CLOSE:
-        link_end(ls, l, REASON_OK, 0);
+        link_end(ls, l, REASON_OK, NULL);
         break;
     }
 }
@@ -438,10 +446,10 @@ void links_expire(struct links *ls)
         greeting_expire(ls, l);
     }
     while ((l = TAILQ_FIRST(&ls->list[LINK_FLUSHING])) != NULL && is_over(l, ls->now_ms)) {
-        link_end(ls, l, REASON_OK, 0);
+        link_end(ls, l, REASON_OK, NULL);
     }
     while ((l = TAILQ_FIRST(&ls->list[LINK_LINGERING])) != NULL && is_over(l, ls->now_ms)) {
-        link_end(ls, l, REASON_OK, 0);
+        link_end(ls, l, REASON_OK, NULL);
     }
 }
 
@@ -477,6 +485,14 @@ void links_bury(struct links *ls)
         slab_free(&ls->slab, l);
         l = TAILQ_FIRST(&ls->list[LINK_DEAD]);
     } while (l);
+}
+
+/* What OpenSSL has taken for a connection in the middle of its handshake; later it is less. */
+#define TLS_BYTES 40000
+
+size_t links_uncounted(const struct links *ls)
+{
+    return ls->encrypted * (size_t)TLS_BYTES;
 }
 
 bool links_busy(const struct links *ls)

@@ -78,6 +78,7 @@ struct links {
     bool again; /* the next turn must not wait: something was cut short, or has left work behind */
     uint32_t spent;           /* of what one turn may write and close */
     uint32_t lingering;       /* how many do */
+    uint32_t encrypted;       /* how many are */
     uint64_t now_ms;          /* of this turn */
     uint64_t (*cpu_ns)(void); /* of this thread: what handshakes cost is measured */
     struct poll *poll;
@@ -122,6 +123,8 @@ void links_expire(struct links *ls);
 uint64_t links_deadline(const struct links *ls);
 /* Free what died in this turn. */
 void links_bury(struct links *ls);
+/* About how many bytes transports have taken that base/mem does not count. */
+size_t links_uncounted(const struct links *ls);
 /* Is there still something to be written, or a connection that the core has not let go? */
 bool links_busy(const struct links *ls);
 

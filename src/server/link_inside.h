@@ -24,6 +24,6 @@ void link_part(struct links *ls, struct link *l);
 /* At once; it has no conn. */
 void link_close(struct links *ls, struct link *l);
 /* At once, whether it has a conn or not. */
-void link_end(struct links *ls, struct link *l, enum reason why, int error);
+void link_end(struct links *ls, struct link *l, enum reason why, const char *detail);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "server/loop.h"
 
+#include "base/mem.h"
 #include "server/signals.h"
 
 #include <errno.h>
@@ -246,7 +247,8 @@ void loop_turn(struct loop *l)
     links_expire(&l->links);
     links_bury(&l->links);
     l->work_ms = broker_next(l->broker); /* also what room in output queues has made possible */
-    l->work_ms = earlier(l->work_ms, trim_turn(&l->trim, l->now_ms));
+    uint64_t used = mem_used() + links_uncounted(&l->links);
+    l->work_ms = earlier(l->work_ms, trim_turn(&l->trim, used, l->now_ms));
     logsink_flush(l->sink);
     end(l);
 }

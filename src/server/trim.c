@@ -3,8 +3,6 @@
  */
 #include "server/trim.h"
 
-#include "base/mem.h"
-
 #include <malloc.h>
 
 /* Worth the look: so much was freed, and it is so large a part (one in …) of what there was. */
@@ -20,9 +18,8 @@ void trim_init(struct trim *t)
     (void)mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 }
 
-uint64_t trim_turn(struct trim *t, uint64_t now_ms)
+uint64_t trim_turn(struct trim *t, uint64_t used, uint64_t now_ms)
 {
-    uint64_t used = mem_used();
     uint64_t freed = t->high > used ? t->high - used : 0;
 
     if (used > t->high)

@@ -21,8 +21,8 @@ struct trim {
  * MiB for a table that grows takes 5 ms at once.
  */
 void trim_init(struct trim *t);
-/* To be called once per turn. Returns when it wants to be called again, UINT64_MAX = no matter
- * when. */
-uint64_t trim_turn(struct trim *t, uint64_t now_ms);
+/* To be called once per turn, with the bytes in use. Returns when it wants to be called again,
+ * UINT64_MAX = no matter when. */
+uint64_t trim_turn(struct trim *t, uint64_t used, uint64_t now_ms);
 
 #endif

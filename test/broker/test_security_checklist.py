@@ -287,7 +287,7 @@ def test_passwords_are_never_told(brokers, tmp_path):
 @pytest.mark.parametrize("option", ["password_file", "acl_file", "psk_file", "keyfile"])
 def test_a_secret_that_all_can_read_is_warned_about(brokers, pki, tmp_path, option):
     path = tmp_path / "secret"
-    text = {"password_file": pbkdf2("a", "b"), "acl_file": "topic #\n", "psk_file": "a:aa\n",
+    text = {"password_file": pbkdf2("a", "b"), "acl_file": "topic #\n", "psk_file": f"a:{'aa' * 16}\n",
             "keyfile": pki.server.key.read_text()}[option]
     said = []
     for mode in (0o600, 0o644):

@@ -3,10 +3,12 @@
  *
  * The input is a list of commands, each a byte and its argument: open, close, bytes for a
  * connection (in pieces that depend on the input), a turn, time, durable records, a crash. The
- * first byte chooses the configuration. Whatever they are: no crash, nothing kept, the invariants
- * hold, and with persistence a broker rebuilt from the records is the same as the one that wrote
- * them.
+ * first byte chooses the configuration. Passwords, where there are any, are checked between turns,
+ * in any order, and their file changes now and then. Whatever they are: no crash, nothing kept, the
+ * invariants hold, and with persistence a broker rebuilt from the records is the same as the one
+ * that wrote them.
  */
+#include "auth/realm.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "core/broker.h"
@@ -25,6 +27,7 @@ struct frame_copy {
 
 #define FRAME_HEAD 48
 #define FETCHES 256
+#define JOBS 3
 
 struct world {
     struct conf conf;
@@ -43,6 +46,9 @@ struct world {
     uint64_t position;  /* of the next frame's records */
     struct fetch fetches[FETCHES];
     size_t fetch_n;
+    struct realm realm;
+    struct login_job jobs[JOBS];
+    size_t job_n;
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -104,15 +110,74 @@ static void configure(struct world *w, uint8_t bits)
     w->persistent = bits & 32;
 }
 
+/* --- passwords --- */
+
+static struct pwfile *users(unsigned which)
+{
+    static const char *const texts[] = {"a:a\nb:b\n", "a:b\n", ""};
+    static const struct log quiet = {0};
+    struct pwfile *f;
+
+    if (pwfile_parse(str_c(texts[which % 3]), "users", &quiet, &f) != ERR_OK)
+        abort();
+    return f;
+}
+
+static void begin_passwords(struct world *w, uint8_t bits)
+{
+    if (!(bits & 128))
+        return;
+    w->realm = (struct realm){.refs = 1, .passwords = users(0)};
+    w->listener.realm = &w->realm;
+    w->conf.global.login_failure_limit = 2;
+    w->conf.global.login_failure_delay = 1;
+}
+
+static void change_passwords(struct world *w)
+{
+    if (!w->listener.realm)
+        return;
+    pwfile_unref(w->realm.passwords);
+    w->realm.passwords = users(rng_below(&w->rng, 3));
+    broker_rights_changed(w->broker);
+}
+
+static void answer(struct world *w, size_t i)
+{
+    struct login_job job = w->jobs[i];
+    struct str password = str_of(job.password, job.password_len);
+
+    w->jobs[i] = w->jobs[--w->job_n];
+    broker_login_done(w->broker, &job, pwhash_matches(job.hash, password));
+}
+
+static void answer_all(struct world *w)
+{
+    while (w->job_n > 0)
+        answer(w, 0);
+}
+
+static void check_passwords(struct world *w)
+{
+    while (w->job_n < JOBS && broker_take_login(w->broker, &w->jobs[w->job_n]))
+        w->job_n++;
+    if (w->job_n > 0 && rng_below(&w->rng, 2))
+        answer(w, rng_below(&w->rng, (uint32_t)w->job_n));
+    if (rng_below(&w->rng, 64) == 0)
+        change_passwords(w);
+}
+
+/* --- connections --- */
+
 static void end_conn(struct world *w, unsigned i, enum reason why)
 {
-    broker_closed(w->broker, w->conns[i], why, 0);
+    broker_closed(w->broker, w->conns[i], why, NULL);
     w->conns[i] = NULL;
 }
 
 static void open_conn(struct world *w, unsigned i)
 {
-    struct peer peer = {.ip = {127, 0, 0, 1},
+    struct peer peer = {.ip = {i % 2 ? 127 : 10, 0, 0, 1}, /* only the others are slowed down */
                         .family = 4,
                         .listener = &w->listener,
                         .accept_ms = (uint32_t)w->now.mono_ms};
@@ -214,6 +279,8 @@ static void write_conn(struct world *w, unsigned i)
 static void turn(struct world *w)
 {
     (void)broker_work(w->broker);
+    if (w->listener.realm)
+        check_passwords(w);
     commit(w);
     fetch(w);
     while (broker_take_dirty(w->broker))
@@ -289,6 +356,7 @@ static void crash(struct world *w)
     turn(w);
     compare(w);
     w->fetch_n = 0;
+    answer_all(w);
     broker_free(w->broker);
     memset(w->conns, 0, sizeof w->conns);
     w->broker = new_broker(w);
@@ -344,6 +412,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     w = (struct world){.now = {.mono_ms = 1000, .wall_s = 1700000000}, .position = FRAME_HEAD};
     configure(&w, data[0]);
+    begin_passwords(&w, data[0]);
     rng_seed(&w.rng, data[0] * 1000003ull + size);
     w.broker = new_broker(&w);
     broker_tick(w.broker, w.now);
@@ -354,7 +423,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (broker_check(w.broker))
         abort();
     crash(&w);
+    answer_all(&w);
     broker_free(w.broker);
+    pwfile_unref(w.realm.passwords);
     if (mem_used() != before)
         abort();
     for (size_t i = 0; i < w.frame_n; i++)

@@ -71,7 +71,7 @@ void cable_cut(struct sim *s, struct cable *k)
 
     trace_add(&s->trace, "connection %u of client %d is cut", k->serial, k->client);
     broker_closed(s->broker, k->conn, broken ? REASON_SOCKET : REASON_PEER_CLOSED,
-                  broken ? ECONNRESET : 0);
+                  broken ? strerror(ECONNRESET) : NULL);
     s->starved = s->faint && mem_failed();
     apply_end(s, k, true);
     cable_free(s, k);
@@ -309,10 +309,10 @@ static void flush(struct sim *s, struct cable *k)
     check_closing(s, k);
     enum wish wish = broker_wish(s->broker, k->conn);
     if (wish == WISH_CLOSE || (wish == WISH_FLUSH_CLOSE && !k->unsent)) {
-        broker_closed(s->broker, k->conn, REASON_OK, 0);
+        broker_closed(s->broker, k->conn, REASON_OK, NULL);
         cable_free(s, k);
     } else if (wish == WISH_FLUSH_CLOSE && chance(s, 100)) {
-        broker_closed(s->broker, k->conn, REASON_SOCKET, EPIPE);
+        broker_closed(s->broker, k->conn, REASON_SOCKET, strerror(EPIPE));
         cable_free(s, k);
     }
 }

@@ -107,20 +107,26 @@ static void acl_sink(void *ctx, enum log_level level, struct str line,
     fail_msg("acl: %.*s", (int)line.n, line.p);
 }
 
+static void realm_drop(struct realm *realm)
+{
+    acl_unref(realm->acl);
+    free(realm);
+}
+
 void rig_acl(struct conf_listener *l, const char *text)
 {
-    const struct log log = {.mask = LOG_LEVEL_ALL, .sink = acl_sink};
-    struct realm *former = l->realm;
+    const struct log log = {.mask = LOG_LEVEL_ERROR, .sink = acl_sink};
 
+    if (l->realm_unref == realm_drop) /* else it is a test's own */
+        realm_drop(l->realm);
     l->realm = NULL;
-    if (text) {
-        l->realm = calloc(1, sizeof(*l->realm));
-        assert_non_null(l->realm);
-        assert_ok(acl_parse(str_c(text), "/etc/acl", &log, &l->realm->acl));
-    }
-    if (former)
-        acl_unref(former->acl);
-    free(former);
+    l->realm_unref = NULL;
+    if (!text)
+        return;
+    l->realm = calloc(1, sizeof(*l->realm));
+    assert_non_null(l->realm);
+    assert_ok(acl_parse(str_c(text), "/etc/acl", &log, &l->realm->acl));
+    l->realm_unref = realm_drop;
 }
 
 /* Where the records of the next frame will stand. */
@@ -246,7 +252,7 @@ static void flush(struct rig_client *c)
         write_once(c);
     if (wish == WISH_CLOSE ||
         (wish == WISH_FLUSH_CLOSE && broker_output(b, c->conn, &iov, 1) == 0)) {
-        broker_closed(b, c->conn, REASON_OK, 0);
+        broker_closed(b, c->conn, REASON_OK, NULL);
         lose(c);
     }
 }
@@ -525,7 +531,7 @@ void rig_close(struct rig_client *c)
 {
     if (!c->conn)
         return;
-    broker_closed(c->rig->b, c->conn, REASON_PEER_CLOSED, 0);
+    broker_closed(c->rig->b, c->conn, REASON_PEER_CLOSED, NULL);
     lose(c);
 }
 

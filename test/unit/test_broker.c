@@ -168,7 +168,7 @@ static void end_one(struct rig *r, struct rig_client *c, enum ending how)
         rig_close(c);
         break;
     case END_SOCKET:
-        broker_closed(r->b, c->conn, REASON_SOCKET, ECONNRESET);
+        broker_closed(r->b, c->conn, REASON_SOCKET, strerror(ECONNRESET));
         TAILQ_REMOVE(&r->clients, c, entry);
         c->conn = NULL;
         break;
@@ -373,7 +373,7 @@ static void the_time_for_connect_begins_at_accept(void **state)
     (void)broker_work(r.b);
     assert_true(broker_take_dirty(r.b) == c);
     assert_int_equal(broker_wish(r.b, c), WISH_CLOSE);
-    broker_closed(r.b, c, REASON_OK, 0);
+    broker_closed(r.b, c, REASON_OK, NULL);
     rig_end(&r);
 }
 
