@@ -38,7 +38,7 @@ class Storm:
         self.broker = broker
         self.crowd = crowd
         self.count = count
-        self.reader, self.writer = broker.connect("reader", **pair), broker.connect("writer", **pair)
+        self.reader, self.writer = [broker.connect(one, keepalive=0, **pair) for one in ("reader", "writer")]
         self.reader.subscribe("pair")
         self.answers = []
         self.seconds = 0.0

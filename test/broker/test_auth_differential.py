@@ -33,6 +33,8 @@ known(
         "a hash that is too short", "a hash that is too long", "a salt of 3 bytes", "no rounds", "0 rounds",
         "rounds below nothing", "rounds that are no number", "base64 that is none", "surplus behind the hash",
         "a broken hash behind good lines")))
+known("a user without a password is an error (CVE-2018-12551); 2.0.11 lets nobody in by that name", "runs",
+      "a user without a password / start", "a name alone / start")
 known("blanks of all kinds are blanks, as in the configuration file", "exit 3", "a tab behind the word / start")
 known("a file that cannot be read is a configuration error, as 2.1 says", "exit 13",
       "a password file that is not there / start", "the file is not there / start")

@@ -86,11 +86,18 @@ STRANGERS = {
                      "PROXY header on a listener that expects none", "enable_proxy_protocol", ()),
 }
 
-# These have a test of their own below.
+# These have a test of their own below, …
 ELSEWHERE = {
     "ACK_TYPE", "KEEPALIVE", "TAKEN_OVER", "PEER_CLOSED", "SOCKET", "DISCONNECT", "SHUTDOWN", "CONNECT_TIMEOUT",
     "CLIENTS_MAX", "TOPIC_RESERVED", "PAYLOAD_TOO_LARGE", "GROUPS", "MOUNT_WILDCARD", "QUEUE_FULL", "QUEUE_BYTES",
     "SLOW_READER", "OUTSIDE_MOUNT",
+}
+
+# … and these where they belong.
+IN_OTHER_FILES = {
+    "PASSWORD": "test_passwords.py", "REVOKED": "test_passwords.py", "LOGIN_FAILURES": "test_passwords.py",
+    "NO_IDENTITY": "test_passwords.py", "NO_SUBJECT": "test_passwords.py", "LOGINS_MAX": "test_login.c",
+    "ACL": "test_rights.c",
 }
 
 
@@ -122,7 +129,9 @@ def broker(brokers):
 def test_every_reason_has_a_case():
     text = Path(ROOT, "lib/mqtt/reason.h").read_text(encoding="utf-8")
     names = set(re.findall(r"\bREASON_(\w+)\b", text)) - {"OK", "COUNT"}
-    assert names == set(CLIENTS) | set(STRANGERS) | ELSEWHERE
+    assert names == set(CLIENTS) | set(STRANGERS) | ELSEWHERE | set(IN_OTHER_FILES)
+    for file in set(IN_OTHER_FILES.values()):
+        assert list(Path(ROOT, "test").glob(f"*/{file}")), file
 
 
 @pytest.mark.parametrize("case", CLIENTS)

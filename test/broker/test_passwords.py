@@ -11,6 +11,7 @@ from listener_tools import reload, reload_whole, v1
 from login_storm import Storm, longest_turn
 from mqtt_wire import BYE, CONNACK, PATIENCE, Client, connect, publish
 from password_lines import argon2id, long_salt, pbkdf2, plain, sha512, write
+from tls_wire import TlsClient, trusting
 
 COSTLY = 250_000  # rounds: a tenth of a second or more
 
@@ -137,6 +138,38 @@ def test_each_listener_has_its_own_users(brokers, tmp_path, name):
                                   ("both", "two", (5, 0)), (None, None, (0, 5))]:
         got = ask(broker, name, username=user, password=password), ask(broker, name, port, username=user, password=password)
         assert got == codes, user
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize(
+    "option, reason",
+    [("use_identity_as_username", "no user name from a certificate or a pre-shared key"),
+     ("use_subject_as_username", "no certificate to take the user name from")])
+def test_where_names_are_to_be_proven_a_password_is_no_way_in(brokers, users, pki, name, option, reason):
+    port = free_port()
+    broker = brokers.start("allow_anonymous false", users(pbkdf2("ann", "apple")), f"listener {port} 127.0.0.1",
+                           *pki.tls(), f"cafile {pki.ca.cert}", f"{option} true")
+    client = TlsClient(port, trusting(pki.ca))
+    client.send(connect(name, username="ann", password="apple"))
+    client.expect(CONNACK, code=4)
+    client.close()
+    broker.log.wait(rf"Client {name} \[.*\] disconnected: not authorised: {reason} "
+                    rf"\({option} true, user 'ann'\)\.$")
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("option, user", [("use_identity_as_username", "client"),
+                                          ("use_subject_as_username", "CN=client,O=Tests")])
+def test_a_proven_name_stands(brokers, users, pki, name, option, user):
+    port = free_port()
+    broker = brokers.start("allow_anonymous false", users(pbkdf2("ann", "apple")), f"listener {port} 127.0.0.1",
+                           *pki.mutual(), f"{option} true")
+    for options in {}, {"username": "ann", "password": "wrong"}:
+        client = TlsClient(port, trusting(pki.ca, pki.client()))
+        client.send(connect(name, **options))
+        client.expect(CONNACK, code=0)
+        broker.log.wait(rf"as {name} .*u'{user}'")
+        client.close()
 
 
 # --- while a password is checked ---

@@ -96,12 +96,6 @@ def test_the_umask_is_that_of_the_environment(brokers):
     assert umask.group(1) == "0037"
 
 
-def test_tls_keylog_is_refused_in_one_line():
-    done = run("--tls-keylog", "keys")
-    assert done.returncode == 3
-    assert done.stderr.startswith("Error: --tls-keylog") and done.stderr.count("\n") == 1
-
-
 # --- --test-config -------------------------------------------------------------------------------
 
 

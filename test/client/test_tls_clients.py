@@ -6,13 +6,15 @@ One broker with four doors: plain, TLS, TLS with client certificates, and PSK.
 import os
 import re
 import ssl
+import stat
 import subprocess
 import threading
 
 import mqtt_wire
 import pytest
-from broker_process import free_port
+from broker_process import free_port, whose
 from foreign import LIMIT, finish, need, run, start
+from test_dissection import SERVER_SIDE, Proxy, write_capture
 
 PSKS = {"alice": "0123456789abcdef", "bob": "00ff00ff", "no hex in here": "cafe"}
 
@@ -274,6 +276,7 @@ class Paho:
         self.client.loop_stop()
 
 
+@pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLS is deprecated")
 @pytest.mark.parametrize("door", ["plain", "tls", "mutual"])
 def test_paho(doors, door):
     client = Paho(doors, door, "paho", doors.pki.client() if door == "mutual" else None)
@@ -286,6 +289,7 @@ def test_paho(doors, door):
     client.stop()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_paho_without_a_certificate(doors):
     try:
         client = Paho(doors, "mutual", "paho")
@@ -293,3 +297,29 @@ def test_paho_without_a_certificate(doors):
         return
     assert not client.connected.wait(2)
     client.stop()
+
+
+# --- tshark -----------------------------------------------------------------------------------------
+
+
+def test_tshark_reads_our_tls_by_the_key_log(brokers, pki, tmp_path):
+    """--tls-keylog: what was said can be read with it, and not without."""
+    tshark = need("tshark")
+    port, secrets, capture = free_port(), tmp_path / "keys.log", tmp_path / "capture"
+    config = tmp_path / "tls.conf"
+    config.write_text("\n".join([f"listener {port} 127.0.0.1", "allow_anonymous true", *pki.tls(), *whose([])]) + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("broker_process.free_port", lambda: port)
+        broker = brokers.start(args=["-c", str(config), "--tls-keylog", str(secrets)])
+    proxy = Proxy(port)
+    for version in ("tlsv1.2", "tlsv1.3"):
+        run(need("mosquitto_pub"), "-h", "127.0.0.1", "-p", proxy.port, "--cafile", pki.ca.cert, "--tls-version", version,
+            "-t", "secret/topic", "-m", version, "-q", "1")
+    write_capture(capture, proxy.finish())
+    assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
+    assert broker.log.find("Warning.*keylog")
+    told = ["-o", f"tls.keylog_file:{secrets}"]
+    for arguments, topics in ((told, ["secret/topic"] * 2), ([], [])):
+        output = run(tshark, "-r", capture, "-d", f"tcp.port=={SERVER_SIDE},tls", "-d", f"tls.port=={SERVER_SIDE},mqtt",
+                     *arguments, "-Y", "mqtt.topic", "-T", "fields", "-e", "mqtt.topic").decode()
+        assert [line for line in output.splitlines() if "/" in line and " " not in line] == topics

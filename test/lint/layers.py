@@ -49,12 +49,12 @@ CORE_DOORS = {"broker.h"}
 CORE_DOORS_WIDER = {"tools": {"visit.h", "record.h"}}
 
 # Headers that are the words their whole room speaks in, while the file of that name stands at its top.
-VOCABULARY = {"conf/conf", "conf/options", "core/broker"}
+VOCABULARY = {"auth/acl", "conf/conf", "conf/options", "core/broker"}
 
 # The core below its waist: what struct broker is made of cannot know struct broker.
 BELOW_STATE = {
-    "stats", "record", "stored", "persist", "fetch", "loading", "topicmap", "trie", "retain", "outbox", "access", "session",
-    "sessions", "route", "conn", "report",
+    "stats", "record", "stored", "persist", "fetch", "loading", "topicmap", "trie", "retain", "outbox", "access", "rights",
+    "author", "session", "sessions", "route", "conn", "report",
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')

@@ -171,6 +171,7 @@ static void wildcards_in_names(void **state)
     struct acl *plain = parse("user a+\ntopic a\nuser n\ntopic a");
     struct acl *a = parse("pattern p/%c\npattern q\nuser a+\ntopic a\ntopic deny b");
     static const char *const names[][2] = {{"a+", "x"}, {"a#", "x"}, {"n", "+"}, {"", "x#y"}};
+    struct acl_who who;
 
     (void)state;
     assert_true(reads(plain, "a+", "x", "a").granted);
@@ -178,6 +179,10 @@ static void wildcards_in_names(void **state)
     assert_true(reads(a, "a+", "x", "a").granted);
     assert_int_equal(reads(a, "a+", "x", "b").line, 5);
     assert_false(reads(a, "a+", "x", "b").dangerous);
+    who = acl_who(a, STR("a+"), STR("x"));
+    assert_int_equal(acl_decide_filter(a, &who, STR("b")).line, 5);
+    assert_true(acl_decide_filter(a, &who, STR("b/#")).dangerous);
+    assert_true(acl_decide_filter(a, &who, STR("#")).granted);
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         static const char *const topics[] = {"p/x", "p/y", "q"};
         for (size_t k = 0; k < ARRAY_SIZE(topics); k++) {

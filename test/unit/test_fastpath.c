@@ -25,7 +25,7 @@ struct load {
     uint16_t id; /* of the last QoS 1 publication */
 };
 
-static void load_begin(struct load *l, unsigned n, enum qos qos)
+static void load_begin(struct load *l, unsigned n, enum qos qos, const char *acl)
 {
     char id[32];
 
@@ -33,7 +33,9 @@ static void load_begin(struct load *l, unsigned n, enum qos qos)
     l->n = n;
     l->subscribers = calloc(n, sizeof(*l->subscribers));
     assert_non_null(l->subscribers);
-    rig_begin(&l->r, false);
+    rig_setup(&l->r);
+    rig_acl(&l->r.listener, acl);
+    rig_start(&l->r);
     rig_connect(&l->r, &l->publisher, "publisher", true);
     for (unsigned i = 0; i < n; i++) {
         (void)snprintf(id, sizeof(id), "subscriber-%u", i);
@@ -93,16 +95,16 @@ static uint64_t turns_calls(struct load *l, unsigned turns, unsigned messages, e
     return mem_calls() - calls;
 }
 
-static void a_qos0_publish_allocates_nothing(void **state)
+/* `acl`: NULL, or one that grants it. */
+static void qos0_allocates_nothing(const char *acl)
 {
     static const unsigned receivers[] = {1, 10, 100};
     static const unsigned bursts[] = {1, 7, 50};
 
-    (void)state;
     unit_needs_tracking();
     for (size_t i = 0; i < ARRAY_SIZE(receivers); i++) {
         struct load l;
-        load_begin(&l, receivers[i], QOS_0);
+        load_begin(&l, receivers[i], QOS_0, acl);
         for (size_t k = 0; k < ARRAY_SIZE(bursts); k++) {
             (void)turns_calls(&l, 3, bursts[k], QOS_0); /* warm up */
             uint64_t calls = turns_calls(&l, 20, bursts[k], QOS_0);
@@ -112,6 +114,19 @@ static void a_qos0_publish_allocates_nothing(void **state)
         }
         load_end(&l);
     }
+}
+
+static void a_qos0_publish_allocates_nothing(void **state)
+{
+    (void)state;
+    qos0_allocates_nothing(NULL);
+}
+
+/* Once it is remembered who may. */
+static void nor_does_it_under_an_acl(void **state)
+{
+    (void)state;
+    qos0_allocates_nothing("topic read nothing\npattern readwrite some/#\n");
 }
 
 /*
@@ -127,7 +142,7 @@ static void a_qos1_publish_allocates_a_message_and_rows(void **state)
     unit_needs_tracking();
     for (size_t i = 0; i < ARRAY_SIZE(receivers); i++) {
         struct load l;
-        load_begin(&l, receivers[i], QOS_1);
+        load_begin(&l, receivers[i], QOS_1, NULL);
         (void)turns_calls(&l, 3, 1, QOS_1);
         uint64_t single = turns_calls(&l, 16, 1, QOS_1);
         (void)turns_calls(&l, 3, 16, QOS_1);
@@ -148,7 +163,7 @@ static void one_write_call_for_each_connection_and_turn(void **state)
     (void)state;
     for (size_t q = 0; q < ARRAY_SIZE(levels); q++) {
         struct load l;
-        load_begin(&l, 25, levels[q]);
+        load_begin(&l, 25, levels[q], NULL);
         for (unsigned messages = 1; messages <= 16; messages *= 4) {
             send_messages(&l, messages, levels[q]);
             rig_turn(&l.r);
@@ -341,6 +356,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         UNIT_TEST(a_qos0_publish_allocates_nothing),
+        UNIT_TEST(nor_does_it_under_an_acl),
         UNIT_TEST(a_qos1_publish_allocates_a_message_and_rows),
         UNIT_TEST(one_write_call_for_each_connection_and_turn),
         UNIT_TEST(an_idle_connection_owns_no_buffers),

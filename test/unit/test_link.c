@@ -762,6 +762,132 @@ static void who_still_waits_at_the_end_is_closed(void **state)
     rig_clear(&r);
 }
 
+/* --- in front of MQTT: TLS --- */
+
+/* No handshake can succeed: who gets as far as that is let go without a line. */
+static void want_tls(struct rig *r)
+{
+    rig_init(r);
+    r->conf->listeners[0]->psk_hint = (char[]){"hint"};
+}
+
+static void tls_clear(struct rig *r)
+{
+    r->conf->listeners[0]->psk_hint = NULL;
+    rig_clear(r);
+}
+
+static void who_speaks_something_else_is_told_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *said;
+        const char *line;
+    } strangers[] = {
+        {"\x10\x0d",
+         ": it appears to be using plain MQTT to connect to a TLS listener (psk_hint on "
+         "port 1883)."},
+        {"GET /", ": it appears to be using plain HTTP to connect to a TLS listener (psk_hint on"},
+        {"\x80\x2e", ": what it sends is not TLS (psk_hint on port 1883)."},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(strangers); i++) {
+        struct rig r;
+        want_tls(&r);
+        open_client(&r, 0);
+        say(&r, 0, strangers[i].said, strlen(strangers[i].said));
+        turn(&r);
+        assert_turned_away(&r, strangers[i].line);
+        tls_clear(&r);
+    }
+}
+
+static void who_says_nothing_has_as_long_as_for_connect(void **state)
+{
+    (void)state;
+    struct rig r;
+    want_tls(&r);
+    open_client(&r, 0);
+    uint64_t until = r.now_ms + BROKER_CONNECT_MS;
+    assert_int_equal(links_deadline(&r.links), until);
+    r.now_ms = until - 2;
+    turn(&r);
+    assert_non_null(greeting(&r));
+    turn(&r);
+    assert_turned_away(&r, "denied: no TLS handshake in time (psk_hint on port 1883).");
+    open_client(&r, 1);
+    assert_int_equal(shutdown(r.client[1], SHUT_WR), 0);
+    turn(&r);
+    assert_logged("127.0.0.1:1001 denied: it ended before its TLS handshake began");
+    tls_clear(&r);
+}
+
+static void a_proxy_comes_before_tls(void **state)
+{
+    (void)state;
+    struct rig r;
+    want_tls(&r);
+    r.conf->listeners[0]->proxy = CONF_PROXY_ANY;
+    open_client(&r, 0);
+    SAY(&r, 0, HEADER CONNECT("0"));
+    turns(&r, 2);
+    assert_null(greeting(&r));
+    assert_logged("from 192.0.2.1:50123 denied: it appears to be using plain MQTT");
+    tls_clear(&r);
+}
+
+static uint64_t clock_ns;
+
+/* Each look at this clock is a millisecond. */
+static uint64_t tick(void)
+{
+    clock_ns += 1000000;
+    return clock_ns;
+}
+
+static void handshakes_are_limited_in_each_turn(void **state)
+{
+    (void)state;
+    struct rig r;
+    want_tls(&r);
+    r.links.cpu_ns = tick;
+    for (int i = 0; i < CLIENTS; i++) {
+        open_client(&r, i);
+        SAY(&r, i, "\x16\x03\x01");
+    }
+    assert_int_equal(r.door.open, CLIENTS);
+    turn(&r);
+    assert_int_equal(r.door.open, CLIENTS - 3);
+    assert_true(links_hurry(&r.links));
+    /* Who waits is not watched. */
+    assert_int_equal(greeting(&r)->watch.interest, POLL_NOTHING);
+    expect_end(&r, 0);
+    turn(&r);
+    assert_int_equal(r.door.open, 0);
+    assert_false(links_hurry(&r.links));
+    tls_clear(&r);
+}
+
+/* It waits for its turn, and nobody has one any more. */
+static void who_queues_at_the_end_is_forgotten(void **state)
+{
+    (void)state;
+    struct rig r;
+    want_tls(&r);
+    r.links.cpu_ns = tick;
+    for (int i = 0; i < CLIENTS; i++) {
+        open_client(&r, i);
+        SAY(&r, i, "\x16");
+    }
+    turn(&r);
+    assert_true(links_hurry(&r.links));
+    r.now_ms += BROKER_CONNECT_MS;
+    r.links.now_ms = r.now_ms;
+    links_expire(&r.links);
+    assert_false(links_hurry(&r.links));
+    assert_int_equal(r.door.open, 0);
+    tls_clear(&r);
+}
+
 /* Each allocation on the way from accept to a delivered message fails once; nothing leaks or falls
  * over. */
 static void every_allocation_may_fail(void **state)
@@ -818,6 +944,11 @@ int main(void)
         UNIT_TEST(who_leaves_before_the_header_is_let_go),
         UNIT_TEST(tls_may_be_demanded_of_the_proxy),
         UNIT_TEST(who_still_waits_at_the_end_is_closed),
+        UNIT_TEST(who_speaks_something_else_is_told_apart),
+        UNIT_TEST(who_says_nothing_has_as_long_as_for_connect),
+        UNIT_TEST(a_proxy_comes_before_tls),
+        UNIT_TEST(handshakes_are_limited_in_each_turn),
+        UNIT_TEST(who_queues_at_the_end_is_forgotten),
         UNIT_TEST(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,6 +47,7 @@ static void begin(struct hall *h)
 
 static void end(struct hall *h)
 {
+    h->r.listener.realm = NULL; /* the rig's are its own */
     pwfile_unref(h->realm.passwords);
     rig_end(&h->r);
 }

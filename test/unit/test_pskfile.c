@@ -51,7 +51,8 @@ static void keys_are_found(void **state)
     assert_null(pskfile_find(f, STR("B")).p);
     assert_null(pskfile_find(f, STR("a\0b")).p);
     assert_int_equal(captured.errors, 0);
-    assert_int_equal(captured.warnings, 2);
+    assert_int_equal(captured.warnings, 3);
+    assert_logged("Warning: psk: keys of less than 16 bytes can be guessed; it has 6.");
     assert_logged("Warning: psk:7: identity 'b/c+#': an odd number of digits in its key");
     assert_ptr_equal(pskfile_ref(f), f);
     pskfile_unref(f);
@@ -70,6 +71,16 @@ static void an_empty_file_has_no_keys(void **state)
     pskfile_unref(f);
 }
 
+static void long_keys_are_no_matter_of_words(void **state)
+{
+    (void)state;
+    pskfile_unref(parse(STR("a:00112233445566778899aabbccddeeff\nb:01")));
+    assert_int_equal(captured.warnings, 1);
+    assert_logged("can be guessed; it has 1.");
+    pskfile_unref(parse(STR("a:00112233445566778899aabbccddeeff\n")));
+    assert_int_equal(captured.warnings, 0);
+}
+
 static void the_first_of_two_counts(void **state)
 {
     struct pskfile *f = parse(STR("z:09\na:01\nb:02\na:03\na :04\n"));
@@ -77,7 +88,7 @@ static void the_first_of_two_counts(void **state)
     (void)state;
     assert_int_equal(pskfile_count(f), 3);
     assert_key(f, "a", STR("\x01"));
-    assert_int_equal(captured.warnings, 2);
+    assert_int_equal(captured.warnings, 3);
     assert_logged("Warning: psk:4: identity 'a': an earlier line has it too; that one counts.");
     assert_logged("Warning: psk:5: ");
     pskfile_unref(f);
@@ -217,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_TEST(keys_are_found),
         UNIT_TEST(an_empty_file_has_no_keys),
+        UNIT_TEST(long_keys_are_no_matter_of_words),
         UNIT_TEST(the_first_of_two_counts),
         UNIT_TEST(faults_are_told_and_no_key),
         UNIT_TEST(a_nul_is_refused),

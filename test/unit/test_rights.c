@@ -701,6 +701,7 @@ static struct conf_listener listener_like(const struct rig *r, uint16_t port, co
     struct conf_listener l = r->listener;
 
     l.realm = NULL;
+    l.realm_unref = NULL;
     l.refs = 1;
     l.port = port;
     rig_acl(&l, acl);

@@ -40,13 +40,14 @@ static void end(struct hall *h)
         if (h->clients[i].rig)
             rig_forget(&h->clients[i]);
     }
+    h->r.listener.realm = NULL; /* the rig's are its own */
     pwfile_unref(h->realm.passwords);
     rig_end(&h->r);
 }
 
 static void knock(struct hall *h, size_t i, const char *password)
 {
-    const struct packet_connect p = {.client_id = str_of("abcdefghijklmnopqrst" + i, 1),
+    const struct packet_connect p = {.client_id = str_of(&"abcdefghijklmnopqrst"[i], 1),
                                      .level = PROTOCOL_311,
                                      .clean_session = true,
                                      .has_username = true,
