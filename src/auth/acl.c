@@ -292,12 +292,12 @@ static uint32_t readable_by_patterns(struct inquiry *q)
 }
 
 /* The line that denies all of the filter, or 0. */
-static uint32_t line_of_denial(struct inquiry *q)
+static uint32_t line_of_denial(struct inquiry *q, bool patterns)
 {
     const struct acl_rule *r = NULL;
 
     if (acl_meeting_begin(&q->meeting, q->filter, q->filter))
-        r = denial(q, true, q->meeting.endless);
+        r = denial(q, patterns, q->meeting.endless);
     return r ? r->line : 0;
 }
 
@@ -313,8 +313,11 @@ struct acl_verdict acl_decide_filter(const struct acl *a, const struct acl_who *
     line = readable_by_rules(&q);
     if (line)
         return grant(line);
-    if (a->table.pattern_count > 0 && who->dangerous)
+    line = line_of_denial(&q, false);
+    if (line || a->table.pattern_count == 0)
+        return deny(line);
+    if (who->dangerous)
         return (struct acl_verdict){.dangerous = true};
     line = readable_by_patterns(&q);
-    return line ? grant(line) : deny(line_of_denial(&q));
+    return line ? grant(line) : deny(line_of_denial(&q, true));
 }

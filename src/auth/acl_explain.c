@@ -129,9 +129,9 @@ static enum err decide_without_acl(struct answer *a, bool *decided, bool *grante
     *granted = false;
     if (writing && (topic_is_reserved(a->question->topic) || topic_is_reserved(a->topic)))
         return buf_printf(a->out, "denied: the topic belongs to the broker, whatever an ACL says");
-    if (!writing && topic_check_filter(a->topic) != REASON_OK)
+    if (a->topic.n > TEXT_MAX || topic_check_filter(a->topic) != REASON_OK)
         return buf_printf(a->out, "denied: a wildcard cannot follow this mount_point, or it makes "
-                                  "too many levels");
+                                  "the topic too long");
     *granted = true;
     if (!a->acl)
         return buf_printf(a->out, "granted: no acl_file");

@@ -185,24 +185,6 @@ static void enter(struct acl_search *s, struct acl_branch b, size_t len, size_t 
         push(s, b);
 }
 
-/* The rules from b.lo on that begin with $ are none that a wildcard at the beginning meets. */
-static void skip_dollars(const struct acl_search *s, struct acl_branch *b)
-{
-    if (b->at == 0)
-        b->lo = end_of_rank(&s->set, b->lo, b->hi, b->at, rank('$'));
-}
-
-/* The query has # here. */
-static void search_all(struct acl_search *s, struct acl_branch b)
-{
-    uint32_t dollars = b.at == 0 ? bound(&s->set, &b, STR("$"), false) : b.hi;
-
-    found(s, b.lo, dollars);
-    b.lo = dollars;
-    skip_dollars(s, &b);
-    found(s, b.lo, b.hi);
-}
-
 /* The query has + here: one child, and the branch with the others waits. */
 static void search_each(struct acl_search *s, struct acl_branch b)
 {
@@ -213,7 +195,6 @@ static void search_each(struct acl_search *s, struct acl_branch b)
 
     found(s, b.lo, hashes);
     b.lo = hashes;
-    skip_dollars(s, &b);
     if (b.lo == b.hi)
         return;
     (void)topic_level(acl_rule_filter(s->set.text, &s->set.rules[b.lo]), &at, &level);
@@ -265,7 +246,7 @@ const struct acl_rule *acl_search_next(struct acl_search *s)
         s->waiting--;
         level = query_level(s, &b);
         if (str_eq(level, STR("#")))
-            search_all(s, b);
+            found(s, b.lo, b.hi);
         else if (str_eq(level, STR("+")))
             search_each(s, b);
         else

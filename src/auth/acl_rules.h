@@ -62,7 +62,8 @@ struct acl_search {
 
 /*
  * The rules whose filters have a topic in common with the query, which is a valid topic name (then:
- * the filters that match it) or a valid filter. In no particular order.
+ * the filters that match it) or a valid filter. In no particular order. If a filter begins with a
+ * wildcard, rules that begin with $ are among them too, though no topic is in both.
  */
 void acl_search_begin(struct acl_search *s, struct acl_set set, struct str query);
 /* NULL: no more. */

@@ -16,6 +16,7 @@
 
 #define LINES_TOLD_MAX 20 /* of each kind */
 #define IDENTITY_MAX 65535
+#define KEY_SHORT 16 /* bytes; a shorter one can be guessed by whoever sees a handshake */
 
 struct entry {
     struct str identity;
@@ -39,7 +40,7 @@ struct reading {
     char shown[256]; /* its path */
     char *at;        /* where in the block there is room */
     uint32_t line;
-    uint32_t faults, warnings;
+    uint32_t faults, warnings, short_keys;
 };
 
 static const char identity_format[] = "expected IDENTITY:KEY";
@@ -68,6 +69,9 @@ static void tell_rest(const struct reading *r)
     if (r->warnings > LINES_TOLD_MAX)
         log_warning(r->log, "Warning: %s: %u more lines like these.", r->shown,
                     r->warnings - LINES_TOLD_MAX);
+    if (r->short_keys > 0)
+        log_warning(r->log, "Warning: %s: keys of less than %d bytes can be guessed; it has %u.",
+                    r->shown, KEY_SHORT, r->short_keys);
 }
 
 /* --- one line --- */
@@ -150,6 +154,7 @@ static void take_line(struct reading *r, struct str line)
                 "an odd number of digits in its key, which counts as if a 0 stood before them");
     f->entries[f->count].identity = keep(r, identity);
     f->entries[f->count].key = keep_key(r, hex);
+    r->short_keys += f->entries[f->count].key.n < KEY_SHORT;
     f->entries[f->count++].line = r->line;
 }
 

@@ -20,7 +20,8 @@ struct pskfile;
 /*
  * One reference; nothing in it points into `text`. A fault is an error line on `log`:
  * "Error: PATH:LINE: …"; after 20 of them one more says how many there are. No line shows a key. An
- * identity that is there twice: the first counts, the second is a warning. ERR_INVAL, ERR_NOMEM.
+ * identity that is there twice: the first counts, the second is a warning. Short keys are one
+ * warning. ERR_INVAL, ERR_NOMEM.
  */
 MUST_CHECK enum err pskfile_parse(struct str text, const char *path, const struct log *log,
                                   struct pskfile **out);

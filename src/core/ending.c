@@ -24,7 +24,7 @@ static void drop_input(struct broker *b, struct conn *c)
         TAILQ_REMOVE(&b->pending, c, pending);
     c->pause = PAUSE_NONE;
     job_end(b, c);
-    login_end(b, c);
+    logins_drop(&b->logins, c);
 }
 
 static void let_go_of_session(struct broker *b, struct conn *c)

@@ -92,6 +92,22 @@ static const char *check_conns(const struct broker *b)
     return n == b->stats.connections ? NULL : "the count of connections is wrong";
 }
 
+/* Authors are those of messages that are retained. */
+static const char *check_authors(const struct broker *b)
+{
+    uint64_t cursor = 0;
+    uint64_t known = 0;
+    const struct message *m;
+
+    if (b->env.authors.by_message.count == 0)
+        return b->env.authors.bytes == 0 ? NULL : "records of no author are counted";
+    while ((m = retain_walk(&b->retain, &cursor)))
+        known += author_of(&b->env.authors, m) != NULL;
+    return known == b->env.authors.by_message.count
+               ? NULL
+               : "there is an author of something that is not retained";
+}
+
 /* Counts that hold once ended sessions have been taken apart. */
 static const char *check_settled(const struct broker *b, uint64_t places)
 {
@@ -118,6 +134,8 @@ const char *broker_check(const struct broker *b)
         wrong = "the count of sessions is wrong";
     if (!wrong && b->retain.count != b->stats.retained)
         wrong = "the count of retained messages is wrong";
+    if (!wrong)
+        wrong = check_authors(b);
     if (!wrong)
         wrong = check_settled(b, places);
     return wrong ? wrong : check_conns(b);

@@ -1,6 +1,6 @@
 /*
- * One list of those that wait to be handed out, and one of those that have been. There are few of
- * the second kind.
+ * The same question is asked once more whenever something may have changed: when a login comes,
+ * when it is handed out, when its answer is there.
  */
 #include "core/login.h"
 
@@ -10,19 +10,6 @@
 #include "mqtt/decode.h"
 
 #include <string.h>
-
-void logins_init(struct logins *ls, uint64_t seed)
-{
-    *ls = (struct logins){0};
-    TAILQ_INIT(&ls->queued);
-    TAILQ_INIT(&ls->taken);
-    failures_init(&ls->failures, seed);
-}
-
-void logins_clear(struct logins *ls)
-{
-    failures_clear(&ls->failures);
-}
 
 /* --- one login --- */
 
@@ -41,26 +28,10 @@ static struct pwfile *file_of(const struct conn *c)
     return realm ? realm->passwords : NULL;
 }
 
-static void leave(struct broker *b, struct login *l)
-{
-    if (l->state == LOGIN_QUEUED)
-        TAILQ_REMOVE(&b->logins.queued, l, entry);
-    if (l->state == LOGIN_TAKEN)
-        TAILQ_REMOVE(&b->logins.taken, l, entry);
-    if (l->state == LOGIN_HELD)
-        wheel_disarm(&b->wheel, &l->conn->timer);
-}
-
-static void queue(struct broker *b, struct login *l)
-{
-    l->state = LOGIN_QUEUED;
-    TAILQ_INSERT_TAIL(&b->logins.queued, l, entry);
-}
-
 /* Its connection goes on with this, in this turn or the next. */
 static void answer(struct broker *b, struct login *l, enum login_state state)
 {
-    leave(b, l);
+    logins_leave(&b->logins, l);
     l->state = (uint8_t)state;
     conn_want_input(b, l->conn);
     outbox_mark(&b->hub, &l->conn->out); /* its wish may have changed */
@@ -78,9 +49,10 @@ static bool passes(struct broker *b, struct login *l)
     l->slowed = true;
     if (turn <= b->now.mono_ms)
         return true;
-    l->state = turn == UINT64_MAX ? LOGIN_LATE : LOGIN_HELD;
-    if (l->state == LOGIN_HELD)
-        wheel_arm(&b->wheel, &l->conn->timer, turn);
+    if (turn == UINT64_MAX)
+        l->state = LOGIN_LATE;
+    else
+        logins_hold(&b->logins, l, turn);
     return false;
 }
 
@@ -102,25 +74,15 @@ static struct verdict wrong(struct broker *b, const struct conn *c)
 static struct verdict begin(struct broker *b, struct login *l)
 {
     if (passes(b, l))
-        queue(b, l);
+        logins_queue(&b->logins, l);
     return l->state == LOGIN_LATE ? late : not_known_yet;
 }
 
 static enum err make(struct broker *b, struct conn *c, const struct frame *f,
                      const struct packet_connect *p)
 {
-    struct login *l = mem_alloc(sizeof(*l));
-
-    if (!l)
+    if (conn_keep_login(c, p) || logins_add(&b->logins, c, f->whole.n))
         return ERR_NOMEM;
-    if (conn_keep_login(c, p)) {
-        mem_free(l, sizeof(*l));
-        return ERR_NOMEM;
-    }
-    *l = (struct login){.conn = c, .length = (uint32_t)f->whole.n, .state = LOGIN_AGAIN};
-    c->login->waiting = l;
-    b->logins.count++;
-    wheel_disarm(&b->wheel, &c->timer); /* its CONNECT came in time; from here on it waits for us */
     return ERR_OK;
 }
 
@@ -161,20 +123,7 @@ void login_due(struct broker *b, struct conn *c)
     struct login *l = conn_waiting(c);
 
     if (l->state == LOGIN_HELD)
-        queue(b, l);
-}
-
-void login_end(struct broker *b, struct conn *c)
-{
-    struct login *l = conn_waiting(c);
-
-    if (!l)
-        return;
-    leave(b, l);
-    pwfile_unref(l->file);
-    mem_free(l, sizeof(*l));
-    c->login->waiting = NULL;
-    b->logins.count--;
+        logins_queue(&b->logins, l);
 }
 
 /* --- who has come in --- */
@@ -204,7 +153,7 @@ void login_passed(struct broker *b, struct conn *c)
         h = pwfile_find(l->file, user_of(c));
     if (h)
         c->login->proof = proof_of(b, h);
-    login_end(b, c);
+    logins_drop(&b->logins, c);
 }
 
 /* Where there is no file any more its name is one that nothing can check. */
@@ -284,11 +233,8 @@ static bool hand_out(struct broker *b, struct login *l, struct login_job *job)
         conn_refuse(b, l->conn, REASON_NOMEM, &p);
         return false;
     }
-    l->state = LOGIN_TAKEN;
-    TAILQ_INSERT_TAIL(&b->logins.taken, l, entry);
-    l->ticket = job->ticket = ++b->logins.last_ticket;
-    pwfile_unref(l->file);
-    l->file = pwfile_ref(file);
+    logins_take(&b->logins, l, file);
+    job->ticket = l->ticket;
     job->file = pwfile_ref(file);
     return true;
 }
@@ -297,8 +243,7 @@ static bool hand_out(struct broker *b, struct login *l, struct login_job *job)
  * at once. */
 static bool is_next(struct broker *b, struct login *l)
 {
-    TAILQ_REMOVE(&b->logins.queued, l, entry);
-    l->state = LOGIN_AGAIN;
+    logins_leave(&b->logins, l);
     if (passes(b, l))
         return true;
     if (l->state == LOGIN_LATE)
@@ -322,21 +267,9 @@ bool broker_take_login(struct broker *b, struct login_job *job)
     return false;
 }
 
-static struct login *find_taken(const struct logins *ls, uint64_t ticket)
-{
-    struct login *l;
-
-    TAILQ_FOREACH(l, &ls->taken, entry)
-    {
-        if (l->ticket == ticket)
-            return l;
-    }
-    return NULL;
-}
-
 void broker_login_done(struct broker *b, struct login_job *job, bool matches)
 {
-    struct login *l = find_taken(&b->logins, job->ticket);
+    struct login *l = logins_find(&b->logins, job->ticket);
 
     if (l)
         answer(b, l, matches && !job->decoy ? LOGIN_RIGHT : LOGIN_WRONG);

@@ -13,45 +13,8 @@
 #define CORE_LOGIN_H
 
 #include "core/admission.h"
-#include "core/conn.h"
-#include "core/failures.h"
+#include "core/state.h"
 #include "mqtt/frame.h"
-
-/* So many wait at most, whoever they are; further ones are turned away. */
-#define LOGINS_MAX 20000
-
-enum login_state {
-    LOGIN_HELD,   /* its address has failed too often: waits for its turn */
-    LOGIN_QUEUED, /* waits to be handed out */
-    LOGIN_TAKEN,  /* is being checked */
-    LOGIN_AGAIN,  /* the file has changed: to be asked anew */
-    LOGIN_LATE,   /* its turn would be too late */
-    LOGIN_WRONG,  /* and this is the answer, as the next is */
-    LOGIN_RIGHT
-};
-
-TAILQ_HEAD(login_list, login);
-
-struct login {
-    TAILQ_ENTRY(login) entry; /* queued, or taken */
-    struct conn *conn;
-    struct pwfile *file; /* taken: that the password is checked with; one reference */
-    uint64_t ticket;     /* taken */
-    uint32_t length;     /* of the CONNECT */
-    uint8_t state;       /* enum login_state */
-    bool slowed;         /* it has had to wait for its turn already */
-};
-
-struct logins {
-    struct login_list queued;
-    struct login_list taken;
-    struct failures failures;
-    uint32_t count; /* of whatever state */
-    uint64_t last_ticket;
-};
-
-void logins_init(struct logins *ls, uint64_t seed);
-void logins_clear(struct logins *ls);
 
 /*
  * Is the password of this CONNECT right? REASON_OK also when that is not known yet: see
@@ -73,16 +36,6 @@ void logins_recheck(struct broker *b);
 static inline bool login_is_revoked(const struct conn *c)
 {
     return c->login && c->login->revoked;
-}
-/* Forget it, finished or not; harmless without one. */
-void login_end(struct broker *b, struct conn *c);
-
-/* Is it not known yet? */
-static inline bool login_waits(const struct conn *c)
-{
-    const struct login *l = conn_waiting(c);
-
-    return l && l->state <= LOGIN_TAKEN;
 }
 
 /*

@@ -5,6 +5,7 @@
 #include "core/admission.h"
 #include "core/ending.h"
 #include "core/handlers.h"
+#include "core/login.h"
 #include "core/will.h"
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"

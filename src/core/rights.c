@@ -118,6 +118,12 @@ void rights_changed(struct rights_all *all, const struct conf *conf)
     count_bound(all, NULL, NULL);
 }
 
+void rights_connected(struct rights_all *all, const struct conf_listener *l)
+{
+    all->configured |= rights_listener_has(l);
+    all->guarded |= all->configured;
+}
+
 void rights_clear(struct rights_all *all)
 {
     table_clear(&all->table);

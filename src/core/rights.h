@@ -54,6 +54,8 @@ struct rights_answer {
 
 /* After this, or another configuration, or other files: everybody is bound anew. */
 void rights_changed(struct rights_all *all, const struct conf *conf);
+/* Then, for each who is connected: its listener may be none of the configuration any more. */
+void rights_connected(struct rights_all *all, const struct conf_listener *l);
 /* No entry may be left. */
 void rights_clear(struct rights_all *all);
 

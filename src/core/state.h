@@ -8,7 +8,7 @@
 #include "base/wheel.h"
 #include "core/broker.h"
 #include "core/conn.h"
-#include "core/login.h"
+#include "core/logins.h"
 #include "core/route.h"
 #include "core/sessions.h"
 #include "core/topicmap.h"

@@ -1,8 +1,8 @@
 /*
  * mosquitto_bench: puts load on an MQTT 3.1.1 broker and says what a message costs.
  *
- * One thread on epoll, libc and nothing else, so that it runs against any broker and is cheap
- * beside it. The figure to compare is the broker's CPU time for a delivered message (--pid):
+ * One thread on epoll, libc and, for TLS alone, OpenSSL, so that it runs against any broker and is
+ * cheap beside it. The figure to compare is the broker's CPU time for a delivered message (--pid):
  * other than throughput it hardly depends on what else the machine is doing.
  */
 #include <stdio.h>
@@ -13,6 +13,7 @@
 #include "tools/bench_load.h"
 #include "tools/bench_options.h"
 #include "tools/bench_report.h"
+#include "tools/bench_tls.h"
 
 enum {
     EXIT_WELL = 0,
@@ -20,25 +21,32 @@ enum {
     EXIT_USAGE = 2,
 };
 
+static bool run_scenario(const struct bench_options *options, const struct target *target,
+                         struct bench_result *result, struct bench_error *error)
+{
+    switch (options->scenario) {
+    case SCENARIO_IDLE:
+        return idle_run(options, target, result, error);
+    case SCENARIO_CONNECT:
+        return connect_run(options, target, result, error);
+    case SCENARIO_PAIRS:
+    case SCENARIO_FANOUT:
+    case SCENARIO_FANIN:
+        return load_run(options, target, result, error);
+    }
+    return false;
+}
+
 static bool run(const struct bench_options *options, struct bench_result *result,
                 struct bench_error *error)
 {
     struct target target = {.timeout = options->timeout};
+    bool ok = bench_tls_setup(options, &target.tls, error) &&
+              target_resolve(&target, options->host, options->port, error) &&
+              run_scenario(options, &target, result, error);
 
-    if (!target_resolve(&target, options->host, options->port, error)) {
-        return false;
-    }
-    switch (options->scenario) {
-    case SCENARIO_IDLE:
-        return idle_run(options, &target, result, error);
-    case SCENARIO_CONNECT:
-        return connect_run(options, &target, result, error);
-    case SCENARIO_PAIRS:
-    case SCENARIO_FANOUT:
-    case SCENARIO_FANIN:
-        return load_run(options, &target, result, error);
-    }
-    return false;
+    bench_tls_free(target.tls);
+    return ok;
 }
 
 int main(int argc, char **argv)

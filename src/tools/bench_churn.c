@@ -34,8 +34,9 @@ static void make_login(const struct bench_options *options, uint64_t number, cha
         (struct wire_login){.id = id, .username = options->username, .password = options->password};
 }
 
-static bool idle_batch(const struct bench_options *options, const struct target *target, int *fds,
-                       uint64_t first, uint64_t count, struct bench_error *error)
+static bool idle_batch(const struct bench_options *options, const struct target *target,
+                       struct conn *conns, uint64_t first, uint64_t count,
+                       struct bench_error *error)
 {
     char id[ID_ROOM];
     char topic[TOPIC_ROOM];
@@ -44,18 +45,17 @@ static bool idle_batch(const struct bench_options *options, const struct target 
 
     for (uint64_t i = first; i < first + count; i++) {
         make_login(options, i, id, &login);
-        fds[i] = conn_dial(target, error);
-        if (fds[i] < 0 || !conn_login_send(fds[i], &login, error)) {
+        if (!conn_dial(&conns[i], target, error) || !conn_login_send(&conns[i], &login, error)) {
             return false;
         }
     }
     for (uint64_t i = first; i < first + count; i++) {
-        if (!conn_login_wait(fds[i], error)) {
+        if (!conn_login_wait(&conns[i], error)) {
             return false;
         }
         snprintf(topic, sizeof topic, "%s/%d/%06" PRIu64, options->topic_prefix, (int)getpid(), i);
-        if (options->subscribe && (!conn_subscribe_send(fds[i], topic, 0, error) ||
-                                   !conn_subscribe_wait(fds[i], &granted, error))) {
+        if (options->subscribe && (!conn_subscribe_send(&conns[i], topic, 0, error) ||
+                                   !conn_subscribe_wait(&conns[i], &granted, error))) {
             return false;
         }
     }
@@ -68,8 +68,8 @@ static bool read_memory(uint64_t pid, uint64_t *bytes, struct bench_error *error
            bench_fail(error, "--pid: the memory of process %" PRIu64 " cannot be read", pid);
 }
 
-static bool idle_measure(const struct bench_options *options, const struct target *target, int *fds,
-                         struct bench_result *result, struct bench_error *error)
+static bool idle_measure(const struct bench_options *options, const struct target *target,
+                         struct conn *conns, struct bench_result *result, struct bench_error *error)
 {
     uint64_t start = now_ns();
 
@@ -79,7 +79,7 @@ static bool idle_measure(const struct bench_options *options, const struct targe
     for (uint64_t i = 0; i < options->clients; i += AT_ONCE) {
         uint64_t left = options->clients - i;
 
-        if (!idle_batch(options, target, fds, i, left < AT_ONCE ? left : AT_ONCE, error)) {
+        if (!idle_batch(options, target, conns, i, left < AT_ONCE ? left : AT_ONCE, error)) {
             return false;
         }
     }
@@ -90,25 +90,27 @@ static bool idle_measure(const struct bench_options *options, const struct targe
 bool idle_run(const struct bench_options *options, const struct target *target,
               struct bench_result *result, struct bench_error *error)
 {
-    int *fds = malloc(options->clients * sizeof *fds);
+    struct conn *conns = calloc(options->clients, sizeof *conns);
     bool ok;
 
-    if (fds == NULL) {
+    if (conns == NULL) {
         return bench_fail(error, "memory is too short for %" PRIu64 " clients", options->clients);
     }
-    memset(fds, -1, options->clients * sizeof *fds);
-    ok = conn_make_room(options->clients, error) &&
-         idle_measure(options, target, fds, result, error);
-    for (uint64_t i = 0; i < options->clients && fds[i] >= 0; i++) {
-        conn_leave(fds[i]);
+    for (uint64_t i = 0; i < options->clients; i++) {
+        conns[i].fd = -1;
     }
-    free(fds);
+    ok = conn_make_room(options->clients, error) &&
+         idle_measure(options, target, conns, result, error);
+    for (uint64_t i = 0; i < options->clients && conns[i].fd >= 0; i++) {
+        conn_leave(&conns[i]);
+    }
+    free(conns);
     return ok;
 }
 
 /* One connection at a time, again and again. */
 struct slot {
-    int fd; /* -1: rests */
+    struct conn conn; /* none: rests */
     bool accepted;
     uint8_t answer[ANSWER_ROOM];
     size_t answer_size;
@@ -137,11 +139,11 @@ static bool slot_open(struct churn *c, struct slot *slot)
     make_login(c->options, c->opened++, id, &login);
     slot->accepted = false;
     slot->answer_size = 0;
-    slot->fd = conn_dial(c->target, c->error);
-    if (slot->fd < 0 || !conn_login_send(slot->fd, &login, c->error)) {
+    if (!conn_dial(&slot->conn, c->target, c->error) ||
+        !conn_login_send(&slot->conn, &login, c->error)) {
         return false;
     }
-    return epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, slot->fd, &event) == 0 ||
+    return epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, slot->conn.fd, &event) == 0 ||
            bench_fail(c->error, "cannot use epoll: %s", strerror(errno));
 }
 
@@ -149,8 +151,7 @@ static bool slot_finish(struct churn *c, struct slot *slot)
 {
     uint64_t now = now_ns();
 
-    close(slot->fd);
-    slot->fd = -1;
+    conn_close(&slot->conn);
     c->done++;
     c->progress_ns = now;
     return c->opened >= c->goal || now >= c->stop_ns || slot_open(c, slot);
@@ -170,13 +171,13 @@ static bool slot_answered(struct churn *c, struct slot *slot)
     }
     slot->accepted = true;
     return conn_accepted(&packet, c->error) &&
-           conn_send(slot->fd, leave, wire_empty(leave, WIRE_DISCONNECT), c->error);
+           conn_send(&slot->conn, leave, wire_empty(leave, WIRE_DISCONNECT), c->error);
 }
 
 static bool slot_ready(struct churn *c, struct slot *slot)
 {
-    ssize_t got = recv(slot->fd, slot->answer + slot->answer_size, ANSWER_ROOM - slot->answer_size,
-                       MSG_DONTWAIT);
+    ssize_t got = conn_read(&slot->conn, slot->answer + slot->answer_size,
+                            ANSWER_ROOM - slot->answer_size, MSG_DONTWAIT);
 
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return true;
@@ -267,7 +268,7 @@ static bool churn_init(struct churn *c)
         return bench_fail(c->error, "memory is too short for %" PRIu64 " clients", clients);
     }
     for (uint64_t i = 0; i < clients; i++) {
-        c->slots[i].fd = -1;
+        c->slots[i].conn.fd = -1;
     }
     return conn_make_room(clients, c->error);
 }
@@ -279,8 +280,8 @@ bool connect_run(const struct bench_options *options, const struct target *targe
     bool ok = churn_init(&c) && churn_work(&c, result);
 
     for (uint64_t i = 0; c.slots != NULL && i < options->clients; i++) {
-        if (c.slots[i].fd >= 0) {
-            close(c.slots[i].fd);
+        if (c.slots[i].conn.fd >= 0) {
+            conn_close(&c.slots[i].conn);
         }
     }
     if (c.epoll_fd >= 0) {

@@ -17,6 +17,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "tools/bench_tls.h"
+
 enum {
     ANSWER_ROOM = 64,
     OTHER_DESCRIPTORS = 16,
@@ -70,7 +72,7 @@ bool conn_make_room(uint64_t connections, struct bench_error *error)
            bench_fail(error, "cannot raise the limit of open files: %s", strerror(errno));
 }
 
-int conn_dial(const struct target *target, struct bench_error *error)
+static int dial(const struct target *target, struct bench_error *error)
 {
     int fd = socket(target->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct timeval limit = {
@@ -95,38 +97,77 @@ int conn_dial(const struct target *target, struct bench_error *error)
     return fd;
 }
 
-bool conn_send(int fd, const uint8_t *bytes, size_t size, struct bench_error *error)
+bool conn_dial(struct conn *c, const struct target *target, struct bench_error *error)
 {
-    ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
+    c->tls = NULL;
+    c->fd = dial(target, error);
+    if (c->fd < 0 || target->tls == NULL) {
+        return c->fd >= 0;
+    }
+    c->tls = bench_tls_open(target->tls, c->fd, error);
+    if (c->tls == NULL) {
+        conn_close(c);
+    }
+    return c->fd >= 0;
+}
+
+void conn_close(struct conn *c)
+{
+    bench_tls_close(c->tls);
+    close(c->fd);
+    *c = (struct conn){.fd = -1};
+}
+
+ssize_t conn_read(struct conn *c, void *p, size_t n, int flags)
+{
+    return c->tls == NULL ? recv(c->fd, p, n, flags) : bench_tls_read(c->tls, p, n, flags);
+}
+
+ssize_t conn_write(struct conn *c, const void *p, size_t n, int flags)
+{
+    return c->tls == NULL ? send(c->fd, p, n, flags | MSG_NOSIGNAL)
+                          : bench_tls_write(c->tls, p, n, flags);
+}
+
+bool conn_has_input(const struct conn *c)
+{
+    return c->tls != NULL && bench_tls_has_input(c->tls);
+}
+
+bool conn_send(struct conn *c, const uint8_t *bytes, size_t size, struct bench_error *error)
+{
+    ssize_t sent = conn_write(c, bytes, size, 0);
 
     return sent == (ssize_t)size ||
            bench_fail(error, "cannot send to the broker: %s", strerror(errno));
 }
 
-bool conn_login_send(int fd, const struct wire_login *login, struct bench_error *error)
+bool conn_login_send(struct conn *c, const struct wire_login *login, struct bench_error *error)
 {
     uint8_t packet[WIRE_SMALL_MAX];
 
-    return conn_send(fd, packet, wire_connect(packet, login), error);
+    return conn_send(c, packet, wire_connect(packet, login), error);
 }
 
-bool conn_subscribe_send(int fd, const char *filter, unsigned qos, struct bench_error *error)
+bool conn_subscribe_send(struct conn *c, const char *filter, unsigned qos,
+                         struct bench_error *error)
 {
     uint8_t packet[WIRE_SMALL_MAX];
 
-    return conn_send(fd, packet, wire_subscribe(packet, 1, filter, qos), error);
+    return conn_send(c, packet, wire_subscribe(packet, 1, filter, qos), error);
 }
 
 /* Reads one packet and not a byte more: what follows belongs to the loop. */
-static bool wait_for(int fd, enum wire_type type, const char *name, uint8_t room[ANSWER_ROOM],
-                     struct wire_packet *packet, struct bench_error *error)
+static bool wait_for(struct conn *c, enum wire_type type, const char *name,
+                     uint8_t room[ANSWER_ROOM], struct wire_packet *packet,
+                     struct bench_error *error)
 {
     size_t have = 0;
     size_t want = WIRE_EMPTY_SIZE;
     enum wire_result result = WIRE_MORE;
 
     while (result == WIRE_MORE && want <= ANSWER_ROOM) {
-        ssize_t got = recv(fd, room + have, want - have, 0);
+        ssize_t got = conn_read(c, room + have, want - have, 0);
 
         if (got <= 0) {
             return bench_fail(error, "waiting for %s: %s", name,
@@ -160,21 +201,21 @@ bool conn_accepted(const struct wire_packet *packet, struct bench_error *error)
                       code < sizeof reasons / sizeof reasons[0] ? reasons[code] : "unknown");
 }
 
-bool conn_login_wait(int fd, struct bench_error *error)
+bool conn_login_wait(struct conn *c, struct bench_error *error)
 {
     uint8_t room[ANSWER_ROOM];
     struct wire_packet packet = {0};
 
-    return wait_for(fd, WIRE_CONNACK, "CONNACK", room, &packet, error) &&
+    return wait_for(c, WIRE_CONNACK, "CONNACK", room, &packet, error) &&
            conn_accepted(&packet, error);
 }
 
-bool conn_subscribe_wait(int fd, unsigned *granted, struct bench_error *error)
+bool conn_subscribe_wait(struct conn *c, unsigned *granted, struct bench_error *error)
 {
     uint8_t room[ANSWER_ROOM];
     struct wire_packet packet = {0};
 
-    if (!wait_for(fd, WIRE_SUBACK, "SUBACK", room, &packet, error)) {
+    if (!wait_for(c, WIRE_SUBACK, "SUBACK", room, &packet, error)) {
         return false;
     }
     if (packet.body_size != 3 || packet.body[2] == SUBACK_FAILED) {
@@ -184,10 +225,10 @@ bool conn_subscribe_wait(int fd, unsigned *granted, struct bench_error *error)
     return true;
 }
 
-void conn_leave(int fd)
+void conn_leave(struct conn *c)
 {
     uint8_t packet[WIRE_EMPTY_SIZE];
 
-    (void)!send(fd, packet, wire_empty(packet, WIRE_DISCONNECT), MSG_NOSIGNAL | MSG_DONTWAIT);
-    close(fd);
+    (void)!conn_write(c, packet, wire_empty(packet, WIRE_DISCONNECT), MSG_DONTWAIT);
+    conn_close(c);
 }

@@ -119,7 +119,7 @@ static bool make_tables(struct engine *e)
     for (size_t i = 0; i < clients; i++) {
         struct client *client = &e->clients[i];
 
-        client->fd = -1;
+        client->conn.fd = -1;
         client->subscriber = i < e->subscribers;
         client->index = (uint32_t)(client->subscriber ? i : i - e->subscribers);
     }
@@ -141,15 +141,6 @@ bool engine_init(struct engine *e, const struct bench_options *options, struct h
     }
     return make_tables(e) ||
            bench_fail(error, "memory is too short for %" PRIu64 " clients", options->clients);
-}
-
-bool engine_watch(struct engine *e, struct client *client)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
-
-    client->watched = event.events;
-    return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, client->fd, &event) == 0 ||
-           bench_fail(e->error, "cannot use epoll: %s", strerror(errno));
 }
 
 void engine_clear(struct engine *e)
@@ -222,13 +213,13 @@ static bool watch_again(struct engine *e, struct client *client)
         return true;
     }
     client->watched = event.events;
-    return epoll_ctl(e->epoll_fd, EPOLL_CTL_MOD, client->fd, &event) == 0 ||
+    return epoll_ctl(e->epoll_fd, EPOLL_CTL_MOD, client->conn.fd, &event) == 0 ||
            bench_fail(e->error, "cannot use epoll: %s", strerror(errno));
 }
 
 static bool write_once(struct engine *e, struct client *client, const uint8_t *bytes, size_t size)
 {
-    ssize_t sent = send(client->fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = conn_write(&client->conn, bytes, size, MSG_DONTWAIT);
     size_t rest;
 
     if (sent < 0) {
@@ -468,7 +459,7 @@ static bool read_once(struct engine *e, struct client *client)
     ssize_t got;
 
     memcpy(e->input, client->tail, client->tail_size);
-    got = recv(client->fd, e->input + client->tail_size, INPUT_ROOM, MSG_DONTWAIT);
+    got = conn_read(&client->conn, e->input + client->tail_size, INPUT_ROOM, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return true;
     }
@@ -486,6 +477,17 @@ static bool read_once(struct engine *e, struct client *client)
         streams_moved(&e->streams, client->index, before);
     }
     return true;
+}
+
+bool engine_watch(struct engine *e, struct client *client)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
+
+    client->watched = event.events;
+    if (epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, client->conn.fd, &event) != 0) {
+        return bench_fail(e->error, "cannot use epoll: %s", strerror(errno));
+    }
+    return !conn_has_input(&client->conn) || read_once(e, client);
 }
 
 static bool serve(struct engine *e, struct client *client, uint32_t events)

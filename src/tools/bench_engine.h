@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tools/bench_conn.h"
 #include "tools/bench_error.h"
 #include "tools/bench_options.h"
 #include "tools/bench_stat.h"
@@ -22,7 +23,7 @@ enum {
 };
 
 struct client {
-    int fd;
+    struct conn conn;
     uint32_t index; /* among the publishers or among the subscribers */
     bool subscriber;
     bool queued;  /* has something to write */
@@ -68,7 +69,7 @@ struct engine {
     struct histogram *latency;
 };
 
-/* Connections are then put into `clients[].fd` and given to engine_watch. */
+/* Connections are then put into `clients[].conn` and given to engine_watch. */
 bool engine_init(struct engine *e, const struct bench_options *options, struct histogram *latency,
                  struct bench_error *error);
 bool engine_watch(struct engine *e, struct client *client);

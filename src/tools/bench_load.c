@@ -63,8 +63,8 @@ static bool login_send(struct load *l, struct client *client)
 
     snprintf(id, sizeof id, "bench%d%c%u", (int)getpid(), client->subscriber ? 's' : 'p',
              (unsigned)client->index);
-    client->fd = conn_dial(l->target, l->error);
-    return client->fd >= 0 && conn_login_send(client->fd, &login, l->error);
+    return conn_dial(&client->conn, l->target, l->error) &&
+           conn_login_send(&client->conn, &login, l->error);
 }
 
 static bool subscribe(struct load *l, struct client *client)
@@ -73,8 +73,8 @@ static bool subscribe(struct load *l, struct client *client)
     unsigned granted;
 
     engine_topic(&l->engine, client->index, topic);
-    if (!conn_subscribe_send(client->fd, topic, (unsigned)l->options->subscribe_qos, l->error) ||
-        !conn_subscribe_wait(client->fd, &granted, l->error)) {
+    if (!conn_subscribe_send(&client->conn, topic, (unsigned)l->options->subscribe_qos, l->error) ||
+        !conn_subscribe_wait(&client->conn, &granted, l->error)) {
         return false;
     }
     if (granted < l->result->granted_qos) {
@@ -91,7 +91,7 @@ static bool connect_batch(struct load *l, struct client *client, size_t count)
         }
     }
     for (size_t i = 0; i < count; i++) {
-        if (!conn_login_wait(client[i].fd, l->error) ||
+        if (!conn_login_wait(&client[i].conn, l->error) ||
             (client[i].subscriber && !subscribe(l, &client[i])) ||
             !engine_watch(&l->engine, &client[i])) {
             return false;
@@ -117,8 +117,8 @@ static bool connect_all(struct load *l)
 static void disconnect_all(struct load *l)
 {
     for (size_t i = 0; i < l->engine.subscribers + l->engine.publishers; i++) {
-        if (l->engine.clients[i].fd >= 0) {
-            conn_leave(l->engine.clients[i].fd);
+        if (l->engine.clients[i].conn.fd >= 0) {
+            conn_leave(&l->engine.clients[i].conn);
         }
     }
 }

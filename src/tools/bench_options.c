@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stddef.h>
@@ -60,6 +61,16 @@ static const struct row rows[] = {
      "name to log in with"},
     {"pw", 'P', KIND_TEXT, FOR_ALL, FIELD(password), 0, WIRE_LOGIN_TEXT_MAX, "PASSWORD",
      "password to log in with"},
+    {"cafile", 0, KIND_TEXT, FOR_ALL, FIELD(cafile), 0, PATH_MAX, "FILE",
+     "TLS, with a broker that this authority has certified"},
+    {"insecure", 0, KIND_FLAG, FOR_ALL, FIELD(insecure), 0, 0, NULL,
+     "TLS, whatever the broker's certificate is"},
+    {"cert", 0, KIND_TEXT, FOR_ALL, FIELD(cert), 0, PATH_MAX, "FILE", "certificate to show"},
+    {"key", 0, KIND_TEXT, FOR_ALL, FIELD(key), 0, PATH_MAX, "FILE", "its key"},
+    {"psk", 0, KIND_TEXT, FOR_ALL, FIELD(psk), 0, 512, "HEX", "TLS by this pre-shared key"},
+    {"psk-identity", 0, KIND_TEXT, FOR_ALL, FIELD(psk_identity), 0, 127, "NAME", "whose key it is"},
+    {"tls-version", 0, KIND_TEXT, FOR_ALL, FIELD(tls_version), 0, 7, "VERSION",
+     "tlsv1.2 or tlsv1.3 alone"},
     {"clients", 'n', KIND_NUMBER, FOR_ALL, FIELD(clients), 1, 1000000, "N",
      "pairs, subscribers, publishers, connections (100)"},
     {"qos", 'q', KIND_NUMBER, FOR_LOAD, FIELD(qos), 0, 2, "QOS", "of publishing and subscribing"},
@@ -341,6 +352,30 @@ static void settle_qos(struct bench_options *options)
     }
 }
 
+bool options_want_tls(const struct bench_options *options)
+{
+    return options->cafile != NULL || options->insecure || options->psk != NULL;
+}
+
+static bool check_tls(const struct bench_options *options, struct bench_error *error)
+{
+    const char *version = options->tls_version;
+
+    if ((options->cert != NULL) != (options->key != NULL)) {
+        return bench_fail(error, "--cert and --key need each other");
+    }
+    if ((options->psk != NULL) != (options->psk_identity != NULL)) {
+        return bench_fail(error, "--psk and --psk-identity need each other");
+    }
+    if ((options->cert != NULL || version != NULL) && !options_want_tls(options)) {
+        return bench_fail(error, "--%s needs --cafile, --insecure or --psk",
+                          options->cert != NULL ? "cert" : "tls-version");
+    }
+    return version == NULL || strcmp(version, "tlsv1.2") == 0 || strcmp(version, "tlsv1.3") == 0 ||
+           bench_fail(error, "--tls-version: \"%s\" is not possible; tlsv1.2 or tlsv1.3 is wanted",
+                      version);
+}
+
 /* Rules across options, and values that depend on others. */
 static bool settle(struct bench_options *options, struct bench_error *error)
 {
@@ -376,7 +411,7 @@ static bool settle(struct bench_options *options, struct bench_error *error)
                           options->limit, asked);
     }
     settle_qos(options);
-    return check_process(options, error);
+    return check_tls(options, error) && check_process(options, error);
 }
 
 enum options_result options_parse(int argc, char **argv, struct bench_options *options,

@@ -25,6 +25,13 @@ struct bench_options {
     const char *username;
     const char *password;
     const char *topic_prefix;
+    const char *cafile; /* TLS, as all up to psk_identity */
+    const char *cert;
+    const char *key;
+    const char *tls_version;
+    const char *psk;
+    const char *psk_identity;
+    bool insecure;
     uint64_t clients;
     uint64_t qos; /* for both sides, unless one is named */
     uint64_t publish_qos;
@@ -56,6 +63,9 @@ enum options_result options_parse(int argc, char **argv, struct bench_options *o
                                   struct bench_error *error);
 void options_help(void);
 const char *scenario_name(enum scenario scenario);
+
+/* Is there one among the options that asks for TLS? */
+bool options_want_tls(const struct bench_options *options);
 
 /* Pairs, fan-out and fan-in move messages; the other two only connect. */
 bool scenario_has_load(enum scenario scenario);

@@ -142,7 +142,9 @@ static void print_records(const struct dump_store *s, struct dump_line *line)
                                                     [RECORD_IN_REMOVE] = "in_remove",
                                                     [RECORD_RETAIN] = "retain",
                                                     [RECORD_RETAIN_CLEAR] = "retain_clear",
-                                                    [RECORD_GIVEN] = "given"};
+                                                    [RECORD_GIVEN] = "given",
+                                                    [RECORD_OWNER] = "owner",
+                                                    [RECORD_AUTHOR] = "author"};
 
     for (int i = RECORD_CLIENT; i < RECORD_TYPES; i++) {
         line_begin(line, "records");
