@@ -1,7 +1,8 @@
 /*
  * TLS over another transport, as a server.
  *
- * A write gathers small pieces into records and records into one write below. OpenSSL's own rule,
+ * A write gathers small pieces into records and records into one write below, of 64 KiB: small
+ * messages cost one call, and a bulk of them no more memory. OpenSSL's own rule,
  * that a write which did not get through is repeated with the same bytes, never comes to bear: the
  * wire takes all. What the layer below did not take is kept, and one byte of the caller's is left
  * uncounted so that it comes again.
@@ -21,8 +22,9 @@
 #define RECORD SSL3_RT_MAX_PLAIN_LENGTH
 /* What a record is longer than what it carries, and a key update beside it, at most. */
 #define RECORD_EXTRA 512
-#define RECORDS 4 /* in one write */
+#define RECORDS 4 /* in one write below */
 #define ROOM (RECORDS * (RECORD + RECORD_EXTRA))
+#define ROUNDS 4 /* writes below for one above, if it has so much */
 
 struct tls {
     struct transport base;
@@ -60,7 +62,9 @@ static void fail(struct tls *tls, int error, const char *why)
 
 static void fail_below(struct tls *tls, int error)
 {
-    const char *words = strerrordesc_np(error);
+    /* The wire's own verdict on what the client began with. */
+    const char *words = error == EMSGSIZE ? "a ClientHello that is too long, or cut to pieces"
+                                          : strerrordesc_np(error);
     fail(tls, error, words ? words : "the connection broke");
 }
 
@@ -238,9 +242,12 @@ static ssize_t tls_writev(struct transport *t, const struct iovec *iov, int n)
         taken = 1;
         tls->owes = false;
     }
-    begin(tls, room, sizeof(room));
-    taken += encrypt(tls, &c);
-    int e = flush(tls);
+    int e = 0;
+    for (int i = 0; i < ROUNDS && e == 0 && (i == 0 || c.n > 0); i++) {
+        begin(tls, room, sizeof(room));
+        taken += encrypt(tls, &c);
+        e = flush(tls);
+    }
     if (tls->error != 0) {
         return -tls->error;
     }

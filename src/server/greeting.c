@@ -9,7 +9,6 @@
 
 #include "auth/realm.h"
 #include "base/mem.h"
-#include "server/link_inside.h"
 #include "server/proxy.h"
 
 #include <errno.h>
@@ -174,7 +173,7 @@ static void await_header(struct links *ls, struct link *l)
 
 /* --- TLS --- */
 
-size_t link_find_psk(void *greeting, struct str identity, uint8_t key[TLS_PSK_MAX])
+size_t greeting_find_psk(void *greeting, struct str identity, uint8_t key[TLS_PSK_MAX])
 {
     const struct greeting *g = greeting;
     const struct realm *realm = door_group(g->links->door, g->link->group)->rules->realm;
@@ -306,7 +305,8 @@ static void shaken(struct links *ls, struct link *l)
         link_end(ls, l, e == ERR_NOMEM ? REASON_NOMEM : REASON_PROVEN_NAME, NULL);
         return;
     }
-    link_start(ls, l);
+    link_watch(ls, l, POLL_IN);
+    link_keep_input(ls, l);
 }
 
 /* One step. */

@@ -5,8 +5,8 @@
 
 #include "base/str.h"
 #include "server/door.h"
+#include "server/greeting.h"
 #include "server/keylog.h"
-#include "server/link.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -81,7 +81,7 @@ enum err keys_make(const struct conf_listener *rules, int *keylog, const struct 
                              .wants_certificate = wants_certificate(rules),
                              .require_certificate = rules->require_certificate,
                              .ignores_dates = rules->disable_client_cert_date_checks,
-                             .find_psk = link_find_psk};
+                             .find_psk = greeting_find_psk};
     char why[TLS_WHY_MAX];
     char shown[TLS_WHY_MAX];
     char place[DOOR_PLACE_MAX];

@@ -7,34 +7,23 @@
 #include "server/link.h"
 
 #include "server/greeting.h"
-#include "server/link_inside.h"
 
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 
 /* Pieces of one write: at a page each that is 256 KiB, about what a socket takes at once. */
 #define IOVECS 64
 /*
- * What one turn may write and close: a write to a socket wakes its reader and takes some 4 µs,
- * closing one four times as much, and a turn should stay well below 10 ms.
+ * What one turn may write and close: a write to a socket wakes its reader and takes some 4 µs, and
+ * a turn should stay well below 10 ms.
  */
 #define FLUSH_MAX 1024
 #define COST_WRITE 1
-#define COST_CLOSE 4
 /* Encrypting so many bytes takes about as long as such a write. */
 #define BYTES_ENCRYPTED 4096
 /* How long a connection that the core gave up may take to accept the bytes that are left. */
 #define FLUSH_MS 5000
-/* How long we wait for it to close after that. */
-#define LINGER_MS 2000
-/* So many at most: they count for no limit, so whoever is refused again and again must not take all
- * descriptors this way. */
-#define LINGERING_MAX 256
-
-/* So many reads in a row without a byte are no record that comes in pieces. */
-#define VAIN_MAX 100
-
-_Static_assert(sizeof(void *) != 8 || sizeof(struct link) == 64, "a link is small");
 
 static uint64_t thread_cpu_ns(void)
 {
@@ -53,48 +42,6 @@ void links_init(struct links *ls, struct poll *poll, struct door *door, struct b
     for (int i = 0; i < LINK_STATES; i++) {
         TAILQ_INIT(&ls->list[i]);
     }
-}
-
-static bool has_conn(const struct link *l)
-{
-    return l->state == LINK_LIVE || l->state == LINK_HOLDING || l->state == LINK_FLUSHING;
-}
-
-static void move_to(struct links *ls, struct link *l, enum link_state state)
-{
-    TAILQ_REMOVE(&ls->list[l->state], l, entry);
-    ls->lingering -= l->state == LINK_LINGERING;
-    ls->lingering += state == LINK_LINGERING;
-    l->state = (uint8_t)state;
-    TAILQ_INSERT_TAIL(&ls->list[state], l, entry);
-}
-
-void link_close(struct links *ls, struct link *l)
-{
-    ls->encrypted -= link_is_encrypted(l);
-    transport_close(l->io);
-    ls->spent += COST_CLOSE;
-    l->watch.fd = -1;
-    move_to(ls, l, LINK_DEAD);
-}
-
-/* The core lets go of it: from here on it counts for no limit. */
-static void let_go(struct links *ls, struct link *l, enum reason why, const char *detail)
-{
-    broker_closed(ls->broker, l->conn, why, detail);
-    l->conn = NULL;
-    door_leave(ls->door, l->group);
-    /* It leaves behind a will or a session, and in this turn the core's round of work may be over.
-     */
-    ls->again = true;
-}
-
-void link_end(struct links *ls, struct link *l, enum reason why, const char *detail)
-{
-    if (has_conn(l)) {
-        let_go(ls, l, why, detail);
-    }
-    link_close(ls, l);
 }
 
 /* Its transport has failed by this errno, of which TLS knows more. */
@@ -121,25 +68,6 @@ void links_clear(struct links *ls)
     slab_clear(&ls->slab);
 }
 
-void link_await(struct links *ls, struct link *l, enum link_state state, uint32_t patience_ms)
-{
-    l->deadline_ms = (uint32_t)ls->now_ms + patience_ms;
-    move_to(ls, l, state);
-}
-
-/* --- opening --- */
-
-bool link_introduce(struct links *ls, struct link *l, const struct peer *peer)
-{
-    struct conn *c = broker_open(ls->broker, peer, l);
-    if (!c) {
-        return false;
-    }
-    l->conn = c;
-    move_to(ls, l, LINK_LIVE);
-    return true;
-}
-
 void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group)
 {
     struct tcp tcp;
@@ -163,35 +91,6 @@ void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group
     link_close(ls, l);
 }
 
-/* --- reading --- */
-
-unsigned link_wanted(const struct link *l)
-{
-    return transport_wants(l->io) & TRANSPORT_WANTS_WRITE ? POLL_OUT : POLL_IN;
-}
-
-/*
- * What TLS has to say on its own account goes first: until that is written, reading would only give
- * it more to answer. While bytes of ours wait to be written as well, reading goes on, because the
- * peer may be waiting for just that; but not if TLS refuses to.
- */
-static bool has_to_speak(const struct link *l)
-{
-    return link_is_encrypted(l) && (!l->blocked || l->vain >= VAIN_MAX) &&
-           transport_wants(l->io) & TRANSPORT_WANTS_WRITE;
-}
-
-static void watch_for(struct links *ls, struct link *l, unsigned interest)
-{
-    interest |= l->blocked ? POLL_OUT : 0U;
-    if (UNLIKELY(has_to_speak(l))) {
-        interest = POLL_OUT;
-    }
-    if (poll_change(ls->poll, &l->watch, interest) != ERR_OK) {
-        link_end(ls, l, REASON_SOCKET, strerror(errno));
-    }
-}
-
 static void read_once(struct links *ls, struct link *l)
 {
     struct span room = broker_room(ls->broker, l->conn);
@@ -206,37 +105,21 @@ static void read_once(struct links *ls, struct link *l)
         link_end(ls, l, REASON_PEER_CLOSED, NULL);
     } else if (n != -EAGAIN) {
         break_off(ls, l, (int)-n);
-    } else if (l->vain < VAIN_MAX) {
+    } else if (l->vain < LINK_VAIN_MAX) {
         l->vain++;
-    }
-}
-
-/*
- * What the transport holds will not be reported: so it is remembered, unless the core does not want
- * it now. When it does again, it says so.
- */
-static void keep_input(struct links *ls, struct link *l)
-{
-    if (l->state != LINK_LIVE && l->state != LINK_HOLDING) {
-        return;
-    }
-    bool holds = transport_has_input(l->io) && !has_to_speak(l) &&
-                 broker_wish(ls->broker, l->conn) == WISH_READ;
-    if (holds || l->state == LINK_HOLDING) {
-        move_to(ls, l, holds ? LINK_HOLDING : LINK_LIVE); /* behind all others */
     }
 }
 
 static void read_link(struct links *ls, struct link *l)
 {
     read_once(ls, l);
-    if (!link_is_encrypted(l) || !has_conn(l)) {
+    if (!link_is_encrypted(l) || !link_has_conn(l)) {
         return;
     }
-    if (has_to_speak(l)) {
-        watch_for(ls, l, POLL_NOTHING);
+    if (link_has_to_speak(l)) {
+        link_watch(ls, l, POLL_NOTHING);
     }
-    keep_input(ls, l);
+    link_keep_input(ls, l);
 }
 
 void links_read_held(struct links *ls)
@@ -250,30 +133,12 @@ void links_read_held(struct links *ls)
     }
 }
 
-void link_start(struct links *ls, struct link *l)
-{
-    watch_for(ls, l, POLL_IN);
-    keep_input(ls, l);
-}
-
 /* --- parting --- */
-
-/*
- * A socket that is closed with unread bytes resets the connection, and a reset takes from the peer
- * what it has not read yet: so throw those bytes away until the peer closes, or patience ends.
- */
-static void linger(struct links *ls, struct link *l)
-{
-    ssize_t n = tcp_discard(&l->tcp);
-    if (n == 0 || (n < 0 && n != -EAGAIN)) {
-        link_close(ls, l);
-    }
-}
 
 /* The socket takes bytes again. False: the link has ended. */
 static bool make_room(struct links *ls, struct link *l)
 {
-    if (has_to_speak(l)) {
+    if (link_has_to_speak(l)) {
         enum err e = transport_step(l->io);
         if (e != ERR_OK && e != ERR_AGAIN) {
             break_off(ls, l, errno);
@@ -286,27 +151,13 @@ static bool make_room(struct links *ls, struct link *l)
     return true;
 }
 
-void link_part(struct links *ls, struct link *l)
-{
-    transport_finish(&l->tcp.base);
-    l->blocked = false;
-    link_await(ls, l, LINK_LINGERING, LINGER_MS);
-    linger(ls, l);
-    if (l->state == LINK_LINGERING && poll_change(ls->poll, &l->watch, POLL_IN) != ERR_OK) {
-        link_close(ls, l);
-    }
-    if (ls->lingering > LINGERING_MAX) {
-        link_close(ls, TAILQ_FIRST(&ls->list[LINK_LINGERING]));
-    }
-}
-
 /* --- events --- */
 
 void link_ready(struct links *ls, struct watch *w, unsigned events)
 {
     struct link *l = CONTAINER_OF(w, struct link, watch);
     if (l->state == LINK_LINGERING) {
-        linger(ls, l);
+        link_linger(ls, l);
         return;
     }
     if (l->state == LINK_GREETING) {
@@ -361,7 +212,7 @@ static bool write_once(struct links *ls, struct link *l)
 
 static void finish(struct links *ls, struct link *l)
 {
-    let_go(ls, l, REASON_OK, NULL);
+    link_let_go(ls, l, REASON_OK, NULL);
     transport_finish(l->io);
     link_part(ls, l);
 }
@@ -378,14 +229,14 @@ static void flush_and_close(struct links *ls, struct link *l)
     }
     /* Not blocked: the first write left something for the next one. */
     l->blocked = true;
-    watch_for(ls, l, POLL_NOTHING);
+    link_watch(ls, l, POLL_NOTHING);
 }
 
 /* It may have been paused, with input that has left the socket. */
 static void resume(struct links *ls, struct link *l)
 {
     if (link_is_encrypted(l) && l->state == LINK_LIVE) {
-        keep_input(ls, l);
+        link_keep_input(ls, l);
     }
 }
 
@@ -398,11 +249,11 @@ static void flush_link(struct links *ls, struct link *l)
     }
     switch (wish) {
     case WISH_READ:
-        watch_for(ls, l, POLL_IN);
+        link_watch(ls, l, POLL_IN);
         resume(ls, l);
         break;
     case WISH_PAUSE:
-        watch_for(ls, l, POLL_NOTHING);
+        link_watch(ls, l, POLL_NOTHING);
         break;
     case WISH_FLUSH_CLOSE:
         flush_and_close(ls, l);
@@ -421,7 +272,7 @@ void links_flush(struct links *ls)
      * not dirty. */
     for (int i = 0; i < ls->writable_count; i++) {
         struct link *l = ls->writable[i];
-        if (has_conn(l)) {
+        if (link_has_conn(l)) {
             flush_link(ls, l);
         }
     }

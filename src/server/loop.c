@@ -4,6 +4,7 @@
 #include "server/loop.h"
 
 #include "base/mem.h"
+#include "server/greeting.h"
 #include "server/signals.h"
 
 #include <errno.h>

@@ -7,6 +7,8 @@
  */
 #include "server/link.h"
 
+#include "server/greeting.h"
+
 #include "conf_helper.h"
 #include "unit.h"
 

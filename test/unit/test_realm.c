@@ -45,7 +45,7 @@ static void rig_init(struct rig *r)
     (void)snprintf(r->psk, sizeof(r->psk), "%s/psk", r->dir);
     put(r->passwords, "# nobody\n");
     put(r->acl, "topic read a\n");
-    put(r->psk, "alice:0102\n");
+    put(r->psk, "alice:00112233445566778899aabbccddeeff\n");
     for (int i = 0; i < LISTENERS; i++) {
         r->rules[i] = (struct conf_listener){.refs = 1, .port = (uint16_t)(i + 1)};
         r->list[i] = &r->rules[i];

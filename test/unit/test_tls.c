@@ -238,8 +238,8 @@ static void many_records_are_one_write(void **state)
     (void)state;
     struct tls_settings s = usual();
     struct ends e;
-    static char bytes[100000];
-    static char room[100000];
+    static char bytes[300000];
+    static char room[300000];
     for (size_t i = 0; i < sizeof(bytes); i++) {
         bytes[i] = (char)(i * 7 + i / 251);
     }
@@ -250,15 +250,43 @@ static void many_records_are_one_write(void **state)
     struct iovec iov[] = {{.iov_base = bytes, .iov_len = 0},
                           {.iov_base = bytes, .iov_len = 10},
                           {.iov_base = bytes + 10, .iov_len = 0},
-                          {.iov_base = bytes + 10, .iov_len = sizeof(bytes) - 10}};
-    ssize_t n = transport_writev(e.t, iov, 4);
-    assert_int_equal(n, 4 * 16384);
+                          {.iov_base = bytes + 10, .iov_len = 65526}};
+    assert_int_equal(transport_writev(e.t, iov, 4), 65536);
     assert_int_equal(e.wire.writes, 1);
     assert_int_equal(count_records(&e.wire.out), 4);
-    assert_int_equal(client_hears(&e, room, sizeof(room)), n);
-    assert_memory_equal(room, bytes, (size_t)n);
+    assert_int_equal(client_hears(&e, room, sizeof(room)), 65536);
+    assert_memory_equal(room, bytes, 65536);
     assert_int_equal(transport_writev(e.t, iov, 1), -EAGAIN);
     assert_int_equal(transport_writev(e.t, iov, 0), -EAGAIN);
+    /* A bulk goes in several writes, but does not go on for ever. */
+    e.wire.writes = 0;
+    assert_int_equal(says(&e, bytes, sizeof(bytes)), 4 * 65536);
+    assert_int_equal(e.wire.writes, 4);
+    assert_int_equal(client_hears(&e, room, sizeof(room)), 4 * 65536);
+    assert_memory_equal(room, bytes, 4 * 65536);
+    clear_ends(&e);
+}
+
+static void a_bulk_that_is_stopped(void **state)
+{
+    (void)state;
+    struct tls_settings s = usual();
+    struct ends e;
+    static char bytes[200000];
+    static char room[200000];
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (char)(i * 11 + i / 253);
+    }
+    open_ends(&e, &s);
+    (void)client_hears(&e, room, sizeof(room));
+    e.wire.room = 100000;
+    ssize_t taken = says(&e, bytes, sizeof(bytes));
+    assert_int_equal(taken, 2 * 65536 - 1);
+    e.wire.room = SIZE_MAX;
+    assert_int_equal(says(&e, bytes + taken, sizeof(bytes) - (size_t)taken),
+                     sizeof(bytes) - (size_t)taken);
+    assert_int_equal(client_hears(&e, room, sizeof(room)), sizeof(bytes));
+    assert_memory_equal(room, bytes, sizeof(bytes));
     clear_ends(&e);
 }
 
@@ -654,6 +682,23 @@ static void other_bytes_than_tls(void **state)
         expect_failure(&e, cases[i].why);
         transport_finish(e.t);
         assert_true(e.wire.finished);
+        clear_ends(&e);
+    }
+}
+
+static void a_hello_that_promises_much(void **state)
+{
+    (void)state;
+    static const char *const hellos[] = {"\x16\x03\x01\x40\x00\x01\x01\x00\x00",
+                                         "\x16\x03\x01\x00\x02\x01\x00\x01\x00"};
+    struct tls_settings s = usual();
+    for (size_t i = 0; i < ARRAY_SIZE(hellos); i++) {
+        struct ends e;
+        make_ends(&e, &s);
+        assert_ok(buf_add(&e.wire.in, hellos[i], 9));
+        e.t = tls_accept(e.ctx, &e.wire.base, NULL);
+        e.end = transport_step(e.t);
+        expect_failure(&e, "a ClientHello that is too long, or cut to pieces");
         clear_ends(&e);
     }
 }
@@ -1107,6 +1152,7 @@ int main(void)
         UNIT_TEST(bytes_both_ways),
         UNIT_TEST(small_writes_share_a_record),
         UNIT_TEST(many_records_are_one_write),
+        UNIT_TEST(a_bulk_that_is_stopped),
         UNIT_TEST(a_short_write_comes_again),
         UNIT_TEST(short_reads_and_writes),
         UNIT_TEST(input_that_epoll_does_not_know_of),
@@ -1119,6 +1165,7 @@ int main(void)
         UNIT_TEST(bytes_that_were_tampered_with),
         UNIT_TEST(no_renegotiation),
         UNIT_TEST(other_bytes_than_tls),
+        UNIT_TEST(a_hello_that_promises_much),
         UNIT_TEST(a_client_that_goes_away),
         UNIT_TEST(versions_and_ciphers),
         UNIT_TEST(the_client_refuses_us),

@@ -1,0 +1,126 @@
+/*
+ * From one state of a link to another.
+ */
+#include "server/link_state.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* What it costs a turn to close one, in writes. */
+#define COST_CLOSE 4
+/* How long we wait for a peer to close. */
+#define LINGER_MS 2000
+/* So many at most: they count for no limit, so whoever is refused again and again must not take all
+ * descriptors this way. */
+#define LINGERING_MAX 256
+
+_Static_assert(sizeof(void *) != 8 || sizeof(struct link) == 64, "a link is small");
+
+static void move_to(struct links *ls, struct link *l, enum link_state state)
+{
+    TAILQ_REMOVE(&ls->list[l->state], l, entry);
+    ls->lingering -= l->state == LINK_LINGERING;
+    ls->lingering += state == LINK_LINGERING;
+    l->state = (uint8_t)state;
+    TAILQ_INSERT_TAIL(&ls->list[state], l, entry);
+}
+
+void link_close(struct links *ls, struct link *l)
+{
+    ls->encrypted -= link_is_encrypted(l);
+    transport_close(l->io);
+    ls->spent += COST_CLOSE;
+    l->watch.fd = -1;
+    move_to(ls, l, LINK_DEAD);
+}
+
+void link_let_go(struct links *ls, struct link *l, enum reason why, const char *detail)
+{
+    broker_closed(ls->broker, l->conn, why, detail);
+    l->conn = NULL;
+    door_leave(ls->door, l->group);
+    /* It leaves behind a will or a session, and in this turn the core's round of work may be over.
+     */
+    ls->again = true;
+}
+
+void link_end(struct links *ls, struct link *l, enum reason why, const char *detail)
+{
+    if (link_has_conn(l)) {
+        link_let_go(ls, l, why, detail);
+    }
+    link_close(ls, l);
+}
+
+void link_await(struct links *ls, struct link *l, enum link_state state, uint32_t patience_ms)
+{
+    l->deadline_ms = (uint32_t)ls->now_ms + patience_ms;
+    move_to(ls, l, state);
+}
+
+bool link_introduce(struct links *ls, struct link *l, const struct peer *peer)
+{
+    struct conn *c = broker_open(ls->broker, peer, l);
+    if (!c) {
+        return false;
+    }
+    l->conn = c;
+    move_to(ls, l, LINK_LIVE);
+    return true;
+}
+
+unsigned link_wanted(const struct link *l)
+{
+    return transport_wants(l->io) & TRANSPORT_WANTS_WRITE ? POLL_OUT : POLL_IN;
+}
+
+bool link_has_to_speak(const struct link *l)
+{
+    return link_is_encrypted(l) && (!l->blocked || l->vain >= LINK_VAIN_MAX) &&
+           transport_wants(l->io) & TRANSPORT_WANTS_WRITE;
+}
+
+void link_watch(struct links *ls, struct link *l, unsigned interest)
+{
+    interest |= l->blocked ? POLL_OUT : 0U;
+    if (UNLIKELY(link_has_to_speak(l))) {
+        interest = POLL_OUT;
+    }
+    if (poll_change(ls->poll, &l->watch, interest) != ERR_OK) {
+        link_end(ls, l, REASON_SOCKET, strerror(errno));
+    }
+}
+
+void link_keep_input(struct links *ls, struct link *l)
+{
+    if (l->state != LINK_LIVE && l->state != LINK_HOLDING) {
+        return;
+    }
+    bool holds = transport_has_input(l->io) && !link_has_to_speak(l) &&
+                 broker_wish(ls->broker, l->conn) == WISH_READ;
+    if (holds || l->state == LINK_HOLDING) {
+        move_to(ls, l, holds ? LINK_HOLDING : LINK_LIVE); /* behind all others */
+    }
+}
+
+void link_linger(struct links *ls, struct link *l)
+{
+    ssize_t n = tcp_discard(&l->tcp);
+    if (n == 0 || (n < 0 && n != -EAGAIN)) {
+        link_close(ls, l);
+    }
+}
+
+void link_part(struct links *ls, struct link *l)
+{
+    transport_finish(&l->tcp.base);
+    l->blocked = false;
+    link_await(ls, l, LINK_LINGERING, LINGER_MS);
+    link_linger(ls, l);
+    if (l->state == LINK_LINGERING && poll_change(ls->poll, &l->watch, POLL_IN) != ERR_OK) {
+        link_close(ls, l);
+    }
+    if (ls->lingering > LINGERING_MAX) {
+        link_close(ls, TAILQ_FIRST(&ls->list[LINK_LINGERING]));
+    }
+}
