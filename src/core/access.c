@@ -1,6 +1,5 @@
 /*
- * Until password and ACL files are here, a client may come in if anonymous clients may: a user name
- * that nobody can check proves nothing.
+ * What belongs to the broker is nobody's to write, whatever an ACL says; the ACL decides the rest.
  */
 #include "core/access.h"
 

@@ -94,8 +94,8 @@ struct span broker_room(struct broker *b, struct conn *c);
 void broker_input(struct broker *b, struct conn *c, size_t n);
 /*
  * The connection is gone: the peer closed it (REASON_PEER_CLOSED), the socket failed
- * (REASON_SOCKET, `detail` says how, or is NULL), or the core's wish to close was carried out (REASON_OK).
- * Afterwards c is invalid.
+ * (REASON_SOCKET, `detail` says how, or is NULL), or the core's wish to close was carried out
+ * (REASON_OK). Afterwards c is invalid.
  */
 void broker_closed(struct broker *b, struct conn *c, enum reason why, const char *detail);
 

@@ -14,11 +14,7 @@
 
 /* Pieces of one write: at a page each that is 256 KiB, about what a socket takes at once. */
 #define IOVECS 64
-/*
- * What one turn may write and close: a write to a socket wakes its reader and takes some 4 µs, and
- * a turn should stay well below 10 ms.
- */
-#define FLUSH_MAX 1024
+/* In what is counted of a turn: see LINKS_TURN. */
 #define COST_WRITE 1
 /* Encrypting so many bytes takes about as long as such a write. */
 #define BYTES_ENCRYPTED 4096
@@ -278,7 +274,7 @@ void links_flush(struct links *ls)
     }
     ls->writable_count = 0;
     struct conn *c = NULL;
-    while (ls->spent < FLUSH_MAX && (c = broker_take_dirty(ls->broker)) != NULL) {
+    while (ls->spent < LINKS_TURN && (c = broker_take_dirty(ls->broker)) != NULL) {
         flush_link(ls, conn_link(c));
     }
     ls->again = ls->again || c;
@@ -324,11 +320,11 @@ uint64_t links_deadline(const struct links *ls)
     return first;
 }
 
-void links_bury(struct links *ls)
+bool links_bury(struct links *ls)
 {
     struct link *l = TAILQ_FIRST(&ls->list[LINK_DEAD]);
     if (LIKELY(!l)) {
-        return;
+        return false;
     }
     poll_drop_closed(ls->poll);
     do {
@@ -336,6 +332,7 @@ void links_bury(struct links *ls)
         slab_free(&ls->slab, l);
         l = TAILQ_FIRST(&ls->list[LINK_DEAD]);
     } while (l);
+    return true;
 }
 
 /* What OpenSSL has taken for a connection in the middle of its handshake; later it is less. */
@@ -350,6 +347,11 @@ bool links_busy(const struct links *ls)
 {
     return !TAILQ_EMPTY(&ls->list[LINK_LIVE]) || !TAILQ_EMPTY(&ls->list[LINK_HOLDING]) ||
            !TAILQ_EMPTY(&ls->list[LINK_FLUSHING]);
+}
+
+bool links_are_spent(const struct links *ls)
+{
+    return ls->spent >= LINKS_TURN;
 }
 
 bool links_hurry(const struct links *ls)

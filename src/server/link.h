@@ -27,6 +27,8 @@ void link_ready(struct links *ls, struct watch *w, unsigned events);
 /* One read of each whose transport holds input that no watch will report, while the core takes any.
  */
 void links_read_held(struct links *ls);
+/* Have so many been closed that the others should wait for the next turn? */
+bool links_are_spent(const struct links *ls);
 /* Is there something for another turn at once? */
 bool links_hurry(const struct links *ls);
 /*
@@ -38,8 +40,8 @@ void links_flush(struct links *ls);
 void links_expire(struct links *ls);
 /* When links_expire has something to do, monotonic ms; UINT64_MAX = never. */
 uint64_t links_deadline(const struct links *ls);
-/* Free what died in this turn. */
-void links_bury(struct links *ls);
+/* Free what died in this turn: did anything? */
+bool links_bury(struct links *ls);
 /* About how many bytes transports have taken that base/mem does not count. */
 size_t links_uncounted(const struct links *ls);
 /* Is there still something to be written, or a connection that the core has not let go? */

@@ -6,8 +6,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* What it costs a turn to close one, in writes. */
+/* What it costs a turn to close one, in writes: see LINKS_TURN. */
 #define COST_CLOSE 4
+#define COST_CLOSE_TLS 8
 /* How long we wait for a peer to close. */
 #define LINGER_MS 2000
 /* So many at most: they count for no limit, so whoever is refused again and again must not take all
@@ -28,8 +29,8 @@ static void move_to(struct links *ls, struct link *l, enum link_state state)
 void link_close(struct links *ls, struct link *l)
 {
     ls->encrypted -= link_is_encrypted(l);
+    ls->spent += link_is_encrypted(l) ? COST_CLOSE_TLS : COST_CLOSE;
     transport_close(l->io);
-    ls->spent += COST_CLOSE;
     l->watch.fd = -1;
     move_to(ls, l, LINK_DEAD);
 }

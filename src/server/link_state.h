@@ -85,6 +85,11 @@ struct links {
     struct broker *broker;
 };
 
+/*
+ * What one turn may write and close, before it has a look at what came in and after: a write to a
+ * socket wakes its reader and takes some 4 µs, and a turn should stay well below 10 ms.
+ */
+#define LINKS_TURN 1024
 /* So many reads in a row without a byte are no record that comes in pieces. */
 #define LINK_VAIN_MAX 100
 

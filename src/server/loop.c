@@ -16,6 +16,8 @@
 /* Read the CPU clock after so much time in turns: then it costs a thousandth of a busy broker at
  * most. */
 #define SAMPLE_NS 400000
+/* Giving memory back takes some ms, and so does closing many connections: not in the same turn. */
+#define TRIM_LATER_MS 10
 
 enum watch_kind {
     WATCH_LINK,
@@ -148,6 +150,7 @@ static void begin(struct loop *l)
     l->watch.begin_ns = clock_ns(CLOCK_MONOTONIC);
     l->now_ms = ms_of(l->watch.begin_ns);
     l->links.now_ms = l->now_ms;
+    l->links.spent = 0;
     l->at_once = false;
     broker_tick(l->broker, (struct now){.mono_ms = l->now_ms, .wall_s = wall_s()});
     disk_begin(l->disk, l->now_ms);
@@ -191,7 +194,8 @@ static void serve_reported(struct loop *l)
 {
     struct watch *w;
     unsigned events;
-    while (!broker_is_spent(l->broker) && (w = poll_next(&l->poll, &events)) != NULL) {
+    while (!broker_is_spent(l->broker) && !links_are_spent(&l->links) &&
+           (w = poll_next(&l->poll, &events)) != NULL) {
         serve(l, w, events);
     }
 }
@@ -246,10 +250,14 @@ void loop_turn(struct loop *l)
     }
     links_flush(&l->links);
     links_expire(&l->links);
-    links_bury(&l->links);
+    bool buried = links_bury(&l->links);
     l->work_ms = broker_next(l->broker); /* also what room in output queues has made possible */
-    uint64_t used = mem_used() + links_uncounted(&l->links);
-    l->work_ms = earlier(l->work_ms, trim_turn(&l->trim, used, l->now_ms));
+    if (UNLIKELY(buried)) {
+        l->work_ms = earlier(l->work_ms, l->now_ms + TRIM_LATER_MS);
+    } else {
+        uint64_t used = mem_used() + links_uncounted(&l->links);
+        l->work_ms = earlier(l->work_ms, trim_turn(&l->trim, used, l->now_ms));
+    }
     logsink_flush(l->sink);
     end(l);
 }

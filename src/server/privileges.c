@@ -168,7 +168,9 @@ enum err privileges_drop(const struct privileges *p, const struct log *log)
 void privileges_close_memory(const struct log *log)
 {
     const struct rlimit none = {0};
-    if (prctl(PR_SET_DUMPABLE, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0) {
+    /* Either is enough; a service may not be allowed to change its limits. */
+    bool limited = setrlimit(RLIMIT_CORE, &none) == 0;
+    if (prctl(PR_SET_DUMPABLE, 0) != 0 && !limited) {
         log_warning(log, "Warning: A crash may leave keys in a core file: %s.", strerror(errno));
     }
 }

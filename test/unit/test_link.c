@@ -188,7 +188,7 @@ static void turn(struct rig *r)
     (void)broker_work(r->broker);
     links_flush(&r->links);
     links_expire(&r->links);
-    links_bury(&r->links);
+    (void)links_bury(&r->links);
 }
 
 static void turns(struct rig *r, int n)

@@ -16,10 +16,11 @@
 /* A leaf below an intermediate below a root, and others that do not fit. */
 static struct files {
     char directory[64];
-    struct certs_pair root, middle, leaf, other, weak;
+    struct certs_pair root, middle, leaf, other, weak, twin;
     char cert[CERTS_PATH_MAX], key[CERTS_PATH_MAX], ca[CERTS_PATH_MAX];
     char chain[CERTS_PATH_MAX], other_key[CERTS_PATH_MAX], locked[CERTS_PATH_MAX];
-    char mixed[CERTS_PATH_MAX], empty[CERTS_PATH_MAX], garbage[CERTS_PATH_MAX];
+    char mixed[CERTS_PATH_MAX], twins[CERTS_PATH_MAX], empty[CERTS_PATH_MAX],
+        garbage[CERTS_PATH_MAX];
     char weak_cert[CERTS_PATH_MAX], weak_key[CERTS_PATH_MAX], torn[CERTS_PATH_MAX];
     char crls[CERTS_PATH_MAX], old_crl[CERTS_PATH_MAX];
 } files;
@@ -32,7 +33,9 @@ static void write_certificates(void)
     (void)certs_write(d, "cert.pem", chain, 1, files.cert);
     (void)certs_write(d, "chain.pem", chain, 3, files.chain);
     (void)certs_write(d, "ca.pem", chain + 1, 2, files.ca);
+    X509 *twins[] = {files.leaf.x, files.twin.x};
     (void)certs_write(d, "mixed.pem", mixed, 2, files.mixed);
+    (void)certs_write(d, "twins.pem", twins, 2, files.twins);
     (void)certs_write(d, "weak.pem", &files.weak.x, 1, files.weak_cert);
     (void)certs_write_key(d, "key.pem", files.leaf.key, NULL, files.key);
     (void)certs_write_key(d, "other.key", files.other.key, NULL, files.other_key);
@@ -65,6 +68,8 @@ static int make_files(void **state)
         .cn = "Middle", .ca = true, .issuer = &files.root, .from_days = -5, .until_days = 20});
     files.leaf = certs_make(&(struct certs_wish){
         .cn = "localhost", .issuer = &files.middle, .from_days = -3, .until_days = 30});
+    /* Called like the one that has signed, but another. */
+    files.twin = certs_make(&(struct certs_wish){.cn = "Middle", .ca = true});
     files.other = certs_make(&(struct certs_wish){.cn = "Other", .ca = true});
     files.weak = certs_make(&(struct certs_wish){.cn = "weak", .key = CERTS_RSA_1024});
     write_certificates();
@@ -80,6 +85,7 @@ static int remove_files(void **state)
     certs_free(&files.leaf);
     certs_free(&files.other);
     certs_free(&files.weak);
+    certs_free(&files.twin);
     certs_remove(files.directory);
     return 0;
 }
@@ -324,6 +330,11 @@ static void chains(void **state)
     s.certfile = files.mixed;
     struct tls_ctx *c = make(&s);
     expect_bad(c, now, "certificate 2 of certfile ", files.mixed,
+               " has not signed the one before it");
+    tls_ctx_unref(c);
+    s.certfile = files.twins;
+    c = make(&s);
+    expect_bad(c, now, "certificate 2 of certfile ", files.twins,
                " has not signed the one before it");
     tls_ctx_unref(c);
     /* One certificate: what the authorities' file knows of its issuers is shown too. */
