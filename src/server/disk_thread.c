@@ -3,8 +3,9 @@
  */
 #include "server/disk_thread.h"
 
+#include "server/thread.h"
+
 #include <errno.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -53,18 +54,6 @@ static void *run(void *ctx)
     return NULL;
 }
 
-/* Signals are for the loop. */
-static int create(struct disk_thread *t)
-{
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&t->id, NULL, run, t);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
-
 enum err disk_thread_start(struct disk_thread *t, const struct store_io *io)
 {
     *t = (struct disk_thread){.io = io};
@@ -77,7 +66,7 @@ enum err disk_thread_start(struct disk_thread *t, const struct store_io *io)
     (void)pthread_mutex_init(&t->lock, NULL);
     (void)pthread_cond_init(&t->wake, NULL);
     (void)pthread_cond_init(&t->finished, NULL);
-    int error = create(t);
+    int error = thread_create(&t->id, run, t);
     if (error) {
         (void)close(t->event);
         errno = error;

@@ -233,6 +233,10 @@ static void queue_handshake(struct links *ls, struct link *l)
 static void await_first_byte(struct links *ls, struct link *l)
 {
     uint8_t first;
+    if (!door_group(ls->door, l->group)->tls) {
+        (void)introduce(ls, l); /* a reload has made the listener a plain one meanwhile */
+        return;
+    }
     ssize_t n = tcp_peek(&l->tcp, &first, 1);
     if (n == -EAGAIN) {
         return;
@@ -251,9 +255,9 @@ static void log_negotiated(const struct links *ls, const struct link *l)
     if (log_wants(ls->door->log, LOG_LEVEL_DEBUG)) {
         char address[PEER_TEXT_MAX];
         char text[TLS_TEXT_MAX];
-        const struct peer *peer = &l->greeting->peer;
-        log_debug(ls->door->log, "Client %s:%u negotiated %s.", peer_address(peer, address),
-                  peer->port, tls_text(l->io, text));
+        struct peer peer = greeter(ls, l);
+        log_debug(ls->door->log, "Client %s:%u negotiated %s.", peer_address(&peer, address),
+                  peer.port, tls_text(l->io, text));
     }
 }
 
@@ -316,7 +320,8 @@ static void shake(struct links *ls, struct link *l)
     if (!link_is_encrypted(l)) {
         struct transport *tls = ctx ? tls_accept(ctx, &l->tcp.base, l->greeting) : NULL;
         if (!tls) {
-            end_greeting(ls, l);
+            refuse_greeting(ls, l, ctx ? "no memory for TLS" : "it speaks TLS to a plain listener",
+                            tls_rule(ls, l));
             return;
         }
         l->io = tls;

@@ -12,12 +12,12 @@
 
 #include "base/base.h"
 #include "base/mem.h"
+#include "server/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -521,18 +521,6 @@ static void *run(void *ctx)
     return NULL;
 }
 
-/* Signals are for the loop. */
-static int create(struct log_writer *w)
-{
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&w->id, NULL, run, w);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
-
 enum err log_writer_start(struct log_writer *w)
 {
     if (w->ring) {
@@ -543,7 +531,7 @@ enum err log_writer_start(struct log_writer *w)
         return ERR_NOMEM;
     }
     w->losing = w->shared.lost > 0;
-    int error = create(w);
+    int error = thread_create(&w->id, run, w);
     if (error) {
         mem_free(w->ring, RING);
         w->ring = NULL;

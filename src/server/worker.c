@@ -4,9 +4,9 @@
 #include "server/worker.h"
 
 #include "auth/pwhash.h"
+#include "server/thread.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -51,18 +51,6 @@ static void *run(void *ctx)
 
 /* --- start and stop --- */
 
-/* Signals are for the loop. */
-static int create(struct worker *w)
-{
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&w->id, NULL, run, w);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
-
 enum err worker_start(struct worker *w)
 {
     int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -72,7 +60,7 @@ enum err worker_start(struct worker *w)
     *w = (struct worker){.event = event};
     (void)pthread_mutex_init(&w->lock, NULL);
     (void)pthread_cond_init(&w->wake, NULL);
-    int error = create(w);
+    int error = thread_create(&w->id, run, w);
     if (error) {
         (void)close(event);
         errno = error;

@@ -253,4 +253,4 @@ def test_a_reload_makes_a_plain_door_a_secret_one(brokers, pki):
     proxied.shake()
     proxied.tls.write(connect("late"))
     proxied.until(lambda: len(proxied.plain) >= 4)
-    broker.log.wait(r"New client connected from 192\.0\.2\.9:50123 as late")
+    broker.log.wait(r"New client connected from 192\.0\.2\.9 as late")
