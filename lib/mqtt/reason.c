@@ -57,7 +57,8 @@ static const char *const reason_texts[REASON_COUNT] = {
     [REASON_TLS_TO_PLAIN] = "appears to be using TLS to connect to a non-TLS listener",
     [REASON_HTTP] = "appears to be using HTTP to connect to an MQTT listener",
     [REASON_PROXY_HEADER] = "PROXY header on a listener that expects none",
-    [REASON_REVOKED] = "not authorised any more: the password of its user has changed, or is gone",
+    [REASON_REVOKED] =
+        "not authorised any more: its user's password has changed, is gone, or was never asked for",
     [REASON_NOT_FOR_SERVER] = "protocol error: packet type not allowed from this peer",
     [REASON_ACK_TYPE] = "protocol error: acknowledgement does not fit the QoS of its message",
     [REASON_RETAIN_UNAVAILABLE] = "retained messages are not available",

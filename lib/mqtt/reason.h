@@ -55,7 +55,8 @@ enum reason {
     REASON_HTTP,              /* looks like an HTTP request */
     REASON_PROXY_HEADER,      /* a PROXY header that nobody asked for */
     /* later */
-    REASON_REVOKED,            /* its user's password has changed, or is gone: password_file */
+    REASON_REVOKED,            /* its user's password has changed, is gone, or was never asked for:
+                                  password_file */
     REASON_NOT_FOR_SERVER,     /* a packet that only a server sends */
     REASON_ACK_TYPE,           /* PUBREC for a QoS 1 message and the like */
     REASON_RETAIN_UNAVAILABLE, /* retain_available false */

@@ -284,6 +284,7 @@ static void keep_input(struct broker *b, struct conn *c, struct str rest)
         buf_clear(&c->in);
     if (rest.n > 0 && (buf_reserve_exact(&c->in, rest.n) || buf_add(&c->in, rest.p, rest.n)))
         conn_end(b, c, REASON_NOMEM, NULL);
+    login_weigh(b, c);
 }
 
 /* Work on what lies in its own buffer. */
@@ -291,14 +292,15 @@ static void work_aside(struct broker *b, struct conn *c)
 {
     size_t done;
 
-    if (login_is_revoked(c))
-        conn_end(b, c, REASON_REVOKED, NULL);
+    if (UNLIKELY(b->recheck))
+        login_recheck(b, c);
     done = dispatch_input(b, c, buf_str(&c->in));
     if (c->state == CONN_CLOSING)
         return;
     buf_drop(&c->in, done);
     if (c->in.len == 0)
         buf_clear(&c->in);
+    login_weigh(b, c);
 }
 
 /* More has come while its password is being checked: now there is something to be done afterwards,
@@ -320,6 +322,8 @@ void broker_input(struct broker *b, struct conn *c, size_t n)
     struct str bytes;
     size_t done;
 
+    if (UNLIKELY(b->recheck))
+        login_recheck(b, c);
     if (c->state == CONN_CLOSING)
         return;
     if (n >= INPUT_IS_LIFE)
@@ -374,11 +378,24 @@ static void work_sessions(struct broker *b)
 /* Nodes of the trie that parked searches have kept, freed in one turn: about half a millisecond. */
 #define SWEEP_PER_TURN 5000
 
+/* So many entries are bound anew in one turn: about half a millisecond. */
+#define RIGHTS_PER_TURN 500
+#define WORK_BIND 10
+
+static void work_rights(struct broker *b)
+{
+    if (UNLIKELY(b->env.rights.walking))
+        work_charge(&b->work, rights_work(&b->env.rights, RIGHTS_PER_TURN) * WORK_BIND);
+}
+
 uint64_t broker_work(struct broker *b)
 {
+    b->logins.cut = false; /* they are asked for again in this turn */
     work_timers(b);
     leave_a_share(&b->work);
     sys_work(b);
+    logins_work(b);
+    work_rights(b);
     work_input(b);
     work_sessions(b);
     (void)sessions_work(&b->sessions);
@@ -404,7 +421,7 @@ uint64_t broker_next(const struct broker *b)
     if (report_next(&b->report) < due)
         due = report_next(&b->report);
     if (!TAILQ_EMPTY(&b->pending) || !TAILQ_EMPTY(&b->sessions.ended) || b->sweeping ||
-        due <= b->now.mono_ms)
+        b->recheck || b->env.rights.walking || b->logins.cut || due <= b->now.mono_ms)
         return 0;
     if (TAILQ_EMPTY(&b->env.todo))
         return due;

@@ -40,8 +40,7 @@ struct conn_login {
     struct login *waiting; /* for the password to be checked; NULL: not now */
     uint64_t proof;        /* of the password that was right: see login_passed; 0: none was asked */
     uint16_t user_len;
-    bool revoked; /* it could not log in any more */
-    bool proven;  /* the name, before CONNECT: broker_name */
+    bool proven; /* the name, before CONNECT: broker_name */
     char user[];
 };
 

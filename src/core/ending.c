@@ -101,6 +101,8 @@ void conn_free(struct broker *b, struct conn *c)
     will_drop(c);
     conn_drop_login(c);
     outbox_clear(&b->hub, &c->out);
+    if (b->recheck == c)
+        b->recheck = TAILQ_NEXT(c, entry);
     TAILQ_REMOVE(&b->all, c, entry);
     conf_listener_unref(c->peer.listener);
     conf_listener_unref(c->out.map);

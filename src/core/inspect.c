@@ -62,6 +62,7 @@ static const char *check_conns(const struct broker *b)
     uint64_t waiting = 0;
     uint64_t packets = 0;
     uint64_t logins = 0;
+    uint64_t held = 0;
     uint64_t n = 0;
 
     TAILQ_FOREACH(c, &b->all, entry)
@@ -78,6 +79,7 @@ static const char *check_conns(const struct broker *b)
         if (c->out.held && !b->persist.enabled)
             return "something is held without persistence";
         logins += conn_waiting(c) != NULL;
+        held += conn_waiting(c) ? c->in.len : 0;
         if (conn_waiting(c) && c->state != CONN_NEW)
             return "a connection that is not new waits for its login";
         if (c->state == CONN_CLOSING && (c->in.cap > 0 || c->job || (c->login && c->login->will)))
@@ -87,7 +89,7 @@ static const char *check_conns(const struct broker *b)
         return "the count of bytes in output queues is wrong";
     if (packets != b->stats.output_packets)
         return "the count of packets in output queues is wrong";
-    if (logins != b->logins.count)
+    if (logins != b->logins.count || held != b->logins.bytes)
         return "the count of logins is wrong";
     return n == b->stats.connections ? NULL : "the count of connections is wrong";
 }

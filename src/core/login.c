@@ -95,7 +95,7 @@ static struct verdict ask(struct broker *b, struct conn *c, const struct frame *
 
     if (!p->has_password || pwfile_count(file_of(c)) == 0)
         return wrong(b, c);
-    if (is_new && b->logins.count >= LOGINS_MAX)
+    if (is_new && (b->logins.count >= LOGINS_MAX || !logins_have_room(&b->logins, f->whole.n)))
         return (struct verdict){REASON_LOGINS_MAX, CONNACK_UNAVAILABLE};
     if (is_new && make(b, c, f, p))
         return (struct verdict){REASON_NOMEM, CONNACK_UNAVAILABLE};
@@ -156,29 +156,82 @@ void login_passed(struct broker *b, struct conn *c)
     logins_drop(&b->logins, c);
 }
 
-/* Where there is no file any more its name is one that nothing can check. */
-static bool is_right_still(const struct broker *b, const struct conn *c)
+/* --- who may stay --- */
+
+static bool has_name(const struct conn *c)
+{
+    return c->login && c->login->user_len > 0;
+}
+
+/* Who has no name, or one that nothing can check. */
+static enum reason judge_unchecked(const struct conn *c)
+{
+    if (c->peer.listener->security.allow_anonymous)
+        return REASON_OK;
+    if (!has_name(c))
+        return REASON_ANONYMOUS;
+    return c->login->proof ? REASON_REVOKED : REASON_NOT_AUTHORISED;
+}
+
+/* A name that came when there was no file to check it with is not as good as one that was. */
+static enum reason judge(const struct broker *b, const struct conn *c)
 {
     const struct pwfile *file = file_of(c);
     const struct pwhash *h;
 
-    if (!file)
-        return c->peer.listener->security.allow_anonymous;
+    if (conn_is_proven(c))
+        return REASON_OK;
+    if (!file || !has_name(c))
+        return judge_unchecked(c);
     h = pwfile_find(file, user_of(c));
-    return h && proof_of(b, h) == c->login->proof;
+    return h && proof_of(b, h) == c->login->proof ? REASON_OK : REASON_REVOKED;
+}
+
+/* What it costs to look for a name among many. */
+#define WORK_JUDGE 10
+
+void login_recheck(struct broker *b, struct conn *c)
+{
+    enum reason why = c->state == CONN_OPEN ? judge(b, c) : REASON_OK;
+
+    work_charge(&b->work, WORK_JUDGE);
+    if (why == REASON_OK)
+        return;
+    work_charge(&b->work, WORK_CONNECT);
+    conn_end(b, c, why, NULL);
 }
 
 void logins_recheck(struct broker *b)
 {
+    b->recheck = TAILQ_FIRST(&b->all);
+}
+
+/* So many in any turn, whatever else there was to do; and at most a share of it. */
+enum { RECHECK_LEAST = 16, RECHECK_MOST = 512 };
+
+void logins_work(struct broker *b)
+{
     struct conn *c;
 
-    TAILQ_FOREACH(c, &b->all, entry)
-    {
-        if (c->state != CONN_OPEN || !c->login || !c->login->proof || is_right_still(b, c))
-            continue;
-        c->login->revoked = true;
-        conn_want_input(b, c);
+    for (int n = 0; n < RECHECK_MOST && (c = b->recheck); n++) {
+        if (n >= RECHECK_LEAST && work_is_spent(&b->work))
+            return;
+        b->recheck = TAILQ_NEXT(c, entry);
+        login_recheck(b, c);
     }
+}
+
+void login_weigh(struct broker *b, struct conn *c)
+{
+    struct login *l = conn_waiting(c);
+
+    if (!l)
+        return;
+    logins_weigh(&b->logins, l, 0);
+    if (logins_have_room(&b->logins, c->in.len))
+        logins_weigh(&b->logins, l, c->in.len);
+    else
+        conn_end(b, c, REASON_LOGINS_MAX, NULL);
 }
 
 bool login_listens(const struct conn *c)
@@ -259,11 +312,13 @@ bool broker_take_login(struct broker *b, struct login_job *job)
     struct login *l;
 
     *job = (struct login_job){0};
+    b->logins.cut = false;
     for (int n = 0; n < LOOKED_AT && (l = TAILQ_FIRST(&b->logins.queued)); n++) {
         work_charge(&b->work, WORK_PACKET);
         if (is_next(b, l) && hand_out(b, l, job))
             return true;
     }
+    b->logins.cut = !TAILQ_EMPTY(&b->logins.queued);
     return false;
 }
 

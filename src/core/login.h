@@ -28,15 +28,21 @@ void login_due(struct broker *b, struct conn *c);
 /* It may come in: what its password was compared with is remembered. */
 void login_passed(struct broker *b, struct conn *c);
 /*
- * Password files have changed. Who has logged in with a user name that is gone, or with what is its
- * password no longer, is ended, in this turn and the next ones: see login_is_revoked. A password
- * that stands there in another form is another one: that it is the same is not known any more.
+ * Password files have changed, or the rules. Who has logged in with a user name that is gone, or
+ * with what is its password no longer, is ended, and so is who could not come in any more without a
+ * password: see logins_work. A password that stands there in another form is another one: that it
+ * is the same is not known any more.
  */
 void logins_recheck(struct broker *b);
-static inline bool login_is_revoked(const struct conn *c)
-{
-    return c->login && c->login->revoked;
-}
+/* Look at some of those that are connected; b->recheck is the next, NULL when all were looked at.
+ */
+void logins_work(struct broker *b);
+/* Look at this one, out of turn: while some are still to be looked at, none is listened to that may
+ * not stay. It may be ended. */
+void login_recheck(struct broker *b, struct conn *c);
+
+/* After its input: what it holds while its login waits counts. It may be ended for that. */
+void login_weigh(struct broker *b, struct conn *c);
 
 /*
  * May more of its input be read meanwhile? While nothing has come behind the CONNECT: so we see

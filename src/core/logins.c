@@ -32,6 +32,18 @@ enum err logins_add(struct logins *ls, struct conn *c, size_t length)
     return ERR_OK;
 }
 
+void logins_weigh(struct logins *ls, struct login *l, size_t held)
+{
+    ls->bytes += held;
+    ls->bytes -= l->held;
+    l->held = (uint32_t)held;
+}
+
+bool logins_have_room(const struct logins *ls, size_t held)
+{
+    return held <= LOGIN_SMALL || ls->bytes + held <= LOGINS_BYTES_MAX;
+}
+
 void logins_drop(struct logins *ls, struct conn *c)
 {
     struct login *l = conn_waiting(c);
@@ -39,6 +51,7 @@ void logins_drop(struct logins *ls, struct conn *c)
     if (!l)
         return;
     logins_leave(ls, l);
+    logins_weigh(ls, l, 0);
     pwfile_unref(l->file);
     mem_free(l, sizeof(*l));
     c->login->waiting = NULL;

@@ -10,6 +10,10 @@
 
 /* So many wait at most, whoever they are; further ones are turned away. */
 #define LOGINS_MAX 20000
+/* What they have sent stays until they have logged in, with what came behind it: so many bytes of
+ * all of them. Beyond that only small ones may wait. */
+#define LOGINS_BYTES_MAX (64U << 20)
+#define LOGIN_SMALL 1024
 
 enum login_state {
     LOGIN_HELD,   /* its address has failed too often: waits for its turn */
@@ -29,6 +33,7 @@ struct login {
     struct pwfile *file; /* that the password was or is checked with: one reference; or NULL */
     uint64_t ticket;     /* taken */
     uint32_t length;     /* of the CONNECT */
+    uint32_t held;       /* bytes of its input */
     uint8_t state;       /* enum login_state */
     bool slowed;         /* it has had to wait for its turn already */
 };
@@ -39,7 +44,9 @@ struct logins {
     struct wheel *wheel;      /* for those that are held */
     struct failures failures;
     uint32_t count; /* in whatever state */
+    uint64_t bytes; /* that they hold */
     uint64_t last_ticket;
+    bool cut; /* not all that are queued were looked at for one to be handed out */
 };
 
 void logins_init(struct logins *ls, uint64_t seed, struct wheel *wheel);
@@ -51,6 +58,10 @@ void logins_clear(struct logins *ls);
  * more: that came in time, and from here on it waits for us. ERR_NOMEM changes nothing.
  */
 MUST_CHECK enum err logins_add(struct logins *ls, struct conn *c, size_t length);
+/* It holds so many bytes now. */
+void logins_weigh(struct logins *ls, struct login *l, size_t held);
+/* May another one hold so many bytes? */
+bool logins_have_room(const struct logins *ls, size_t held);
 /* Forget it, in whatever state; harmless without one. */
 void logins_drop(struct logins *ls, struct conn *c);
 

@@ -28,6 +28,12 @@ static void drop(struct broker *b, const struct conn *c, const struct packet_pub
     b->stats.publish_dropped++;
 }
 
+/* Without memory for that nobody knows what it may: nothing is acknowledged then. */
+static bool has_rights(struct broker *b, const struct conn *c)
+{
+    return LIKELY(!b->env.rights.guarded) || c->job || session_rights(&b->env, c->session);
+}
+
 static bool is_forbidden(struct broker *b, const struct conn *c, const struct packet_publish *p)
 {
     struct rights_topic t = rights_topic(&b->env.rights, p->topic);
@@ -103,11 +109,12 @@ static enum reason route(struct broker *b, struct conn *c, const struct packet_p
                          const struct frame *f)
 {
     struct publication pub;
-    enum err e;
+    enum err e = has_rights(b, c) ? ERR_OK : ERR_NOMEM;
 
-    if (is_settled(b, c, p))
+    if (!e && is_settled(b, c, p))
         return REASON_OK;
-    e = find_receivers(b, c, p);
+    if (!e)
+        e = find_receivers(b, c, p);
     if (e == ERR_AGAIN)
         return REASON_OK;
     if (!e) {

@@ -112,6 +112,8 @@ void rights_changed(struct rights_all *all, const struct conf *conf)
 {
     all->conf = conf;
     all->generation++;
+    all->cursor = 0;
+    all->walking = all->table.count > 0;
     all->configured = false;
     for (size_t i = 0; i < conf->listener_count; i++)
         all->configured |= rights_listener_has(conf->listeners[i]);
@@ -312,6 +314,20 @@ static void keep_bound(struct rights_all *all, struct rights *r)
 {
     if (UNLIKELY(r->generation != all->generation))
         bind_anew(all, r);
+}
+
+/* Who comes meanwhile may make the table grow, and one be missed: that waits until it is asked. */
+uint32_t rights_work(struct rights_all *all, uint32_t count)
+{
+    for (uint32_t n = 0; n < count; n++) {
+        struct rights *r = table_next(&all->table, &all->cursor);
+        if (!r) {
+            all->walking = false;
+            return n;
+        }
+        keep_bound(all, r);
+    }
+    return count;
 }
 
 struct rights_answer rights_ask(struct rights_all *all, struct rights *r, enum acl_right right,

@@ -5,7 +5,8 @@
  * given the same counted entry: its session, and the retained messages that it has published. An
  * entry is bound to the ACL of its listener when it is asked for the first time, and again when it
  * is asked after the files or the configuration have changed (the generation tells), wherever its
- * client is then. While its listener is not there any more it keeps what it had.
+ * client is then; those that nobody asks follow in the turns after the change, so that nothing old
+ * is held for them. While its listener is not there any more it keeps what it had.
  *
  * Verdicts are remembered by a keyed hash of the topic, of so many bits that nobody finds another
  * topic with the same one; what is remembered goes when another ACL takes its place.
@@ -28,6 +29,8 @@ struct rights_all {
     uint64_t seed;
     uint32_t generation; /* of configuration and files */
     uint32_t bound;      /* entries that have an ACL */
+    uint64_t cursor;     /* of the walk that binds them anew */
+    bool walking;        /* it goes on: see rights_work */
     bool configured;     /* some listener of the configuration has one */
     bool guarded;        /* somebody may be kept from something: else nobody needs to ask */
 };
@@ -56,6 +59,8 @@ struct rights_answer {
 void rights_changed(struct rights_all *all, const struct conf *conf);
 /* Then, for each who is connected: its listener may be none of the configuration any more. */
 void rights_connected(struct rights_all *all, const struct conf_listener *l);
+/* After rights_changed: bind the next so many entries anew. Returns how many were looked at. */
+uint32_t rights_work(struct rights_all *all, uint32_t count);
 /* No entry may be left. */
 void rights_clear(struct rights_all *all);
 

@@ -18,9 +18,14 @@ void route_clear(struct route *r)
 /* --- who --- */
 
 /* `t`: NULL while nobody is kept from anything. */
-static bool may_read(struct session_env *env, struct session *s, const struct rights_topic *t)
+static bool may_read(struct route *r, struct session_env *env, struct session *s,
+                     const struct rights_topic *t)
 {
-    return LIKELY(!t) || session_may(env, s, ACL_READ, t);
+    if (LIKELY(!t))
+        return true;
+    if (s->out && !session_rights(env, s))
+        r->unknown = true;
+    return session_may(env, s, ACL_READ, t);
 }
 
 /* Each session once, unless it is to get duplicates; found again, the higher QoS stays. */
@@ -54,7 +59,7 @@ static void add_member(struct route *r, struct session_env *env, uintptr_t group
 
     while ((word = trie_group_next(group, &seen))) {
         struct session *s = trie_word_session(word);
-        if (s->ended || !may_read(env, s, t))
+        if (s->ended || !may_read(r, env, s, t))
             continue;
         if (s->out && outbox_bytes(s->out) < OUTBOX_PUMP && !s->dropping)
             break;
@@ -127,7 +132,9 @@ enum err route_find(struct route *r, struct session_env *env, struct str topic,
     return e;
 }
 
-static enum err collect(struct route *r, struct session_env *env, struct str topic)
+/* Without memory for what one of them may read it is not given to the others either, unless nobody
+ * was promised anything. */
+static enum err collect(struct route *r, struct session_env *env, const struct publication *pub)
 {
     struct rights_topic asked;
     const struct rights_topic *t = NULL;
@@ -135,20 +142,21 @@ static enum err collect(struct route *r, struct session_env *env, struct str top
     if (receivers_fit(r))
         return ERR_NOMEM;
     if (UNLIKELY(env->rights.guarded)) {
-        asked = rights_topic(&env->rights, topic);
+        asked = rights_topic(&env->rights, pub->topic);
         t = &asked;
     }
     r->serial++;
     r->n = 0;
+    r->unknown = false;
     work_charge(env->work, (uint32_t)r->words.n);
     for (size_t i = 0; i < r->words.n; i++) {
         uintptr_t word = r->words.v[i];
         if (trie_word_is_group(word))
             add_member(r, env, word, t);
-        else if (may_read(env, trie_word_session(word), t))
+        else if (may_read(r, env, trie_word_session(word), t))
             add_receiver(r, env, trie_word_session(word), trie_word_qos(word));
     }
-    return ERR_OK;
+    return r->unknown && pub->qos > QOS_0 ? ERR_NOMEM : ERR_OK;
 }
 
 /* --- memory first --- */
@@ -314,7 +322,7 @@ enum err route_publish(struct route *r, struct session_env *env, struct publicat
     uint64_t before = env->retain->visits;
     struct retain_place place = {0};
     struct rights *by = NULL;
-    enum err e = collect(r, env, pub->topic);
+    enum err e = collect(r, env, pub);
 
     if (!e)
         e = find_author(env, pub, source, &by);

@@ -22,6 +22,7 @@ struct route {
     size_t cap;
     size_t n;
     uint64_t serial;
+    bool unknown; /* of somebody there was no memory for what it may read */
 };
 
 void route_clear(struct route *r);

@@ -49,6 +49,7 @@ struct broker {
     struct slab conns;
     struct conn_list all;
     struct conn_list pending;
+    struct conn *recheck;                   /* see logins_work */
     struct publication_scratch scratch;     /* of the publication that is being routed */
     struct publication_scratch row_scratch; /* of rows that are sent meanwhile */
     struct replay *replay;                  /* while records are applied */

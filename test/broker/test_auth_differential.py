@@ -330,9 +330,6 @@ OTHERWISE = {
     "a_member_of_a_group_that_may_not_read": (
         [f"alice {[str(n) for n in range(10)]}", "bob []"], ["alice ['0', '2', '4', '6', '8']", "bob []"],
         "nothing of a group is given to a member that may not have it, and so lost"),
-    "nobody_by_name_any_more": (
-        ["nobody is there", "somebody is there", "5"], ["nobody was sent away", "somebody was sent away", "5"],
-        "whether names are wanted is asked when a client comes (test_reload_rules.py)"),
     "an_acl_file_that_became_bad": (["['by the old rules']"], ["['by the old rules', 'by the new rules']"], KEPT),
 }
 

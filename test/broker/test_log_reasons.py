@@ -97,7 +97,7 @@ ELSEWHERE = {
 IN_OTHER_FILES = {
     "PASSWORD": "test_passwords.py", "REVOKED": "test_passwords.py", "LOGIN_FAILURES": "test_passwords.py",
     "NO_IDENTITY": "test_passwords.py", "NO_SUBJECT": "test_passwords.py", "LOGINS_MAX": "test_login.c",
-    "ACL": "test_rights.c",
+    "ACL": "test_rights.c", "PROVEN_NAME": "test_three_listeners.py",
 }
 
 

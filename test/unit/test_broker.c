@@ -1171,7 +1171,11 @@ static void another_configuration_is_taken(void **state)
     struct rig r;
     struct rig_client p;
     struct rig_client c;
-    struct conf_listener listener = {.refs = 1, .port = 1883, .max_connections = -1, .max_qos = 1};
+    struct conf_listener listener = {.refs = 1,
+                                     .port = 1883,
+                                     .max_connections = -1,
+                                     .max_qos = 1,
+                                     .security.allow_anonymous = true};
     struct conf conf;
 
     (void)state;

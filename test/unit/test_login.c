@@ -581,6 +581,91 @@ static void passwords_may_be_revoked(void **state)
     }
 }
 
+/* Rules may come into force that would not have let them in: who has shown nothing does not stay.
+ */
+static void who_came_unchecked_may_have_to_go(void **state)
+{
+    static const struct {
+        const char *users;
+        bool anonymous, nobody_stays, ann_stays;
+    } cases[] = {
+        {NULL, true, true, true},
+        {NULL, false, false, false},
+        {"ann:apple\n", true, true, false},
+        {"ann:apple\n", false, false, false},
+    };
+    struct packet_connect nobody = login("n", NULL, NULL);
+    struct packet_connect ann = login("a", "ann", "apple");
+    struct packet_connect carol = login("p", "carol", NULL);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct rig_client n, a, proven;
+        struct hall h;
+        begin(&h);
+        h.r.listener.security.allow_anonymous = true;
+        change_users(&h, NULL);
+        knock(&h, &n, &nobody);
+        knock(&h, &a, &ann);
+        assert_true(rig_open(&h.r, &proven));
+        assert_ok(broker_name(h.r.b, proven.conn, STR("carol")));
+        rig_send_connect(&proven, &carol);
+        rig_settle(&h.r);
+        h.r.listener.security.allow_anonymous = cases[i].anonymous;
+        change_users(&h, cases[i].users);
+        assert_int_equal(n.conn != NULL, cases[i].nobody_stays);
+        assert_int_equal(a.conn != NULL, cases[i].ann_stays);
+        assert_non_null(proven.conn);
+        assert_int_equal(
+            rig_logged(&h.r, "anonymous clients are not allowed (allow_anonymous false)"),
+            !cases[i].nobody_stays);
+        rig_forget(&n);
+        rig_forget(&a);
+        rig_forget(&proven);
+        end(&h);
+    }
+}
+
+/* Thousands are not looked at in one turn, and none of them is listened to before. */
+static void all_are_looked_at_in_turns(void **state)
+{
+    enum { MANY = 5000 };
+    static struct rig_client c[MANY];
+    uint64_t open = 0;
+    struct hall h;
+
+    (void)state;
+    begin(&h);
+    for (size_t i = 0; i < MANY; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof(id), "c%zu", i);
+        struct packet_connect p = login(id, i == 7 ? "bob" : "ann", i == 7 ? "banana" : "apple");
+        assert_true(rig_open(&h.r, &c[i]));
+        rig_send_connect(&c[i], &p);
+    }
+    rig_settle(&h.r);
+    while (check_one(&h))
+        continue;
+    pwfile_unref(h.realm.passwords);
+    h.realm.passwords = users("ann:cherry\nbob:banana\n");
+    open = broker_stats(h.r.b)->sessions_connected;
+    assert_int_equal(open, MANY);
+    broker_rights_changed(h.r.b);
+    rig_forget(&c[MANY / 2]); /* some go meanwhile */
+    rig_turn(&h.r);
+    assert_in_range(broker_stats(h.r.b)->sessions_connected, MANY / 2, MANY - 100);
+    rig_forget(&c[500]);
+    rig_forget(&c[512]);
+    send_publish(&c[MANY - 1]);
+    rig_settle(&h.r);
+    assert_int_equal(broker_stats(h.r.b)->publish_received, 0);
+    assert_int_equal(broker_stats(h.r.b)->sessions_connected, 1);
+    assert_non_null(c[7].conn);
+    for (size_t i = 0; i < MANY; i++)
+        rig_forget(&c[i]);
+    end(&h);
+}
+
 static void a_revoked_client_is_not_read_any_more(void **state)
 {
     struct packet_connect p = login("c", "ann", "apple");
@@ -661,6 +746,46 @@ static void so_many_may_wait(void **state)
     assert_non_null(c[LOGINS_MAX].conn); /* there is room for one more */
     for (size_t i = 0; i <= LOGINS_MAX; i++)
         rig_forget(&c[i]);
+    end(&h);
+}
+
+/* Of strangers not everything is kept that they send: but there is room for small ones. */
+static void so_much_may_wait(void **state)
+{
+    enum { LARGE = 1500 };
+    static struct rig_client c[LARGE];
+    static char big[90000];
+    struct packet_connect p = login("c", "ann", "apple");
+    struct packet_connect small = p;
+    size_t open = 0;
+    struct hall h;
+
+    (void)state;
+    begin(&h);
+    memset(big, 'x', sizeof(big));
+    p.has_will = true;
+    p.will_topic = STR("t");
+    p.will_payload = str_of(big, UINT16_MAX);
+    for (size_t i = 0; i < LARGE; i++) {
+        bool behind = i % 2; /* or what they send behind it */
+        assert_true(rig_open(&h.r, &c[i]));
+        rig_send_connect(&c[i], behind ? &small : &p);
+        if (behind)
+            rig_send(&c[i], big, 60000);
+        rig_turn(&h.r);
+    }
+    rig_settle(&h.r);
+    for (size_t i = 0; i < LARGE; i++)
+        open += c[i].conn != NULL;
+    assert_in_range(open, 1000, 1100); /* of 64,000 bytes each */
+    rig_expect_connack(&c[LARGE - 2], false, CONNACK_UNAVAILABLE);
+    rig_expect_closed(&c[LARGE - 1]);
+    rig_forget(&c[LARGE - 1]);
+    knock(&h, &c[LARGE - 1], &small);
+    assert_non_null(c[LARGE - 1].conn);
+    for (size_t i = 0; i < LARGE; i++)
+        rig_forget(&c[i]);
+    assert_int_equal(h.r.b->logins.bytes, 0);
     end(&h);
 }
 
@@ -914,6 +1039,33 @@ static void many_guesses_at_once_are_slowed_down_too(void **state)
     end(&h);
 }
 
+/* Whoever stands behind many that must wait is not kept waiting by them. */
+static void who_stands_behind_guesses_is_asked_at_once(void **state)
+{
+    static struct rig_client c[300];
+    struct rig_client honest;
+    struct packet_connect wrong = login("c", "ann", "wrong");
+    struct packet_connect right = login("honest", "ann", "apple");
+    struct hall h;
+
+    (void)state;
+    begin(&h);
+    for (size_t i = 0; i < ARRAY_SIZE(c); i++)
+        knock_from(&h, &c[i], 1, &wrong);
+    knock(&h, &honest, &right);
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(check_one(&h));
+    for (unsigned i = 0; !check_one(&h); i++) {
+        assert_true(i < 10);
+        assert_int_equal(broker_next(h.r.b), 0);
+    }
+    rig_expect_connack(&honest, false, CONNACK_ACCEPTED);
+    for (size_t i = 0; i < ARRAY_SIZE(c); i++)
+        rig_forget(&c[i]);
+    rig_forget(&honest);
+    end(&h);
+}
+
 static void who_is_held_may_leave(void **state)
 {
     struct packet_connect p = login("c", "ann", "apple");
@@ -965,9 +1117,12 @@ int main(void)
         UNIT_TEST(the_file_that_is_in_force_decides),
         UNIT_TEST(a_file_may_go_while_a_login_waits),
         UNIT_TEST(passwords_may_be_revoked),
+        UNIT_TEST(who_came_unchecked_may_have_to_go),
+        UNIT_TEST(all_are_looked_at_in_turns),
         UNIT_TEST(a_revoked_client_is_not_read_any_more),
         UNIT_TEST(a_broker_may_stop_while_logins_wait),
         UNIT_TEST(so_many_may_wait),
+        UNIT_TEST(so_much_may_wait),
         UNIT_TEST(without_memory_nobody_comes_in),
         UNIT_TEST(a_proven_name_stands),
         UNIT_TEST(a_proven_name_becomes_the_id),
@@ -976,6 +1131,7 @@ int main(void)
         UNIT_TEST(guessing_is_slowed_down),
         UNIT_TEST(the_slow_wait_in_a_queue),
         UNIT_TEST(many_guesses_at_once_are_slowed_down_too),
+        UNIT_TEST(who_stands_behind_guesses_is_asked_at_once),
         UNIT_TEST(who_is_held_may_leave),
         UNIT_TEST(slowing_down_can_be_switched_off),
     };

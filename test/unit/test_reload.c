@@ -117,7 +117,8 @@ static void a_listener_that_returns_has_its_clients(void **state)
     rig_end(&r);
 }
 
-/* Who is in stays in: what a CONNECT is asked counts for the next one. */
+/* Who is in stays in: what a CONNECT is asked counts for the next one, but for who it is (see
+ * test_login.c). */
 static void rules_of_connecting_are_for_newcomers(void **state)
 {
     static struct rules fresh;
@@ -128,7 +129,6 @@ static void rules_of_connecting_are_for_newcomers(void **state)
     (void)state;
     rig_begin(&r, false);
     rules_init(&fresh, &r, 1883, 1883);
-    fresh.listeners[0].security.allow_anonymous = false;
     fresh.listeners[0].use_username_as_clientid = true;
     fresh.listeners[0].accept_versions = CONF_MQTT_31;
     fresh.conf.global.clientid_prefixes = "x";

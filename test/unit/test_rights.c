@@ -709,6 +709,44 @@ static struct conf_listener listener_like(const struct rig *r, uint16_t port, co
 }
 
 /* Each listener has its own; a client keeps that of its listener when that is gone. */
+/* Who is never asked again does not hold what was in force when it was asked last. */
+static void former_files_are_let_go_of(void **state)
+{
+    enum { CHANGES = 20, LINES = 2000 };
+    char *acl = NULL;
+    size_t n = 0;
+    size_t one = 0;
+    struct rig_client c[CHANGES];
+    struct rig r;
+    FILE *f = open_memstream(&acl, &n);
+
+    (void)state;
+    unit_needs_tracking();
+    for (int i = 0; i < LINES; i++)
+        (void)fprintf(f, "user u%d\ntopic t/%d\n", i, i);
+    (void)fprintf(f, "user joe\ntopic #\n");
+    assert_int_equal(fclose(f), 0);
+    begin(&r, false, "user joe\ntopic #\n");
+    one = mem_used();
+    change(&r, acl);
+    one = mem_used() - one;
+    for (int i = 0; i < CHANGES; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof(id), "c%d", i);
+        rig_connect_as(&r, &c[i], id, "joe", true);
+        retain(&c[i], id, "x"); /* it is asked for, once */
+        change(&r, acl);
+        rig_settle(&r);
+    }
+    change(&r, "user joe\ntopic #\n");
+    rig_settle(&r);
+    assert_in_range(mem_used(), 0, 2 * one);
+    free(acl);
+    for (int i = 0; i < CHANGES; i++)
+        rig_forget(&c[i]);
+    rig_end(&r);
+}
+
 static void each_listener_has_its_own(void **state)
 {
     struct scene s;
@@ -911,6 +949,64 @@ static void the_same_client_has_one_entry(void **state)
 
 /* --- memory --- */
 
+/* Nor is anything acknowledged that nobody gets for want of memory. */
+static void without_memory_nothing_is_lost(void **state)
+{
+    (void)state;
+    unit_needs_tracking();
+    for (unsigned n = 0; n < 60; n++) {
+        struct scene s;
+        struct frame f;
+        bool acknowledged = false;
+        bool given = false;
+        scene_begin(&s, n % 4 < 2, NULL);
+        rig_subscribe(&s.nobody, "yes", QOS_1);
+        change(&s.r, "topic yes\n" PUBLISHER);
+        mem_fail_after(n / 4, n % 2);
+        rig_publish(&s.p, "yes", "x", QOS_1, 1);
+        rig_turn(&s.r);
+        mem_fail_never();
+        rig_settle(&s.r);
+        while (rig_next(&s.p, &f))
+            acknowledged |= frame_type(&f) == PACKET_PUBACK;
+        while (rig_next(&s.nobody, &f))
+            given |= frame_type(&f) == PACKET_PUBLISH;
+        if (s.nobody.conn)
+            assert_true(given || !acknowledged);
+        scene_end(&s);
+    }
+}
+
+/* The longest names there are, over a restart. */
+static void names_may_be_long(void **state)
+{
+    static char user[UINT16_MAX + 1], id[UINT16_MAX + 1];
+    struct rig r;
+    struct rig_client c;
+    struct rig_client reader;
+
+    (void)state;
+    memset(user, 'u', UINT16_MAX);
+    memset(id, 'i', 30000);
+    begin(&r, true, "pattern readwrite %c\npattern readwrite x/%u\ntopic read #\n");
+    rig_connect_as(&r, &c, id, user, false);
+    rig_subscribe(&c, id, QOS_1);
+    retain(&c, id, "kept");
+    retain(&c, "other", "not mine");
+    (void)rig_drain(&c);
+    rig_check_replay(&r);
+    rig_restart(&r);
+    rig_check_replay(&r);
+    rig_connect(&r, &reader, "reader", true);
+    expect_retained(&reader, "#", id);
+    change(&r, "topic read #\n");
+    rig_subscribe(&reader, "#", QOS_0);
+    assert_int_equal(rig_drain(&reader), 0); /* its author may not write it any more */
+    rig_forget(&reader);
+    rig_forget(&c);
+    rig_end(&r);
+}
+
 /* Whatever there is no memory for: nobody is given what is denied, and nothing is leaked. */
 static void without_memory_it_is_denied(void **state)
 {
@@ -976,10 +1072,13 @@ int main(void)
         UNIT_TEST(a_will_must_be_allowed),
         UNIT_TEST(filters_of_nothing_readable_are_refused_if_told_so),
         UNIT_TEST(other_files_count_at_once_for_everybody),
+        UNIT_TEST(former_files_are_let_go_of),
         UNIT_TEST(each_listener_has_its_own),
         UNIT_TEST(another_configuration_has_other_files),
         UNIT_TEST(verdicts_are_remembered_for_a_few_topics_and_right_for_all),
         UNIT_TEST(the_same_client_has_one_entry),
+        UNIT_TEST(names_may_be_long),
+        UNIT_TEST(without_memory_nothing_is_lost),
         UNIT_TEST(without_memory_it_is_denied),
     };
 
