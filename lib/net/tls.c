@@ -25,6 +25,9 @@
 #define RECORDS 4 /* in one write below */
 #define ROOM (RECORDS * (RECORD + RECORD_EXTRA))
 #define ROUNDS 4 /* writes below for one above, if it has so much */
+/* Each key update of a client costs as much as thousands of bytes: it has so many at first, and one
+ * more for each read that brings data. */
+#define KEY_UPDATES 16
 
 struct tls {
     struct transport base;
@@ -33,10 +36,11 @@ struct tls {
     struct tls_wire wire;
     struct tls_user user;
     const char *why;
-    int error;      /* what it failed by: errno; 0 = it has not */
-    bool shaken;    /* the handshake is done */
-    bool has_input; /* there may be some in here */
-    bool owes;      /* the next byte to be written is one that was encrypted before */
+    int error;       /* what it failed by: errno; 0 = it has not */
+    bool shaken;     /* the handshake is done */
+    bool has_input;  /* there may be some in here */
+    bool owes;       /* the next byte to be written is one that was encrypted before */
+    uint8_t updates; /* of keys, more than reads that brought data */
 };
 
 static struct tls *tls_of(struct transport *t)
@@ -120,6 +124,22 @@ static int flush(struct tls *tls)
 
 /* ---- reading ---- */
 
+/*
+ * OpenSSL would answer a thousand key updates in one call. This is called for each, while it is
+ * read; from the next record on it is as if the client had ended.
+ */
+static void count_updates(const SSL *ssl, int where, int unused)
+{
+    struct tls_user *user = SSL_get_app_data(ssl);
+    struct tls *tls = CONTAINER_OF(user, struct tls, user);
+    (void)unused;
+    if (where & SSL_CB_LOOP && SSL_get_state(ssl) == TLS_ST_SR_KEY_UPDATE &&
+        ++tls->updates > KEY_UPDATES) {
+        fail(tls, EPROTO, "the client updates its keys all the time");
+        SSL_set_shutdown(tls->ssl, SSL_RECEIVED_SHUTDOWN);
+    }
+}
+
 static ssize_t tls_read(struct transport *t, void *p, size_t n)
 {
     struct tls *tls = tls_of(t);
@@ -139,6 +159,9 @@ static ssize_t tls_read(struct transport *t, void *p, size_t n)
     /* Whoever got bytes is told of their end by the next call, and has to make it. */
     tls->has_input = got > 0 && (result == 1 ? SSL_has_pending(tls->ssl) != 0 : v != WAITS);
     if (got > 0) {
+        if (UNLIKELY(tls->updates > 0)) {
+            tls->updates--;
+        }
         return (ssize_t)got;
     }
     if (tls->error != 0) {
@@ -377,6 +400,7 @@ struct transport *tls_accept(struct tls_ctx *ctx, struct transport *under, void 
         free_tls(tls);
         return NULL;
     }
+    SSL_set_info_callback(tls->ssl, count_updates);
     SSL_set_bio(tls->ssl, bio, bio);
     SSL_set_accept_state(tls->ssl);
     return &tls->base;

@@ -340,13 +340,17 @@ static enum err check_link(const struct tls_ctx *c, int i, char why[TLS_WHY_MAX]
 static enum err check_crls(const struct tls_ctx *c, int64_t now, char why[TLS_WHY_MAX])
 {
     for (size_t i = 0; i < c->crl_count; i++) {
+        const ASN1_TIME *last = X509_CRL_get0_lastUpdate(c->crls[i]);
         const ASN1_TIME *next = X509_CRL_get0_nextUpdate(c->crls[i]);
         char what[SHOWN_MAX];
         char date[32];
-        int64_t until;
-        if (next && seconds_of(next, &until) && now > until) {
-            (void)snprintf(what, sizeof(what), "crlfile '%s'", c->crlfile);
+        int64_t when;
+        (void)snprintf(what, sizeof(what), "crlfile '%s'", c->crlfile);
+        if (next && seconds_of(next, &when) && now > when) {
             return bad(what, "expired on", date_of(next, date), why);
+        }
+        if (seconds_of(last, &when) && now < when) {
+            return bad(what, "is not valid before", date_of(last, date), why);
         }
     }
     return ERR_OK;
@@ -377,4 +381,22 @@ int64_t tls_ctx_expires(const struct tls_ctx *c)
         }
     }
     return first;
+}
+
+static int64_t later(int64_t seconds, const ASN1_TIME *t)
+{
+    int64_t when;
+    return seconds_of(t, &when) && when > seconds ? when : seconds;
+}
+
+int64_t tls_ctx_begins(const struct tls_ctx *c)
+{
+    int64_t last = 0;
+    for (int i = 0; shown(c, i); i++) {
+        last = later(last, X509_get0_notBefore(shown(c, i)));
+    }
+    for (size_t i = 0; i < c->crl_count; i++) {
+        last = later(last, X509_CRL_get0_lastUpdate(c->crls[i]));
+    }
+    return last;
 }

@@ -35,5 +35,8 @@ MUST_CHECK enum err tls_ctx_check(const struct tls_ctx *c, int64_t now, char why
 /* Until when its own certificate, and its chain, are valid: Unix seconds, the earliest; 0: there is
  * none (PSK). */
 int64_t tls_ctx_expires(const struct tls_ctx *c);
+/* Since when all of that, and its revocation lists, are valid: Unix seconds, the latest; 0: there
+ * is none. */
+int64_t tls_ctx_begins(const struct tls_ctx *c);
 
 #endif

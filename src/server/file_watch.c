@@ -23,6 +23,9 @@
 #define EVENTS                                                                                     \
     (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB |            \
      IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+/* Of a directory further up only whether it stays where it is: what happens in it does not matter.
+ * Nor is it said when that cannot be told, as of a directory that may be passed but not read. */
+#define EVENTS_ABOVE (IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 #define LINKS_MAX 40      /* symbolic links on the way to a file, as the kernel has it */
 #define ENTRIES_MAX 10000 /* of a directory, that are looked at */
 
@@ -148,25 +151,38 @@ static struct watched_dir *one_more_dir(struct file_watch *w)
     return &w->dirs[w->dir_count++];
 }
 
-static void watch_dir(struct file_watch *w, const char *path)
+static struct watched_dir *find_dir(const struct file_watch *w, const struct stat *st)
+{
+    for (size_t i = 0; i < w->dir_count; i++) {
+        if (w->dirs[i].device == st->st_dev && w->dirs[i].inode == st->st_ino) {
+            return &w->dirs[i];
+        }
+    }
+    return NULL;
+}
+
+static void watch_dir(struct file_watch *w, const char *path, uint32_t events)
 {
     struct stat st;
     if (w->watch.fd < 0 || stat(path, &st) != 0) {
         return;
     }
-    for (size_t i = 0; i < w->dir_count; i++) {
-        if (w->dirs[i].device == st.st_dev && w->dirs[i].inode == st.st_ino) {
-            w->dirs[i].wanted = true;
-            return;
-        }
-    }
-    int wd = inotify_add_watch(w->watch.fd, path, EVENTS);
-    struct watched_dir *dir = wd >= 0 ? one_more_dir(w) : NULL;
-    if (!dir) {
-        cannot_watch(w, path);
+    struct watched_dir *dir = find_dir(w, &st);
+    if (dir && (dir->events & events) == events) {
+        dir->wanted = true;
         return;
     }
-    *dir = (struct watched_dir){.wd = wd, .device = st.st_dev, .inode = st.st_ino, .wanted = true};
+    events |= dir ? dir->events : 0;
+    int wd = inotify_add_watch(w->watch.fd, path, events);
+    dir = wd >= 0 && !dir ? one_more_dir(w) : dir;
+    if (wd < 0 || !dir) {
+        if (events & IN_CREATE) {
+            cannot_watch(w, path);
+        }
+        return;
+    }
+    *dir = (struct watched_dir){
+        .wd = wd, .events = events, .device = st.st_dev, .inode = st.st_ino, .wanted = true};
 }
 
 /* A path on its way through directories and links. */
@@ -220,21 +236,22 @@ static bool step(struct file_watch *w, struct walk *k)
         return false;
     }
     if (lstat(full, &st) != 0) {
-        watch_dir(w, k->at);
-        return false;
+        watch_dir(w, k->at, EVENTS);
+        /* It may have come before we watched. */
+        if (lstat(full, &st) != 0) {
+            return false;
+        }
     }
     if (S_ISLNK(st.st_mode)) {
-        watch_dir(w, k->at);
+        watch_dir(w, k->at, EVENTS);
         return follow(k, full);
     }
     if (S_ISDIR(st.st_mode)) {
         memcpy(k->at, full, strlen(full) + 1);
     }
-    if (!k->rest[0] || !S_ISDIR(st.st_mode)) {
-        watch_dir(w, k->at);
-        return false;
-    }
-    return true;
+    bool more = k->rest[0] && S_ISDIR(st.st_mode);
+    watch_dir(w, k->at, more ? EVENTS_ABOVE : EVENTS);
+    return more;
 }
 
 /* Watch all directories in which something decides which file this path names. */

@@ -3,8 +3,9 @@
  * behind symbolic links that are swapped, as Kubernetes and certbot do.
  *
  * The directories on the way to each file are watched (inotify), not the file: who replaces a file
- * leaves the old one as it was. What happens there only leads to a look at the files that were
- * named, once it has become quiet: a certificate and its key are two files that belong together.
+ * leaves the old one as it was. Of directories further up it is watched only whether they are moved
+ * or removed. What happens there only leads to a look at the files that were named, once it has
+ * become quiet: a certificate and its key are two files that belong together.
  * Without events it costs nothing.
  */
 #ifndef SERVER_FILE_WATCH_H
@@ -42,6 +43,7 @@ struct watched_file {
 
 struct watched_dir {
     int wd;
+    uint32_t events; /* that are asked for */
     dev_t device;
     ino_t inode;
     bool wanted; /* while the list is made anew */

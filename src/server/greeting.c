@@ -24,7 +24,7 @@
 static void leave_queue(struct links *ls, struct greeting *g)
 {
     if (g->queued) {
-        STAILQ_REMOVE(&ls->handshakes, g, greeting, entry);
+        TAILQ_REMOVE(&ls->handshakes, g, entry);
         g->queued = false;
     }
 }
@@ -227,13 +227,13 @@ static void queue_handshake(struct links *ls, struct link *l)
     }
     l->greeting->stage = GREETING_HANDSHAKE;
     l->greeting->queued = true;
-    STAILQ_INSERT_TAIL(&ls->handshakes, l->greeting, entry);
+    TAILQ_INSERT_TAIL(&ls->handshakes, l->greeting, entry);
 }
 
 static void await_first_byte(struct links *ls, struct link *l)
 {
     uint8_t first;
-    if (!door_group(ls->door, l->group)->tls) {
+    if (!conf_listener_has_tls(door_group(ls->door, l->group)->rules)) {
         (void)introduce(ls, l); /* a reload has made the listener a plain one meanwhile */
         return;
     }
@@ -320,7 +320,7 @@ static void shake(struct links *ls, struct link *l)
     if (!link_is_encrypted(l)) {
         struct transport *tls = ctx ? tls_accept(ctx, &l->tcp.base, l->greeting) : NULL;
         if (!tls) {
-            refuse_greeting(ls, l, ctx ? "no memory for TLS" : "it speaks TLS to a plain listener",
+            refuse_greeting(ls, l, ctx ? "no memory for TLS" : "TLS is not spoken here any more",
                             tls_rule(ls, l));
             return;
         }
@@ -341,16 +341,16 @@ static void shake(struct links *ls, struct link *l)
 
 void links_shake_hands(struct links *ls)
 {
-    if (LIKELY(STAILQ_EMPTY(&ls->handshakes))) {
+    if (LIKELY(TAILQ_EMPTY(&ls->handshakes))) {
         return;
     }
     uint64_t begin_ns = ls->cpu_ns();
     do {
-        struct greeting *g = STAILQ_FIRST(&ls->handshakes);
-        STAILQ_REMOVE_HEAD(&ls->handshakes, entry);
+        struct greeting *g = TAILQ_FIRST(&ls->handshakes);
+        TAILQ_REMOVE(&ls->handshakes, g, entry);
         g->queued = false;
         shake(ls, g->link);
-    } while (!STAILQ_EMPTY(&ls->handshakes) && !broker_is_spent(ls->broker) &&
+    } while (!TAILQ_EMPTY(&ls->handshakes) && !broker_is_spent(ls->broker) &&
              ls->cpu_ns() - begin_ns < HANDSHAKE_NS);
 }
 

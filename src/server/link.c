@@ -33,7 +33,7 @@ void links_init(struct links *ls, struct poll *poll, struct door *door, struct b
 {
     *ls = (struct links){.poll = poll, .door = door, .broker = broker, .watch_kind = watch_kind};
     ls->cpu_ns = thread_cpu_ns;
-    STAILQ_INIT(&ls->handshakes);
+    TAILQ_INIT(&ls->handshakes);
     slab_init(&ls->slab, sizeof(struct link));
     for (int i = 0; i < LINK_STATES; i++) {
         TAILQ_INIT(&ls->list[i]);
@@ -356,5 +356,5 @@ bool links_are_spent(const struct links *ls)
 
 bool links_hurry(const struct links *ls)
 {
-    return ls->again || !STAILQ_EMPTY(&ls->handshakes) || !TAILQ_EMPTY(&ls->list[LINK_HOLDING]);
+    return ls->again || !TAILQ_EMPTY(&ls->handshakes) || !TAILQ_EMPTY(&ls->list[LINK_HOLDING]);
 }

@@ -38,7 +38,7 @@ enum greeting_stage { GREETING_PROXY, GREETING_FIRST_BYTE /* of TLS */, GREETING
 
 /* What has come in front of MQTT, and from whom. */
 struct greeting {
-    STAILQ_ENTRY(greeting) entry; /* among those whose handshake can go on */
+    TAILQ_ENTRY(greeting) entry; /* among those whose handshake can go on */
     struct link *link;
     const struct links *links;
     struct peer peer;
@@ -47,7 +47,7 @@ struct greeting {
     bool queued;   /* its handshake can go on */
 };
 
-STAILQ_HEAD(greeting_queue, greeting);
+TAILQ_HEAD(greeting_queue, greeting);
 
 struct link {
     TAILQ_ENTRY(link) entry; /* in the list of its state */

@@ -12,13 +12,15 @@
 #include <unistd.h>
 
 #define DAY_MS ((uint64_t)86400 * 1000)
+/* Without memory a change is not forgotten: so much later it is tried again. */
+#define NO_MEMORY_MS 5000
 /* Of one listener, for TLS and for its realm. */
 #define REALM_FILES 3
 #define FILES (KEYS_FILES + REALM_FILES)
 
 void secrets_init(struct secrets *s, const struct log *log)
 {
-    *s = (struct secrets){.log = log, .keylog = -1, .warn_ms = UINT64_MAX};
+    *s = (struct secrets){.log = log, .keylog = -1, .warn_ms = UINT64_MAX, .again_ms = UINT64_MAX};
     file_watch_init(&s->files, log);
 }
 
@@ -292,10 +294,15 @@ static enum err prepare_realms(struct secrets *s, const struct rules *r, const s
     return e;
 }
 
-/* Files are looked at before they are read: what changes after that is noticed. */
+/*
+ * Files are looked at before they are read: what changes after that is noticed. And once before the
+ * list is another: should the new configuration be refused, changes of files that it does not name
+ * would be lost.
+ */
 static enum err prepare(struct secrets *s, const struct rules *r, const struct conf *fresh,
                         const struct door *door, int64_t now_s)
 {
+    s->stale = file_watch_look(&s->files) > 0;
     watch_files(s, r);
     (void)file_watch_look(&s->files);
     enum err e = make_room_for_keys(s, fresh);
@@ -331,6 +338,10 @@ void secrets_rollback(struct secrets *s, const struct door *door, uint64_t now_m
     drop_plan(s);
     file_watch_doubt(&s->files, now_ms);
     watch_rules(s, NULL, door);
+    if (s->stale) {
+        s->stale = false;
+        s->again_ms = now_ms + FILE_WATCH_QUIET_MS;
+    }
 }
 
 void secrets_hand_keys(struct secrets *s, const struct conf *conf, struct door *door)
@@ -345,21 +356,46 @@ void secrets_hand_keys(struct secrets *s, const struct conf *conf, struct door *
     drop_keys(s);
     watch_rules(s, NULL, door);
     s->warn_ms = 0;
+    s->again_ms = UINT64_MAX; /* all has just been read */
+    s->stale = false;
 }
 
 /* --- files that change --- */
 
-static bool any_changed(const struct secrets *s, const char *const *files, int n)
+static bool is_changed(void *secrets, const char *path)
+{
+    const struct secrets *s = secrets;
+    return s->again || file_watch_changed(&s->files, path);
+}
+
+static bool any_changed(struct secrets *s, const char *const *files, int n)
 {
     for (int i = 0; i < n; i++) {
-        if (files[i] && file_watch_changed(&s->files, files[i])) {
+        if (files[i] && is_changed(s, files[i])) {
             return true;
         }
     }
     return false;
 }
 
-static void renew_keys(struct secrets *s, struct door *door, uint16_t group, int64_t now_s)
+static void try_again(struct secrets *s, uint64_t at_ms)
+{
+    s->again_ms = earlier(s->again_ms, at_ms);
+}
+
+/* What was read is not used. Its time may be still to come: an authority's clock may be ahead of
+ * ours. Then it is read again. */
+static void keep_keys(struct secrets *s, const struct conf_listener *rules,
+                      const struct tls_ctx *fresh, struct now now)
+{
+    int64_t wait_s = fresh ? tls_ctx_begins(fresh) - now.wall_s : 0;
+    tell_kept(s, rules);
+    if (wait_s > 0) {
+        try_again(s, now.mono_ms + (uint64_t)wait_s * 1000);
+    }
+}
+
+static void renew_keys(struct secrets *s, struct door *door, uint16_t group, struct now now)
 {
     const struct group *g = door_group(door, group);
     const char *files[KEYS_FILES];
@@ -369,29 +405,34 @@ static void renew_keys(struct secrets *s, struct door *door, uint16_t group, int
     if (!g->tls || g->sockets == 0 || !any_changed(s, files, KEYS_FILES)) {
         return;
     }
-    if (keys_make(g->rules, &s->keylog, s->log, &fresh) == ERR_OK &&
-        keys_may_replace(g->rules, g->tls, fresh, now_s, s->log)) {
+    enum err e = keys_make(g->rules, &s->keylog, s->log, &fresh);
+    if (e == ERR_NOMEM) {
+        try_again(s, now.mono_ms + NO_MEMORY_MS);
+    }
+    if (e == ERR_OK && keys_may_replace(g->rules, g->tls, fresh, now.wall_s, s->log)) {
         door_key(door, group, fresh);
         log_info(s->log, "The certificates and keys of %s were read anew.",
                  door_place(g->rules, place));
-        keys_warn(g->rules, fresh, now_s, s->log);
+        keys_warn(g->rules, fresh, now.wall_s, s->log);
     } else {
-        tell_kept(s, g->rules);
+        keep_keys(s, g->rules, fresh, now);
     }
     tls_ctx_unref(fresh);
 }
 
-static bool is_changed(void *files, const char *path)
+static void could_not_read(struct secrets *s, struct now now)
 {
-    return file_watch_changed(files, path);
+    log_error(s->log, "Error: Out of memory: files that have changed are read later.");
+    try_again(s, now.mono_ms + NO_MEMORY_MS);
 }
 
-static void renew_realms(struct secrets *s, const struct door *door, struct broker *b)
+static void renew_realms(struct secrets *s, const struct door *door, struct broker *b,
+                         struct now now)
 {
     struct rules all;
     bool any = false;
     if (list_rules(&all, NULL, door) != ERR_OK) {
-        log_error(s->log, "Error: Out of memory: files that have changed were not read.");
+        could_not_read(s, now);
         return;
     }
     for (size_t i = 0; i < all.count; i++) {
@@ -404,25 +445,24 @@ static void renew_realms(struct secrets *s, const struct door *door, struct brok
                                           .former = all.of,
                                           .former_count = all.count,
                                           .is_changed = is_changed,
-                                          .ctx = &s->files};
+                                          .ctx = s};
     if (any && realms_renew(&renewal, s->log, &s->realms) == ERR_OK) {
         secrets_commit(s);
         broker_rights_changed(b);
     } else if (any) {
-        log_error(s->log, "Error: Files that have changed could not be read; the former ones stay "
-                          "in force.");
+        could_not_read(s, now);
     }
     free_rules(&all);
 }
 
-static void renew(struct secrets *s, struct door *door, struct broker *b, int64_t now_s)
+static void renew(struct secrets *s, struct door *door, struct broker *b, struct now now)
 {
     for (size_t i = 0; i < door->group_count; i++) {
         if (door->groups[i].rules) {
-            renew_keys(s, door, (uint16_t)i, now_s);
+            renew_keys(s, door, (uint16_t)i, now);
         }
     }
-    renew_realms(s, door, b);
+    renew_realms(s, door, b, now);
 }
 
 /* Not at once: it has just been said by whoever made the keys. */
@@ -445,9 +485,15 @@ static void warn_daily(struct secrets *s, const struct door *door, uint64_t now_
 void secrets_turn(struct secrets *s, struct door *door, struct broker *b, uint64_t now_ms,
                   int64_t now_s)
 {
-    if (now_ms >= file_watch_deadline(&s->files) && file_watch_is_quiet(&s->files, now_ms) &&
-        file_watch_look(&s->files) > 0) {
-        renew(s, door, b, now_s);
+    const struct now now = {.mono_ms = now_ms, .wall_s = now_s};
+    bool changed = now_ms >= file_watch_deadline(&s->files) &&
+                   file_watch_is_quiet(&s->files, now_ms) && file_watch_look(&s->files) > 0;
+    s->again = now_ms >= s->again_ms;
+    if (s->again) {
+        s->again_ms = UINT64_MAX;
+    }
+    if (changed || s->again) {
+        renew(s, door, b, now);
     }
     if (now_ms >= s->warn_ms) {
         warn_daily(s, door, now_ms, now_s);
@@ -456,7 +502,7 @@ void secrets_turn(struct secrets *s, struct door *door, struct broker *b, uint64
 
 uint64_t secrets_deadline(const struct secrets *s)
 {
-    return earlier(file_watch_deadline(&s->files), s->warn_ms);
+    return earlier(file_watch_deadline(&s->files), earlier(s->again_ms, s->warn_ms));
 }
 
 /* --- $SYS --- */

@@ -36,6 +36,11 @@ struct secrets {
     size_t key_count;
     struct file_watch files;
     uint64_t warn_ms; /* when to look for certificates that expire, monotonic */
+    /* When to read all files again, changed or not: what was read before could not be used, or was
+     * passed by, and no event will tell of it. UINT64_MAX: never. */
+    uint64_t again_ms;
+    bool again; /* that is being done */
+    bool stale; /* something had changed when the configuration on its way in was looked at */
     struct told_expiry *told;
     size_t told_count;
 };

@@ -209,6 +209,44 @@ def test_a_bad_certificate_does_not_replace_a_good_one(files, pki, certs, what):
     assert files.shows(pki.rsa_server)
 
 
+@pytest.mark.parametrize("what", ["certificate", "revocations"])
+def test_what_was_made_by_a_clock_ahead_of_ours_waits(brokers, pki, certs, what):
+    """It must not turn clients away, nor be forgotten."""
+    ca = pki.authority()
+    ca.server().copy(certs)
+    ca.crl(certs / "crl.pem")
+    files = Files(brokers, certs, certs / "cert.pem", certs / "key.pem", f"cafile {ca.cert}",
+                  f"crlfile {certs}/crl.pem", "require_certificate true")
+    alice = ca.issue("alice")
+    since = len(files.log.lines)
+    if what == "certificate":
+        ca.server(starts=utc(seconds=4), ends=utc(days=30)).copy(certs)
+    else:
+        ca.revoke(alice)
+        ca.crl(certs / "new.pem", starts=utc(seconds=4), ends=utc(days=30)).rename(certs / "crl.pem")
+    files.kept(since)
+    assert files.log.find("is not valid before", since)
+    assert verdict(files.port, trusting(ca, alice)).word == SERVED
+    files.anew(since)
+    assert (verdict(files.port, trusting(ca, alice)).word == SERVED) == (what == "certificate")
+
+
+def test_a_reload_that_fails_forgets_no_change(brokers, tmp_path):
+    """Also of a file that the refused configuration does not name."""
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite #\n")
+    broker = brokers.start(f"acl_file {acl}", "sys_interval 0")
+    broker.log.wait("running$")
+    client = broker.connect()
+    client.subscribe("a")
+    acl.write_text("topic readwrite other\n")
+    said = reload(broker, f"acl_file {tmp_path}/none")
+    assert any("was not reloaded" in line for line in said)
+    broker.log.wait("acl_file .* was read anew")
+    client.publish("a", "1")
+    client.quiet()
+
+
 def test_what_else_happens_in_the_directory_does_not_matter(files, certs):
     since = len(files.log.lines)
     for serial in range(50):

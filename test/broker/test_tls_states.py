@@ -1,4 +1,5 @@
-"""TLS connections in every state: cut into pieces, stalled, half closed, reset, and caught there by a reload or the end."""
+"""TLS connections in every state: cut into pieces, stalled, half closed, reset, and caught there by a reload or the
+end."""
 
 import random
 import socket
@@ -17,8 +18,8 @@ PATIENCE = 30
 
 
 class Pieces:
-    """A TLS client whose bytes go and come in pieces of any size, with pauses: what TLS makes and what the socket carries
-    are two things."""
+    """A TLS client whose bytes go and come in pieces of any size, with pauses: what TLS makes and what the
+    socket carries are two things."""
 
     def __init__(self, port, context, seed=0, first=b"", rcvbuf=None):
         self.random = random.Random(seed)
@@ -72,10 +73,6 @@ class Pieces:
     def shake(self):
         self.until(lambda: self.shaken and not self.out)
         return self
-
-    def reset(self):
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
 
 
 def packets(plain):
@@ -214,29 +211,26 @@ def test_the_end_comes_to_who_is_stalled(tls_port):
 
 
 def test_a_reload_meets_who_is_greeting(brokers, pki):
-    """The listener turns to plain MQTT while clients are on their way: nobody is left waiting, nor turned away in silence."""
+    """The listener turns to plain MQTT while clients are on their way: nobody is left waiting, nor
+    turned away in silence."""
     port = free_port()
     broker = brokers.start(f"listener {port} 127.0.0.1", *pki.tls())
     broker.await_port(port)
     context = trusting()
     silent = Client(port)
     half = Pieces(port, context)
-    half.step(take=False)
+    half.step()
+    half.step()
     shaken = Pieces(port, context).shake()
-    tls = socket.create_connection(("127.0.0.1", port))
     time.sleep(0.2)
-    since = len(broker.log.lines)
     reload(broker, f"listener {port} 127.0.0.1")
     shaken.tls.write(connect("shaken"))
     shaken.until(lambda: len(shaken.plain) >= 4)
     half.shake()
     half.tls.write(connect("half"))
     half.until(lambda: len(half.plain) >= 4)
-    tls.sendall(hello_of(context))
-    broker.log.wait("denied: ", since)
     silent.connect("silent")
     silent.ping()
-    assert tls.recv(1) == b""
     broker.answers()
 
 

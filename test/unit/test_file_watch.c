@@ -94,6 +94,34 @@ static size_t news(struct rig *r)
     return file_watch_look(&r->watch);
 }
 
+static void a_directory_further_up_may_be_exchanged(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_init(&r);
+    assert_int_equal(mkdir(in(&r, "up"), 0700), 0);
+    assert_int_equal(mkdir(in(&r, "up/mid"), 0700), 0);
+    assert_int_equal(mkdir(in(&r, "next"), 0700), 0);
+    assert_int_equal(mkdir(in(&r, "next/mid"), 0700), 0);
+    put(&r, "up/mid/a", "1");
+    put(&r, "next/mid/a", "22");
+    set(&r, "up/mid/a", NULL);
+    put(&r, "other", "in a directory further up nothing else matters");
+    assert_false(is_told(&r, 1));
+    assert_int_equal(rename(in(&r, "up"), in(&r, "former")), 0);
+    assert_int_equal(rename(in(&r, "next"), in(&r, "up")), 0);
+    assert_int_equal(news(&r), 1);
+    (void)is_told(&r, 1); /* of the watches that were given up */
+    (void)file_watch_is_quiet(&r.watch, 100000);
+    put(&r, "up/mid/a", "333");
+    assert_int_equal(news(&r), 1);
+    set(&r, "up/mid/a", "up/b"); /* what was further up is now what a file lies in */
+    (void)file_watch_look(&r.watch);
+    put(&r, "up/b", "1");
+    assert_int_equal(news(&r), 1);
+    rig_clear(&r);
+}
+
 static void each_way_to_replace_a_file_is_noticed(void **state)
 {
     (void)state;
@@ -316,6 +344,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_TEST(each_way_to_replace_a_file_is_noticed),
+        UNIT_TEST(a_directory_further_up_may_be_exchanged),
         UNIT_TEST(what_nobody_named_is_looked_past),
         UNIT_TEST(links_may_be_swapped_on_the_way),
         UNIT_TEST(links_without_end_lead_nowhere),

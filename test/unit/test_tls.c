@@ -532,6 +532,37 @@ static void a_client_that_only_asks_for_keys(void **state)
     clear_ends(&e);
 }
 
+static void ask_for_keys(struct ends *e, int times)
+{
+    for (int i = 0; i < times; i++) {
+        assert_int_equal(SSL_key_update(e->client.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(e->client.ssl), 1);
+    }
+}
+
+/* Hundreds of them in one read would take longer than any turn may. */
+static void key_updates_without_end(void **state)
+{
+    (void)state;
+    struct tls_settings s = usual();
+    struct ends e;
+    char room[64];
+    open_ends(&e, &s);
+    for (int i = 0; i < 200; i++) {
+        ask_for_keys(&e, 1);
+        client_says(&e, "x", 1);
+        assert_int_equal(hears(&e, room, sizeof(room)), 1);
+    }
+    ask_for_keys(&e, 10);
+    assert_int_equal(hears(&e, room, sizeof(room)), -EAGAIN);
+    ask_for_keys(&e, 100);
+    client_says(&e, "x", 1);
+    assert_int_equal(hears(&e, room, sizeof(room)), -EPROTO);
+    assert_string_equal(tls_why(e.t), "the client updates its keys all the time");
+    assert_int_equal(ERR_peek_error(), 0);
+    clear_ends(&e);
+}
+
 /* ---- ends ---- */
 
 static void an_end_of_stream(void **state)
@@ -1171,6 +1202,7 @@ int main(void)
         UNIT_TEST(input_that_epoll_does_not_know_of),
         UNIT_TEST(one_read_below_for_one_above),
         UNIT_TEST(a_client_that_only_asks_for_keys),
+        UNIT_TEST(key_updates_without_end),
         UNIT_TEST(an_end_of_stream),
         UNIT_TEST(an_end_behind_bytes_is_input),
         UNIT_TEST(finishing_says_so),
