@@ -296,7 +296,7 @@ static void strangers_meet_every_user(void **state)
 
     (void)state;
     for (int i = 0; i < 4000; i++) {
-        char name[16];
+        char name[24];
         const struct pwhash *h;
 
         (void)snprintf(name, sizeof(name), "stranger%d", i);
