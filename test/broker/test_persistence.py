@@ -200,7 +200,8 @@ def test_usr1_compacts_and_usr2_tells(runs):
     fill(broker, 1500)
     drained = drain(broker, "absent")
     assert len(drained) == 1500
-    assert len(broker.segments()) > 3
+    # what has been acknowledged is cleaned by itself down to a few segments, and no further
+    assert broker.size() > 50_000
     broker.process.send_signal(signal.SIGUSR1)
     broker.log.wait(r"Store .*: syncing, and cleaning all segments\.$")
     limit = time.monotonic() + 10
