@@ -8,6 +8,7 @@
 #include "net/transport.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 struct tcp {
@@ -47,5 +48,22 @@ MUST_CHECK enum err tcp_unlisten(int fd);
 void tcp_listen_nodelay(int fd, bool on);
 /* The next connection, non-blocking and closed on exec, or -errno (-EAGAIN: there is none). */
 int tcp_accept(int fd, struct sockaddr_storage *from);
+
+/* How to connect; all zero: as the system does. */
+struct tcp_how {
+    const char *bind_address;    /* an address to connect from, or NULL */
+    uint32_t keepalive_idle;     /* seconds until the first probe; 0 = no probes of ours */
+    uint32_t keepalive_interval; /* seconds between probes; 0 = the system's */
+    uint32_t keepalive_count;    /* probes until it counts as broken; 0 = the system's */
+    uint32_t user_timeout_ms;    /* without an acknowledgement; 0 = the system's */
+    bool nodelay;
+};
+/*
+ * Begin to connect: a non-blocking socket, closed on exec. ERR_OK: connected; ERR_AGAIN: on its
+ * way, and when it is writable tcp_error() tells what has become of it. ERR_SYSTEM with errno:
+ * there is no socket; ERR_INVAL: bind_address is no address of this family.
+ */
+MUST_CHECK enum err tcp_connect(const struct sockaddr *to, socklen_t length,
+                                const struct tcp_how *how, int *fd);
 
 #endif

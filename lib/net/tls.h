@@ -1,5 +1,5 @@
 /*
- * TLS over another transport, as a server.
+ * TLS over another transport, as a server or as a client.
  *
  * Handshake by transport_step(), which costs up to some milliseconds of CPU: whoever polls limits
  * how many are done in a turn. Small writes are gathered into records of up to 16 KiB, and these
@@ -23,6 +23,13 @@
  * handed to find_psk. It frees itself in transport_close(). NULL without memory.
  */
 MUST_CHECK struct transport *tls_accept(struct tls_ctx *ctx, struct transport *under, void *owner);
+/*
+ * The same as a client, by a context of tls_ctx_new_client(). `host` is what the server is called
+ * by who wants to reach it, a name or an address: it is asked for (SNI), and must be in the
+ * certificate unless the context is insecure. Sessions are resumed where the server allows it.
+ */
+MUST_CHECK struct transport *tls_connect(struct tls_ctx *ctx, struct transport *under,
+                                         const char *host);
 /* Why its handshake, or its last read or write, failed: a phrase for the log, without a full stop;
  * never NULL; lives for ever. */
 const char *tls_why(const struct transport *t);

@@ -1,5 +1,5 @@
 /*
- * What is to be said to make a TLS context.
+ * What is to be said to make a TLS context, of a server or of a client.
  */
 #ifndef NET_TLS_SETTINGS_H
 #define NET_TLS_SETTINGS_H
@@ -33,6 +33,23 @@ struct tls_settings {
     /* The key of a PSK identity: its length, at most TLS_PSK_MAX; 0: there is none. `owner` is what
      * tls_accept was given. */
     size_t (*find_psk)(void *owner, struct str identity, uint8_t key[TLS_PSK_MAX]);
+};
+
+/* The same for a client. */
+struct tls_client_settings {
+    const char *cafile, *capath; /* who signs the server's certificate; PEM */
+    bool use_os_certs;           /* … or the authorities that the system trusts */
+    const char *certfile, *keyfile;
+    const char *ciphers; /* TLS 1.2 and older */
+    const char *ciphers_tls13;
+    const char *alpn;         /* protocols to offer, with commas between them */
+    const char *psk_identity; /* with psk_key, in hexadecimal: no certificates then */
+    const char *psk_key;
+    unsigned lowest;   /* version: 11, 12 or 13; 0 = 12 */
+    bool insecure;     /* do not compare the host's name with the certificate */
+    bool require_ocsp; /* the server must staple a proof that its certificate was not revoked */
+    void (*keylog)(void *ctx, const char *line); /* as above */
+    void *keylog_ctx;
 };
 
 #endif

@@ -37,6 +37,7 @@ enum conf_proxy { CONF_PROXY_OFF, CONF_PROXY_V1, CONF_PROXY_V2, CONF_PROXY_ANY }
 enum conf_tls { CONF_TLS_1_1 = 11, CONF_TLS_1_2 = 12, CONF_TLS_1_3 = 13 };
 
 struct realm;
+struct conf_bridge;
 
 /* Addresses that begin with the same bits. */
 struct conf_network {
@@ -85,6 +86,84 @@ struct conf_listener {
      */
     struct realm *realm;
     void (*realm_unref)(struct realm *realm);
+    struct conf_bridge *bridge; /* these are not a listener's but this bridge's; one reference */
+};
+
+/* When a bridge connects. */
+enum conf_start {
+    CONF_START_AUTOMATIC, /* always */
+    CONF_START_LAZY,      /* while there are messages */
+    CONF_START_ONCE       /* when the broker starts, and not again when that is lost */
+};
+
+/* Which way messages go over a bridge: bits. */
+enum conf_direction { CONF_OUT = 1 << 0, CONF_IN = 1 << 1, CONF_BOTH = CONF_OUT | CONF_IN };
+
+/* A `topic` line. Pattern and prefixes are pasted together as they are. */
+struct conf_bridge_topic {
+    char *local;            /* the filter here: local prefix and pattern */
+    char *remote;           /* the filter there: remote prefix and pattern */
+    uint16_t local_prefix;  /* bytes of `local` that are its prefix … */
+    uint16_t remote_prefix; /* … and of `remote`: the one is taken off, the other put before */
+    uint8_t direction;      /* of enum conf_direction */
+    uint8_t qos;
+};
+
+struct conf_bridge_address {
+    char *host;    /* a name, or an address without brackets */
+    uint16_t port; /* 0 = not given: SRV records may tell, or it is 1883 */
+};
+
+/*
+ * A `connection` section. Counted, and never changed: who works by it keeps it until another takes
+ * its place.
+ */
+struct conf_bridge {
+    uint32_t refs;
+    uint32_t line; /* of the file, where it begins */
+    char *file;    /* that this line is in, printable */
+    char *name;
+    struct conf_bridge_address *addresses; /* at least one */
+    size_t address_count;
+    struct conf_bridge_topic *topics;
+    size_t topic_count;
+    bool round_robin; /* all addresses are equal; else the first is preferred */
+    bool clean;       /* cleansession: towards the remote broker */
+    bool local_clean; /* local_cleansession, or the same as `clean` */
+    enum conf_start start_type;
+    uint32_t idle_timeout;    /* seconds; lazy */
+    uint32_t threshold;       /* messages; lazy */
+    uint32_t restart_base;    /* seconds, ≥ 1 */
+    uint32_t restart_cap;     /* seconds, ≥ base; equal: constant, without jitter */
+    uint32_t restart_stable;  /* seconds that a connection must last until the base counts again */
+    uint32_t keepalive;       /* seconds */
+    uint8_t protocol_version; /* of the protocol: 3 or 4 */
+    bool try_private;
+    bool notifications;
+    bool notifications_local_only;
+    bool attempt_unsubscribe;
+    bool outgoing_retain;
+    bool reload_lazily;       /* bridge_reload_type lazy: changes wait for the next connect */
+    uint32_t max_packet_size; /* bytes; 0 = no limit */
+    char *notification_topic; /* never NULL */
+    char *remote_clientid;    /* never NULL; HOSTNAME.NAME by default */
+    char *local_clientid;     /* never NULL; local.REMOTE_CLIENTID by default */
+    char *remote_username, *remote_password; /* or NULL */
+    char *local_username, *local_password;   /* or NULL */
+    char *bind_address;                      /* an address to connect from, or NULL */
+    uint32_t tcp_keepalive_idle;             /* seconds; 0 = the system's */
+    uint32_t tcp_keepalive_interval;         /* seconds */
+    uint32_t tcp_keepalive_count;
+    uint32_t tcp_user_timeout_ms; /* 0 = the system's */
+    char *cafile, *capath;        /* TLS: or NULL, as all texts from here */
+    bool use_os_certs;
+    char *certfile, *keyfile;
+    char *ciphers, *ciphers_tls13;
+    char *alpn;
+    char *psk, *identity; /* TLS by a pre-shared key, in hexadecimal */
+    bool insecure;        /* do not compare the host's name with the certificate */
+    bool require_ocsp;
+    uint8_t tls_version; /* of enum conf_tls: the lowest */
 };
 
 enum conf_log_dest {
@@ -145,6 +224,8 @@ struct conf {
     struct conf_global global;
     struct conf_listener **listeners; /* at least one after conf_load; one reference to each */
     size_t listener_count;
+    struct conf_bridge **bridges; /* one reference to each; names and local client ids differ */
+    size_t bridge_count;
     bool local_only; /* nothing said where to listen: loopback only, and anonymous clients are
                         welcome */
 };
@@ -159,6 +240,7 @@ struct conf_args {
     bool test;    /* --test-config: report all that is wrong, and what is legal but unwise */
     bool daemon;  /* -d */
     const char *tls_keylog;            /* --tls-keylog: file for the secrets of TLS; NULL = none */
+    const char *hostname;              /* of this machine, for client ids of bridges; NULL = none */
     bool (*is_user)(const char *name); /* may `user` name this one? NULL = whatever it names */
 };
 
@@ -190,6 +272,24 @@ static inline bool conf_listener_proves_names(const struct conf_listener *l)
 {
     return conf_listener_has_tls(l) && (l->use_identity_as_username || l->use_subject_as_username);
 }
+static inline struct conf_bridge *conf_bridge_ref(struct conf_bridge *b)
+{
+    b->refs++;
+    return b;
+}
+void conf_bridge_unref(struct conf_bridge *b); /* NULL is allowed */
+/* Is it encrypted? */
+static inline bool conf_bridge_has_tls(const struct conf_bridge *b)
+{
+    return b->cafile || b->capath || b->use_os_certs || b->psk;
+}
+/* Do both sections say the same, wherever they stand? */
+bool conf_bridge_same(const struct conf_bridge *a, const struct conf_bridge *b);
+/*
+ * The rules of a bridge's connection in the form of a listener's: everything is allowed that its
+ * topics map. One reference. NULL without memory.
+ */
+MUST_CHECK struct conf_listener *conf_bridge_rules(struct conf_bridge *b);
 /* Do both listen at the same place, so that one can go on with the other's sockets? */
 bool conf_listener_same_socket(const struct conf_listener *a, const struct conf_listener *b);
 /* Who can reach it, and how: one sentence for the log, terminated, cut if need be. */

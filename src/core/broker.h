@@ -6,7 +6,7 @@
  *
  * One turn of the caller:
  *     broker_tick → for each readable connection: broker_room, read, broker_input → broker_work →
- *     broker_take_login while there is room for more →
+ *     broker_take_login, broker_take_dial while there is room for more →
  *     broker_take_records, store them, broker_place, broker_durable → broker_take_dirty until NULL:
  *     broker_output, write, broker_sent, broker_wish → broker_take_fetch until false.
  */
@@ -190,6 +190,31 @@ struct login_job {
 };
 bool broker_take_login(struct broker *b, struct login_job *job);
 void broker_login_done(struct broker *b, struct login_job *job, bool matches);
+
+/*
+ * Bridges are connected from outside. The next one that wants to be, or with `probe` only to know
+ * whether that address could be reached; false: none. Each order is answered once, by
+ * broker_dialed, broker_dial_failed, or (a probe that came through) broker_dial_probed; what is not
+ * wanted any more may also be dropped without an answer.
+ */
+struct dial_order {
+    uint64_t ticket;
+    struct conf_bridge *conf; /* one reference, which is the caller's */
+    size_t address;           /* of conf->addresses */
+    bool probe;
+};
+bool broker_take_dial(struct broker *b, struct dial_order *order);
+bool broker_wants_dial(const struct broker *b, uint64_t ticket);
+/*
+ * It is connected, encryption included, to this peer, of which family, ip and port count. NULL: it
+ * is not wanted any more, or there is no memory: the caller closes. Otherwise it is a connection
+ * like all others.
+ */
+MUST_CHECK struct conn *broker_dialed(struct broker *b, uint64_t ticket, const struct peer *peer,
+                                      void *link);
+/* `why`: a phrase for the log, without a full stop. */
+void broker_dial_failed(struct broker *b, uint64_t ticket, const char *why);
+void broker_dial_probed(struct broker *b, uint64_t ticket);
 
 /* The next connection that has something to write, has a changed wish, or is to be closed; NULL
  * when no more this turn. */
