@@ -20,11 +20,18 @@ WITH_ARGON2 := yes
 # Make up client ids with libuuid. Without it they come from the system's random numbers alone.
 WITH_UUID := yes
 
+# Look up names by c-ares, SRV records as well: `bridge` addresses. Without it the C library does, in
+# threads, and knows no SRV records.
+WITH_SRV := yes
+
 # Store sessions and messages on disk: `persistence true` in the configuration.
 WITH_PERSISTENCE := yes
 
 # The $SYS topics, which tell what the broker does: `sys_interval` in the configuration.
 WITH_SYS_TREE := yes
+
+# Bridges: connections to other brokers, `connection` in the configuration.
+WITH_BRIDGE := yes
 
 # Tell systemd that the broker is ready, reloads, stops and lives; install a unit file.
 WITH_SYSTEMD := yes
@@ -55,8 +62,6 @@ WITH_DOCS := yes
 # ---- Not in this release yet ----------------------------------------------------------------
 # These are accepted, say so in one line, and change nothing.
 
-WITH_ADNS := no
-WITH_BRIDGE := no
 WITH_CJSON := no
 WITH_CONTROL := no
 WITH_EC := no
@@ -68,7 +73,6 @@ WITH_OLD_KEEPALIVE := no
 WITH_SHARED_LIBRARIES := no
 WITH_SOCKS := no
 WITH_SQLITE := no
-WITH_SRV := no
 WITH_STATIC_LIBRARIES := no
 WITH_STRICT_PROTOCOL := no
 WITH_THREADING := no
@@ -77,8 +81,10 @@ WITH_XTREPORT := no
 
 # ---- Names that mean nothing here -----------------------------------------------------------
 # epoll is the only way that this broker waits; nothing is bundled; the cmocka tests need no
-# gmock; and there is no old database to upgrade with a separate program.
+# gmock; there is no old database to upgrade with a separate program; and nobody ever waits for a
+# name server, so ADNS has nothing to change.
 
+WITH_ADNS := no
 WITH_BUNDLED_DEPS := no
 WITH_DB_UPGRADE := no
 WITH_EPOLL := yes
@@ -88,8 +94,11 @@ WITH_GMOCK := no
 # A feature is a file with a twin in the same room: `yes` builds X.c, `no` builds X_none.c.
 
 TWINS := \
+	BRIDGE:src/core/bridges \
+	BRIDGE:src/server/dial \
 	MEMORY_TRACKING:lib/base/mem_track \
 	PERSISTENCE:src/server/disk \
+	SRV:lib/net/resolve \
 	SYS_TREE:src/core/sys \
 	SYSTEMD:src/server/systemd \
 	ARGON2:src/auth/argon2id \
@@ -104,33 +113,51 @@ TWINS := \
 
 # Files that only the file of a twin needs: without the feature they are not built.
 FEATURE_FILES := \
+	BRIDGE:src/core/bridge \
+	BRIDGE:src/core/bridge_session \
+	BRIDGE:src/core/bridge_speak \
+	BRIDGE:src/core/circle \
+	BRIDGE:src/core/on_bridge \
+	BRIDGE:test/unit/test_bridge \
+	BRIDGE:test/unit/test_bridge_keys \
+	BRIDGE:test/unit/test_dial \
 	PERSISTENCE:src/server/disk_fetch \
 	PERSISTENCE:src/server/disk_import \
 	PERSISTENCE:src/server/disk_place \
 	PERSISTENCE:src/server/disk_thread \
 	PERSISTENCE:src/server/disk_trouble \
+	SRV:lib/net/dns \
+	SRV:test/fuzz/fuzz_dns \
+	SRV:test/unit/test_dns \
+	TLS:lib/net/tls_client \
 	TLS:lib/net/tls_files \
+	TLS:lib/net/tls_inside \
+	TLS:lib/net/tls_ocsp \
+	TLS:lib/net/tls_verdict \
 	TLS:lib/net/tls_wire \
 	TLS:lib/net/tls_words \
 	TLS:test/fuzz/fuzz_tls \
 	TLS:test/unit/certs \
 	TLS:test/unit/memwire \
 	TLS:test/unit/test_tls \
+	TLS:test/unit/test_bridge_keys \
+	TLS:test/unit/test_tls_client \
 	TLS:test/unit/test_tls_ctx
 
 # Libraries that a feature brings along.
 LIBS_ARGON2 := -largon2
+LIBS_SRV := -lcares
 LIBS_SYS_TREE := -lm
 LIBS_TLS := -lssl -lcrypto
 LIBS_UUID := -luuid
 LIBS_WRAP := -lwrap
 
-SWITCHES_FEATURE := ARGON2 MEMORY_TRACKING PERSISTENCE SYSTEMD SYS_TREE TLS TLS_PSK UNIX_SOCKETS UUID WRAP
+SWITCHES_FEATURE := ARGON2 BRIDGE MEMORY_TRACKING PERSISTENCE SRV SYSTEMD SYS_TREE TLS TLS_PSK UNIX_SOCKETS UUID WRAP
 SWITCHES_BUILD   := STRIP LTO COVERAGE ASAN DOCS
-SWITCHES_LATER   := ADNS BRIDGE CJSON CONTROL EC EDITLINE FUZZING HTTP_API JEMALLOC \
-	OLD_KEEPALIVE SHARED_LIBRARIES SOCKS SQLITE SRV STATIC_LIBRARIES \
+SWITCHES_LATER   := CJSON CONTROL EC EDITLINE FUZZING HTTP_API JEMALLOC \
+	OLD_KEEPALIVE SHARED_LIBRARIES SOCKS SQLITE STATIC_LIBRARIES \
 	STRICT_PROTOCOL THREADING WEBSOCKETS XTREPORT
-SWITCHES_NONE    := BUNDLED_DEPS DB_UPGRADE EPOLL GMOCK
+SWITCHES_NONE    := ADNS BUNDLED_DEPS DB_UPGRADE EPOLL GMOCK
 
 # ---- Compilers ------------------------------------------------------------------------------
 

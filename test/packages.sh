@@ -27,6 +27,7 @@ header:cjson/cJSON.h        libcjson-dev
 header:tcpd.h               libwrap0-dev
 header:openssl/ssl.h        libssl-dev
 header:argon2.h             libargon2-dev
+header:ares.h               libc-ares-dev
 TABLE
 }
 
@@ -50,7 +51,11 @@ command:pgrep               procps
 command:strace              strace
 command:openssl             openssl
 command:ip                  iproute2
+command:nft                 nftables
 file:/usr/sbin/haproxy      haproxy
+file:/usr/sbin/nats-server  nats-server
+command:epmd                erlang-base
+file:/usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 command:faketime            faketime
 command:systemd-analyze     systemd
 TABLE
@@ -128,17 +133,26 @@ restore_policy() {
 
 # Nor should a peer that was installed for tests come up with the next boot.
 disable_peers() {
-    for peer in mosquitto haproxy; do
+    for peer in mosquitto haproxy nats-server rabbitmq-server erlang-base; do
         case " $* " in
         *" $peer "*)
             if command -v systemctl >/dev/null 2>&1; then
-                systemctl --quiet disable "$peer.service" >/dev/null 2>&1 || true
+                # shellcheck disable=SC2046
+                systemctl --quiet disable $(units_of "$peer") >/dev/null 2>&1 || true
             elif command -v update-rc.d >/dev/null 2>&1; then
                 update-rc.d "$peer" disable >/dev/null 2>&1 || true
             fi
             ;;
         esac
     done
+}
+
+# What systemd starts for a package. Erlang's directory of nodes would listen on every address.
+units_of() {
+    case $1 in
+    erlang-base) echo epmd.socket epmd.service ;;
+    *) echo "$1.service" ;;
+    esac
 }
 
 install_as_root() {

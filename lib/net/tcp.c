@@ -1,12 +1,15 @@
 /*
  * Stream sockets as the lowest transport.
  *
- * Each function is one system call, so that who counts calls can count here. A write never raises
- * SIGPIPE: the caller may be a library in somebody else's process.
+ * What moves bytes is one system call, so that who counts calls can count here. A write never
+ * raises SIGPIPE: the caller may be a library in somebody else's process.
  */
 #include "net/tcp.h"
 
+#include "net/address.h"
+
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
@@ -186,4 +189,66 @@ int tcp_accept(int fd, struct sockaddr_storage *from)
     socklen_t length = sizeof(*from);
     int s = accept4(fd, (struct sockaddr *)from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     return s >= 0 ? s : (int)result(-1);
+}
+
+static bool set_number(int fd, int level, int option, uint32_t value, uint32_t most)
+{
+    int number = (int)(value < most ? value : most);
+    return number == 0 || setsockopt(fd, level, option, &number, sizeof(number)) == 0;
+}
+
+/* The most that the system takes: MAX_TCP_KEEPIDLE, …INTVL and …CNT of Linux. */
+static bool set_keepalive(int fd, const struct tcp_how *how)
+{
+    return set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, true) &&
+           set_number(fd, IPPROTO_TCP, TCP_KEEPIDLE, how->keepalive_idle, 32767) &&
+           set_number(fd, IPPROTO_TCP, TCP_KEEPINTVL, how->keepalive_interval, 32767) &&
+           set_number(fd, IPPROTO_TCP, TCP_KEEPCNT, how->keepalive_count, 127);
+}
+
+/* The port is chosen when it is known whereto: so one port serves for many destinations. */
+static enum err bind_from(int fd, int family, const char *text)
+{
+    struct addresses from = {0};
+    if (!addresses_parse(&from, text, family) || addresses_count(&from) == 0) {
+        return ERR_INVAL;
+    }
+    struct sockaddr_storage sa;
+    socklen_t length;
+    addresses_get(&from, 0, 0, &sa, &length);
+    (void)set_flag(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, true);
+    return bind(fd, (struct sockaddr *)&sa, length) == 0 ? ERR_OK : ERR_SYSTEM;
+}
+
+static enum err connect_socket(int fd, const struct sockaddr *to, socklen_t length,
+                               const struct tcp_how *how)
+{
+    if ((how->keepalive_idle > 0 && !set_keepalive(fd, how)) ||
+        !set_number(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, how->user_timeout_ms, INT_MAX) ||
+        (how->nodelay && !set_flag(fd, IPPROTO_TCP, TCP_NODELAY, true))) {
+        return ERR_SYSTEM;
+    }
+    enum err e = how->bind_address ? bind_from(fd, to->sa_family, how->bind_address) : ERR_OK;
+    if (e != ERR_OK || connect(fd, to, length) == 0) {
+        return e;
+    }
+    return errno == EINPROGRESS || errno == EINTR ? ERR_AGAIN : ERR_SYSTEM;
+}
+
+enum err tcp_connect(const struct sockaddr *to, socklen_t length, const struct tcp_how *how,
+                     int *fd)
+{
+    int s = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (s < 0) {
+        return ERR_SYSTEM;
+    }
+    enum err e = connect_socket(s, to, length, how);
+    if (e == ERR_OK || e == ERR_AGAIN) {
+        *fd = s;
+        return e;
+    }
+    int why = errno;
+    (void)close(s);
+    errno = why;
+    return e;
 }

@@ -1,5 +1,5 @@
 /*
- * TLS over another transport, as a server.
+ * TLS over another transport, as a server or as a client.
  *
  * A write gathers small pieces into records and records into one write below, of 64 KiB: small
  * messages cost one call, and a bulk of them no more memory. OpenSSL's own rule,
@@ -10,6 +10,7 @@
 #include "net/tls.h"
 
 #include "base/mem.h"
+#include "net/tls_client.h"
 #include "net/tls_inside.h"
 #include "net/tls_wire.h"
 #include "net/tls_words.h"
@@ -25,8 +26,8 @@
 #define RECORDS 4 /* in one write below */
 #define ROOM (RECORDS * (RECORD + RECORD_EXTRA))
 #define ROUNDS 4 /* writes below for one above, if it has so much */
-/* Each key update of a client costs as much as thousands of bytes: it has so many at first, and one
- * more for each read that brings data. */
+/* Each key update of a peer costs as much as thousands of bytes, and so does each ticket: it has so
+ * many at first, and one more for each read that brings data. */
 #define KEY_UPDATES 16
 
 struct tls {
@@ -64,24 +65,46 @@ static void fail(struct tls *tls, int error, const char *why)
     tls_words_forget();
 }
 
+/* Words for a log of a server, and for one of a client. */
+static const char *by_side(const struct tls *tls, const char *of_client, const char *of_server)
+{
+    return tls->ctx->is_client ? of_server : of_client;
+}
+
 static void fail_below(struct tls *tls, int error)
 {
-    /* The wire's own verdict on what the client began with. */
-    const char *words = error == EMSGSIZE ? "a ClientHello that is too long, or cut to pieces"
-                                          : strerrordesc_np(error);
+    /* The wire's own verdict on what the peer began with. */
+    const char *words = strerrordesc_np(error);
+    if (error == EMSGSIZE) {
+        words = by_side(tls, "a ClientHello that is too long, or cut to pieces",
+                        "a ServerHello that is too long, or cut to pieces");
+    }
     fail(tls, error, words ? words : "the connection broke");
+}
+
+static struct tls_state state_of(const struct tls *tls)
+{
+    const struct tls_remote *remote = tls->user.remote;
+    return (struct tls_state){
+        .is_client = tls->ctx->is_client,
+        .verify = SSL_get_verify_result(tls->ssl),
+        .has_psk = tls->ctx->has_psk,
+        .unknown_identity = tls->user.unknown_identity,
+        .was_asked = remote && remote->was_asked,
+        .first = tls->wire.first,
+        .first_n = tls->wire.first_n,
+    };
 }
 
 static void fail_tls(struct tls *tls)
 {
-    const struct tls_state state = {
-        .verify = SSL_get_verify_result(tls->ssl),
-        .has_psk = tls->ctx->has_psk,
-        .unknown_identity = tls->user.unknown_identity,
-        .first = tls->wire.first,
-        .first_n = tls->wire.first_n,
-    };
-    fail(tls, EPROTO, tls_words_connection(&state));
+    const struct tls_state state = state_of(tls);
+    const struct tls_remote *remote = tls->user.remote;
+    const char *words = tls_words_connection(&state);
+    fail(tls, EPROTO, remote && remote->verdict ? remote->verdict : words);
+    if (remote) {
+        tls_client_forget(tls->ctx);
+    }
 }
 
 enum verdict { WAITS, ENDED, FAILED };
@@ -124,18 +147,31 @@ static int flush(struct tls *tls)
 
 /* ---- reading ---- */
 
+static bool is_update(const SSL *ssl)
+{
+    switch (SSL_get_state(ssl)) {
+    case TLS_ST_SR_KEY_UPDATE:
+    case TLS_ST_CR_KEY_UPDATE:
+    case TLS_ST_CR_SESSION_TICKET:
+    case TLS_ST_CR_HELLO_REQ:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /*
  * OpenSSL would answer a thousand key updates in one call. This is called for each, while it is
- * read; from the next record on it is as if the client had ended.
+ * read; from the next record on it is as if the peer had ended.
  */
 static void count_updates(const SSL *ssl, int where, int unused)
 {
-    struct tls_user *user = SSL_get_app_data(ssl);
-    struct tls *tls = CONTAINER_OF(user, struct tls, user);
+    struct tls *tls = CONTAINER_OF(tls_user_of(ssl), struct tls, user);
     (void)unused;
-    if (where & SSL_CB_LOOP && SSL_get_state(ssl) == TLS_ST_SR_KEY_UPDATE &&
-        ++tls->updates > KEY_UPDATES) {
-        fail(tls, EPROTO, "the client updates its keys all the time");
+    if (where & SSL_CB_LOOP && is_update(ssl) && ++tls->updates > KEY_UPDATES) {
+        fail(tls, EPROTO,
+             by_side(tls, "the client updates its keys all the time",
+                     "the server updates its keys, or sends tickets, all the time"));
         SSL_set_shutdown(tls->ssl, SSL_RECEIVED_SHUTDOWN);
     }
 }
@@ -234,7 +270,7 @@ static size_t encrypt(struct tls *tls, struct cursor *c)
         int result = SSL_write_ex(tls->ssl, bytes, n, &done);
         if (result != 1) {
             if (judge(tls, result) != WAITS) {
-                fail(tls, EPIPE, "the client ended TLS");
+                fail(tls, EPIPE, by_side(tls, "the client ended TLS", "the server ended TLS"));
             }
             break;
         }
@@ -296,26 +332,52 @@ static enum err failed(const struct tls *tls)
     }
 }
 
+/* What is clear after its first bytes need not be waited for. */
+static void look_at_beginning(struct tls *tls)
+{
+    const struct tls_state state = state_of(tls);
+    const char *words = tls->ctx->is_client ? tls_words_server(&state) : NULL;
+    if (words) {
+        fail(tls, EPROTO, words);
+    }
+}
+
+static enum err closed(struct tls *tls)
+{
+    fail(tls, ECONNRESET,
+         by_side(tls, "the client closed the connection during the handshake",
+                 "the server closed the connection during the handshake"));
+    return ERR_CLOSED;
+}
+
+static enum err shaken(struct tls *tls)
+{
+    if (tls->user.remote && !tls_client_is_proven(tls->ssl)) {
+        fail(tls, EPROTO, tls->user.remote->verdict);
+        return failed(tls);
+    }
+    tls->shaken = true;
+    tls->has_input = SSL_has_pending(tls->ssl) != 0;
+    return ERR_OK;
+}
+
 static enum err shake(struct tls *tls)
 {
     begin(tls, NULL, 0);
     int result = SSL_do_handshake(tls->ssl);
     enum verdict v = result == 1 ? WAITS : judge(tls, result);
-    /* Also when it has failed: an alert tells the client why. */
+    /* Also when it has failed: an alert tells the peer why. */
     (void)flush(tls);
-    if (v == ENDED) {
-        fail(tls, ECONNRESET, "the client closed the connection during the handshake");
-        return ERR_CLOSED;
+    if (result != 1) {
+        look_at_beginning(tls);
+    }
+    if (v == ENDED && tls->error != EPROTO) {
+        return closed(tls);
     }
     if (tls->error != 0) {
         return failed(tls);
     }
-    if (result != 1) {
-        return ERR_AGAIN;
-    }
-    tls->shaken = true;
-    tls->has_input = SSL_has_pending(tls->ssl) != 0;
-    return ERR_OK;
+    return result == 1 ? shaken(tls) : ERR_AGAIN;
 }
 
 static enum err tls_step(struct transport *t)
@@ -356,7 +418,11 @@ static void tls_finish(struct transport *t)
 
 static void free_tls(struct tls *tls)
 {
+    if (tls->user.remote && tls->ssl && tls->error != EPROTO) {
+        tls_client_end(tls->ssl);
+    }
     SSL_free(tls->ssl);
+    tls_client_clear(&tls->user);
     buf_clear(&tls->wire.pending);
     str_dup_free(tls->user.identity);
     tls_ctx_unref(tls->ctx);
@@ -382,7 +448,7 @@ static const struct transport_ops tls_ops = {
     .close = tls_close,
 };
 
-struct transport *tls_accept(struct tls_ctx *ctx, struct transport *under, void *owner)
+static struct tls *make(struct tls_ctx *ctx, struct transport *under, void *owner)
 {
     struct tls *tls = mem_zalloc(sizeof(*tls));
     if (!tls) {
@@ -402,7 +468,34 @@ struct transport *tls_accept(struct tls_ctx *ctx, struct transport *under, void 
     }
     SSL_set_info_callback(tls->ssl, count_updates);
     SSL_set_bio(tls->ssl, bio, bio);
+    return tls;
+}
+
+struct transport *tls_accept(struct tls_ctx *ctx, struct transport *under, void *owner)
+{
+    struct tls *tls = make(ctx, under, owner);
+    if (!tls) {
+        return NULL;
+    }
     SSL_set_accept_state(tls->ssl);
+    return &tls->base;
+}
+
+struct transport *tls_connect(struct tls_ctx *ctx, struct transport *under, const char *host)
+{
+    struct tls *tls = make(ctx, under, NULL);
+    if (!tls) {
+        return NULL;
+    }
+    SSL_set_connect_state(tls->ssl);
+    enum err e = tls_client_prepare(ctx, tls->ssl, &tls->user, host);
+    if (e == ERR_NOMEM) {
+        free_tls(tls);
+        return NULL;
+    }
+    if (e != ERR_OK) {
+        fail(tls, EPROTO, "no certificate can be for a host of that name");
+    }
     return &tls->base;
 }
 

@@ -27,17 +27,19 @@ MUST_CHECK struct transport *tls_accept(struct tls_ctx *ctx, struct transport *u
  * The same as a client, by a context of tls_ctx_new_client(). `host` is what the server is called
  * by who wants to reach it, a name or an address: it is asked for (SNI), and must be in the
  * certificate unless the context is insecure. Sessions are resumed where the server allows it.
+ * What the server has against us, a certificate that is missing say, comes after the handshake with
+ * TLS 1.3, by transport_read(). A host that nobody can be called fails in transport_step().
  */
 MUST_CHECK struct transport *tls_connect(struct tls_ctx *ctx, struct transport *under,
                                          const char *host);
 /* Why its handshake, or its last read or write, failed: a phrase for the log, without a full stop;
- * never NULL; lives for ever. */
+ * never NULL; lives as long as t. */
 const char *tls_why(const struct transport *t);
 /* "TLSv1.3 cipher TLS_AES_256_GCM_SHA384"; returns out. After the handshake. */
 #define TLS_TEXT_MAX 128
 const char *tls_text(const struct transport *t, char out[TLS_TEXT_MAX]);
 
-/* What the client is called by what it has proven. */
+/* What the peer is called by what it has proven. */
 enum tls_name { TLS_IDENTITY /* CN of its certificate, or PSK identity */, TLS_SUBJECT };
 #define TLS_NAME_MAX 1024
 /*

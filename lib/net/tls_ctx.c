@@ -7,18 +7,15 @@
  */
 #include "net/tls_ctx.h"
 
-#include "base/mem.h"
 #include "net/tls_files.h"
 #include "net/tls_inside.h"
 #include "net/tls_psk.h"
-#include "net/tls_wire.h"
+#include "net/tls_verdict.h"
 #include "net/tls_words.h"
 
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
-#include <string.h>
-#include <time.h>
 
 /* ---- what OpenSSL asks ---- */
 
@@ -49,12 +46,6 @@ static int forgive_dates(int good, X509_STORE_CTX *x)
     return good;
 }
 
-static void log_secret(const SSL *ssl, const char *line)
-{
-    const struct tls_ctx *c = tls_ctx_of(ssl);
-    c->keylog(c->keylog_ctx, line);
-}
-
 static SSL_TICKET_RETURN judge_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
                                       size_t n, SSL_TICKET_STATUS status, void *unused)
 {
@@ -76,53 +67,10 @@ static SSL_TICKET_RETURN judge_ticket(SSL *ssl, SSL_SESSION *session, const unsi
 
 /* ---- making one ---- */
 
-/* What a client may show: a chain of eight, each of 4 KiB; each costs a signature to be checked. */
-#define CHAIN_BYTES (32L * 1024)
-#define CHAIN_LENGTH 8
-
-static enum err set_versions(SSL_CTX *ssl, const struct tls_settings *s, char why[TLS_WHY_MAX])
-{
-    static const int versions[] = {TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
-    unsigned lowest = s->lowest == 0 ? 12 : s->lowest;
-    if (lowest < 11 || lowest > 13 ||
-        SSL_CTX_set_min_proto_version(ssl, versions[lowest - 11]) != 1 ||
-        SSL_CTX_set_max_proto_version(ssl, 0) != 1) {
-        (void)snprintf(why, TLS_WHY_MAX, "tls_version: this OpenSSL cannot do it (%s)",
-                       tls_words_take("unknown version"));
-        return ERR_INVAL;
-    }
-    /* What TLS 1.1 signs with is below the usual level; who asks for it means to have it. */
-    if (lowest < 12 && !(s->ciphers && strstr(s->ciphers, "@SECLEVEL"))) {
-        SSL_CTX_set_security_level(ssl, 0);
-    }
-    return ERR_OK;
-}
-
-static enum err set_ciphers(SSL_CTX *ssl, const struct tls_settings *s, char why[TLS_WHY_MAX])
-{
-    if (s->ciphers && SSL_CTX_set_cipher_list(ssl, s->ciphers) != 1) {
-        (void)snprintf(why, TLS_WHY_MAX, "ciphers '%s': no such cipher", s->ciphers);
-        tls_words_forget();
-        return ERR_INVAL;
-    }
-    if (s->ciphers_tls13 && SSL_CTX_set_ciphersuites(ssl, s->ciphers_tls13) != 1) {
-        (void)snprintf(why, TLS_WHY_MAX, "ciphers_tls1.3 '%s': no such cipher", s->ciphers_tls13);
-        tls_words_forget();
-        return ERR_INVAL;
-    }
-    tls_words_forget();
-    return ERR_OK;
-}
-
 static enum err set_ways(struct tls_ctx *c, char why[TLS_WHY_MAX])
 {
     static const unsigned char name[] = "mosquitto";
-    (void)SSL_CTX_set_options(c->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                          SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                          SSL_OP_IGNORE_UNEXPECTED_EOF);
-    (void)SSL_CTX_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    (void)SSL_CTX_set_read_ahead(c->ssl, 1);
+    (void)SSL_CTX_set_options(c->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
     (void)SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_alpn_select_cb(c->ssl, choose_protocol, NULL);
     if (SSL_CTX_set_session_id_context(c->ssl, name, sizeof(name) - 1) != 1 ||
@@ -144,8 +92,6 @@ static void set_verify(struct tls_ctx *c, const struct tls_settings *s)
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     }
     c->ignores_dates = s->ignores_dates;
-    SSL_CTX_set_verify_depth(c->ssl, CHAIN_LENGTH);
-    (void)SSL_CTX_set_max_cert_list(c->ssl, CHAIN_BYTES);
     SSL_CTX_set_verify(c->ssl, mode, s->ignores_dates ? forgive_dates : NULL);
 }
 
@@ -169,58 +115,25 @@ static enum err build(struct tls_ctx *c, const struct tls_settings *s, char why[
 {
     enum err e = set_ways(c, why);
     if (e == ERR_OK) {
-        e = set_versions(c->ssl, s, why);
-    }
-    if (e == ERR_OK) {
-        e = set_ciphers(c->ssl, s, why);
-    }
-    if (e == ERR_OK) {
         e = tls_files_dh(c, s, why);
     }
     if (e == ERR_OK) {
         e = s->psk_hint ? tls_psk_serve(c, s, why) : set_certificates(c, s, why);
     }
-    if (e == ERR_OK && s->keylog) {
-        c->keylog = s->keylog;
-        c->keylog_ctx = s->keylog_ctx;
-        SSL_CTX_set_keylog_callback(c->ssl, log_secret);
-    }
     return e;
-}
-
-static bool keep_names(struct tls_ctx *c, const struct tls_settings *s)
-{
-    c->certfile = s->certfile ? str_dup(str_c(s->certfile)) : NULL;
-    c->crlfile = s->crlfile ? str_dup(str_c(s->crlfile)) : NULL;
-    return (c->certfile || !s->certfile) && (c->crlfile || !s->crlfile);
 }
 
 enum err tls_ctx_new(const struct tls_settings *s, struct tls_ctx **out, char why[TLS_WHY_MAX])
 {
-    *out = NULL;
-    why[0] = '\0';
-    tls_words_forget();
-    struct tls_ctx *c = mem_zalloc(sizeof(*c));
-    if (!c) {
-        (void)snprintf(why, TLS_WHY_MAX, "out of memory");
-        return ERR_NOMEM;
-    }
-    c->refs = 1;
-    c->ssl = SSL_CTX_new(TLS_server_method());
-    c->bio = tls_wire_method();
-    enum err e = ERR_NOMEM;
-    if (c->ssl && c->bio && SSL_CTX_set_app_data(c->ssl, c) == 1 && keep_names(c, s)) {
-        e = build(c, s, why);
-    } else {
-        (void)snprintf(why, TLS_WHY_MAX, "TLS cannot be set up: %s",
-                       tls_words_take("out of memory"));
+    enum err e = tls_inside_new(TLS_server_method(), s, out, why);
+    if (e == ERR_OK) {
+        e = build(*out, s, why);
     }
     if (e != ERR_OK) {
-        tls_ctx_unref(c);
-        return e;
+        tls_ctx_unref(*out);
+        *out = NULL;
     }
-    *out = c;
-    return ERR_OK;
+    return e;
 }
 
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *c)
@@ -231,18 +144,9 @@ struct tls_ctx *tls_ctx_ref(struct tls_ctx *c)
 
 void tls_ctx_unref(struct tls_ctx *c)
 {
-    if (!c || --c->refs > 0) {
-        return;
+    if (c && --c->refs == 0) {
+        tls_inside_free(c);
     }
-    for (size_t i = 0; i < c->crl_count; i++) {
-        X509_CRL_free(c->crls[i]);
-    }
-    mem_free((void *)c->crls, c->crl_room * sizeof(*c->crls));
-    SSL_CTX_free(c->ssl);
-    BIO_meth_free(c->bio);
-    str_dup_free(c->certfile);
-    str_dup_free(c->crlfile);
-    mem_free(c, sizeof(*c));
 }
 
 /* ---- looking at one ---- */
@@ -270,28 +174,17 @@ static bool seconds_of(const ASN1_TIME *t, int64_t *seconds)
     return good;
 }
 
-static const char *date_of(const ASN1_TIME *t, char out[32])
-{
-    struct tm tm;
-    if (ASN1_TIME_to_tm(t, &tm) != 1) {
-        tls_words_forget();
-        return "an unknown date";
-    }
-    (void)snprintf(out, 32, "%04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
-    return out;
-}
-
 #define SHOWN_MAX (TLS_WHY_MAX - 48)
 
 /* "certfile '/x.pem'" or "certificate 2 of the chain of certfile '/x.pem'". */
 static void name_shown(const struct tls_ctx *c, int i, char out[SHOWN_MAX])
 {
     if (i == 0) {
-        (void)snprintf(out, SHOWN_MAX, "certfile '%s'", c->certfile);
+        (void)snprintf(out, SHOWN_MAX, "%scertfile '%s'", c->prefix, c->certfile);
         return;
     }
-    (void)snprintf(out, SHOWN_MAX, "certificate %d of the chain of certfile '%s'", i + 1,
-                   c->certfile);
+    (void)snprintf(out, SHOWN_MAX, "certificate %d of the chain of %scertfile '%s'", i + 1,
+                   c->prefix, c->certfile);
 }
 
 static enum err bad(const char *what, const char *verb, const char *date, char why[TLS_WHY_MAX])
@@ -313,11 +206,12 @@ static enum err check_dates(const struct tls_ctx *c, int i, int64_t now, char wh
     }
     if (now > until) {
         name_shown(c, i, what);
-        return bad(what, "expired on", date_of(X509_get0_notAfter(x), date), why);
+        return bad(what, "expired on", tls_verdict_date(X509_get0_notAfter(x), date), why);
     }
     if (now < from) {
         name_shown(c, i, what);
-        return bad(what, "is not valid before", date_of(X509_get0_notBefore(x), date), why);
+        return bad(what, "is not valid before", tls_verdict_date(X509_get0_notBefore(x), date),
+                   why);
     }
     return ERR_OK;
 }
@@ -332,8 +226,8 @@ static enum err check_link(const struct tls_ctx *c, int i, char why[TLS_WHY_MAX]
     }
     tls_words_forget();
     (void)snprintf(why, TLS_WHY_MAX,
-                   "certificate %d of certfile '%s' has not signed the one before it", i + 2,
-                   c->certfile);
+                   "certificate %d of %scertfile '%s' has not signed the one before it", i + 2,
+                   c->prefix, c->certfile);
     return ERR_INVAL;
 }
 
@@ -347,10 +241,10 @@ static enum err check_crls(const struct tls_ctx *c, int64_t now, char why[TLS_WH
         int64_t when;
         (void)snprintf(what, sizeof(what), "crlfile '%s'", c->crlfile);
         if (next && seconds_of(next, &when) && now > when) {
-            return bad(what, "expired on", date_of(next, date), why);
+            return bad(what, "expired on", tls_verdict_date(next, date), why);
         }
         if (seconds_of(last, &when) && now < when) {
-            return bad(what, "is not valid before", date_of(last, date), why);
+            return bad(what, "is not valid before", tls_verdict_date(last, date), why);
         }
     }
     return ERR_OK;

@@ -13,6 +13,15 @@ enum err tls_ctx_new(const struct tls_settings *s, struct tls_ctx **out, char wh
     return ERR_UNSUPPORTED;
 }
 
+enum err tls_ctx_new_client(const struct tls_client_settings *s, struct tls_ctx **out,
+                            char why[TLS_WHY_MAX])
+{
+    (void)s;
+    *out = NULL;
+    (void)snprintf(why, TLS_WHY_MAX, "TLS needs a build with WITH_TLS=yes");
+    return ERR_UNSUPPORTED;
+}
+
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *c)
 {
     return c;

@@ -26,7 +26,7 @@
 
 /* A file that is being read: which option named it, its bytes, and OpenSSL's view of them. */
 struct pem {
-    const char *option, *path;
+    const char *prefix, *option, *path;
     struct buf bytes;
     BIO *bio;
     char *why;
@@ -35,14 +35,15 @@ struct pem {
 
 static enum err wrong(const struct pem *f, enum err e, const char *what)
 {
-    (void)snprintf(f->why, TLS_WHY_MAX, "%s '%s' %s", f->option, f->path, what);
+    (void)snprintf(f->why, TLS_WHY_MAX, "%s%s '%s' %s", f->prefix, f->option, f->path, what);
     tls_words_forget();
     return e;
 }
 
 static enum err wrong_because(const struct pem *f, const char *what, const char *reason)
 {
-    (void)snprintf(f->why, TLS_WHY_MAX, "%s '%s' %s: %s", f->option, f->path, what, reason);
+    (void)snprintf(f->why, TLS_WHY_MAX, "%s%s '%s' %s: %s", f->prefix, f->option, f->path, what,
+                   reason);
     tls_words_forget();
     return ERR_INVAL;
 }
@@ -67,8 +68,8 @@ static enum err pem_open(struct pem *f)
     }
     enum err e = file_read(f->path, FILE_MAX, &f->bytes);
     if (e == ERR_SYSTEM) {
-        (void)snprintf(f->why, TLS_WHY_MAX, "%s '%s' cannot be read: %s", f->option, f->path,
-                       strerrordesc_np(errno));
+        (void)snprintf(f->why, TLS_WHY_MAX, "%s%s '%s' cannot be read: %s", f->prefix, f->option,
+                       f->path, strerrordesc_np(errno));
         return e;
     }
     if (e == ERR_TOO_LARGE) {
@@ -144,7 +145,7 @@ static enum err add_authorities(struct tls_ctx *c, const struct pem *f,
 
 static enum err use_cafile(struct tls_ctx *c, const struct tls_settings *s, char why[TLS_WHY_MAX])
 {
-    struct pem f = {.option = "cafile", .path = s->cafile, .why = why};
+    struct pem f = {.prefix = c->prefix, .option = "cafile", .path = s->cafile, .why = why};
     STACK_OF(X509_INFO) *all = NULL;
     enum err e = read_all(&f, &all);
     if (e == ERR_OK) {
@@ -157,10 +158,10 @@ static enum err use_cafile(struct tls_ctx *c, const struct tls_settings *s, char
 
 static enum err use_capath(struct tls_ctx *c, const struct tls_settings *s, char why[TLS_WHY_MAX])
 {
-    const struct pem f = {.option = "capath", .path = s->capath, .why = why};
+    const struct pem f = {.prefix = c->prefix, .option = "capath", .path = s->capath, .why = why};
     struct stat st;
     if (stat(s->capath, &st) != 0) {
-        (void)snprintf(why, TLS_WHY_MAX, "capath '%s' cannot be read: %s", s->capath,
+        (void)snprintf(why, TLS_WHY_MAX, "%scapath '%s' cannot be read: %s", c->prefix, s->capath,
                        strerrordesc_np(errno));
         return ERR_SYSTEM;
     }
@@ -204,7 +205,7 @@ static enum err add_crls(struct tls_ctx *c, const struct pem *f, const STACK_OF(
 
 enum err tls_files_crls(struct tls_ctx *c, const struct tls_settings *s, char why[TLS_WHY_MAX])
 {
-    struct pem f = {.option = "crlfile", .path = s->crlfile, .why = why};
+    struct pem f = {.prefix = c->prefix, .option = "crlfile", .path = s->crlfile, .why = why};
     STACK_OF(X509_INFO) *all = NULL;
     if (!s->crlfile) {
         return ERR_OK;
@@ -273,7 +274,7 @@ static void complete_chain(SSL_CTX *ssl)
 
 static enum err use_certfile(struct tls_ctx *c, const struct tls_settings *s, char why[TLS_WHY_MAX])
 {
-    struct pem f = {.option = "certfile", .path = s->certfile, .why = why};
+    struct pem f = {.prefix = c->prefix, .option = "certfile", .path = s->certfile, .why = why};
     enum err e = pem_open(&f);
     if (e == ERR_OK) {
         e = use_leaf(c->ssl, &f);
@@ -304,8 +305,8 @@ static enum err use_key(SSL_CTX *ssl, EVP_PKEY *key, const struct pem *f, const 
 {
     X509 *leaf = SSL_CTX_get0_certificate(ssl);
     if (X509_check_private_key(leaf, key) != 1) {
-        (void)snprintf(f->why, TLS_WHY_MAX, "keyfile '%s' does not belong to certfile '%s'",
-                       f->path, certfile);
+        (void)snprintf(f->why, TLS_WHY_MAX, "%skeyfile '%s' does not belong to %scertfile '%s'",
+                       f->prefix, f->path, f->prefix, certfile);
         tls_words_forget();
         return ERR_INVAL;
     }
@@ -317,7 +318,7 @@ static enum err use_key(SSL_CTX *ssl, EVP_PKEY *key, const struct pem *f, const 
 
 static enum err use_keyfile(struct tls_ctx *c, const struct tls_settings *s, char why[TLS_WHY_MAX])
 {
-    struct pem f = {.option = "keyfile", .path = s->keyfile, .why = why};
+    struct pem f = {.prefix = c->prefix, .option = "keyfile", .path = s->keyfile, .why = why};
     enum err e = pem_open(&f);
     if (e == ERR_OK) {
         EVP_PKEY *key = PEM_read_bio_PrivateKey(f.bio, NULL, no_passphrase, &f.asked);
@@ -360,7 +361,8 @@ enum err tls_files_dh(struct tls_ctx *c, const struct tls_settings *s, char why[
         (void)SSL_CTX_set_dh_auto(c->ssl, 1);
         return ERR_OK;
     }
-    struct pem f = {.option = "dhparamfile", .path = s->dhparamfile, .why = why};
+    struct pem f = {
+        .prefix = c->prefix, .option = "dhparamfile", .path = s->dhparamfile, .why = why};
     enum err e = pem_open(&f);
     if (e == ERR_OK) {
         e = use_dhparam(c, &f);

@@ -7,6 +7,7 @@
 #ifndef NET_TLS_INSIDE_H
 #define NET_TLS_INSIDE_H
 
+#include "base/err.h"
 #include "net/tls_settings.h"
 
 #include <openssl/ssl.h>
@@ -20,24 +21,63 @@ struct tls_ctx {
     X509_CRL **crls; /* of crlfile, to look at their dates */
     size_t crl_count, crl_room;
     char *certfile, *crlfile; /* for words */
-    bool ignores_dates;       /* of client certificates */
+    const char *prefix;       /* of options, likewise; never NULL */
     bool has_psk;
-    size_t (*find_psk)(void *owner, struct str identity, uint8_t key[TLS_PSK_MAX]);
     void (*keylog)(void *ctx, const char *line);
     void *keylog_ctx;
+
+    /* Of a server. */
+    bool ignores_dates; /* of client certificates */
+    size_t (*find_psk)(void *owner, struct str identity, uint8_t key[TLS_PSK_MAX]);
+
+    /* Of a client. */
+    bool is_client, insecure, require_ocsp;
+    char *psk_identity;
+    uint8_t psk_key[TLS_PSK_MAX];
+    size_t psk_size;
+    SSL_SESSION *session; /* the latest, to be resumed … */
+    char *session_host;   /* … with whom it was */
 };
 
-/* The app data of a connection's SSL: whom pre-shared keys are looked up for, and what was found.
- */
+/* What a verdict on a server takes in words. */
+#define TLS_VERDICT_MAX 400
+
+/* What a client knows of the server at the other end. */
+struct tls_remote {
+    char *host;          /* who is to be there: without brackets, zone, or a dot at its end */
+    bool was_asked;      /* it wants a certificate of us, and there is none */
+    bool is_stapled;     /* it has proven that its certificate was not revoked */
+    const char *verdict; /* what is wrong with it; NULL = nothing yet */
+    char room[TLS_VERDICT_MAX]; /* where that may be written */
+};
+
+/* The app data of a connection's SSL. */
 struct tls_user {
+    char *identity;            /* of the pre-shared key in use, or NULL */
+    struct tls_remote *remote; /* of a client; else NULL */
+
+    /* Of a server: whom pre-shared keys are looked up for, and what was found. */
     void *owner;
-    char *identity;        /* of the key in use, or NULL */
     bool unknown_identity; /* the client named one that has no key */
 };
+
+static inline struct tls_user *tls_user_of(const SSL *ssl)
+{
+    return SSL_get_app_data(ssl);
+}
 
 static inline struct tls_ctx *tls_ctx_of(const SSL *ssl)
 {
     return SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 }
+
+/*
+ * A context with one reference, and in it what servers and clients have in common: versions,
+ * ciphers, the key log, ways and limits. ERR_INVAL and why; ERR_NOMEM likewise.
+ */
+MUST_CHECK enum err tls_inside_new(const SSL_METHOD *method, const struct tls_settings *s,
+                                   struct tls_ctx **out, char why[TLS_WHY_MAX]);
+/* When its last reference has gone. */
+void tls_inside_free(struct tls_ctx *c);
 
 #endif

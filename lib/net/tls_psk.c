@@ -14,10 +14,15 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What a client offers up to TLS 1.2: nothing by which a certificate alone would do. */
+#define SUITES "kECDHEPSK:kDHEPSK:kPSK:!eNULL"
+
+/* ---- a server ---- */
+
 /* The client may name several identities, one call for each until a key is found. */
 static unsigned give_key(SSL *ssl, const char *identity, unsigned char *key, unsigned max)
 {
-    struct tls_user *user = SSL_get_app_data(ssl);
+    struct tls_user *user = tls_user_of(ssl);
     struct str name = str_c(identity);
     uint8_t found[TLS_PSK_MAX];
     size_t n = tls_ctx_of(ssl)->find_psk(user->owner, name, found);
@@ -54,4 +59,84 @@ enum err tls_psk_serve(struct tls_ctx *c, const struct tls_settings *s, char why
         return ERR_INVAL;
     }
     return ERR_OK;
+}
+
+/* ---- a client ---- */
+
+static unsigned show_key(SSL *ssl, const char *hint, char *identity, unsigned identity_max,
+                         unsigned char *key, unsigned key_max)
+{
+    const struct tls_ctx *c = tls_ctx_of(ssl);
+    size_t n = strlen(c->psk_identity) + 1;
+    (void)hint;
+    if (n > identity_max || c->psk_size > key_max) {
+        return 0;
+    }
+    memcpy(identity, c->psk_identity, n);
+    memcpy(key, c->psk_key, c->psk_size);
+    return (unsigned)c->psk_size;
+}
+
+/* A key of an odd number of digits is read as if a 0 were before it, as in a psk_file. */
+static enum err read_key(struct tls_ctx *c, const char *hex, char why[TLS_WHY_MAX])
+{
+    size_t digits = strlen(hex);
+    size_t odd = digits % 2;
+    size_t n = (digits + odd) / 2;
+    bool good = n > 0 && n <= sizeof(c->psk_key);
+    for (size_t i = 0; good && i < digits; i++) {
+        int digit = OPENSSL_hexchar2int((unsigned char)hex[i]);
+        uint8_t *byte = &c->psk_key[(i + odd) / 2];
+        good = digit >= 0;
+        *byte = (uint8_t)((unsigned)*byte << 4U | ((unsigned)digit & 15U));
+    }
+    if (!good) {
+        (void)snprintf(why, TLS_WHY_MAX, "%spsk is not a key of 1 to %d bytes in hexadecimal",
+                       c->prefix, TLS_PSK_MAX);
+        tls_words_forget();
+        return ERR_INVAL;
+    }
+    c->psk_size = n;
+    return ERR_OK;
+}
+
+static enum err keep_identity(struct tls_ctx *c, const char *identity, char why[TLS_WHY_MAX])
+{
+    size_t n = strlen(identity);
+    if (n == 0 || n > PSK_MAX_IDENTITY_LEN) {
+        (void)snprintf(why, TLS_WHY_MAX, "%sidentity is not of 1 to %d bytes", c->prefix,
+                       PSK_MAX_IDENTITY_LEN);
+        return ERR_INVAL;
+    }
+    c->psk_identity = str_dup(str_c(identity));
+    if (!c->psk_identity) {
+        (void)snprintf(why, TLS_WHY_MAX, "out of memory");
+        return ERR_NOMEM;
+    }
+    return ERR_OK;
+}
+
+enum err tls_psk_offer(struct tls_ctx *c, const struct tls_client_settings *s,
+                       char why[TLS_WHY_MAX])
+{
+    if (!s->psk_key || !s->psk_identity) {
+        (void)snprintf(why, TLS_WHY_MAX, "%s%s needs %s%s too", c->prefix,
+                       s->psk_key ? "psk" : "identity", c->prefix, s->psk_key ? "identity" : "psk");
+        return ERR_INVAL;
+    }
+    enum err e = read_key(c, s->psk_key, why);
+    if (e == ERR_OK) {
+        e = keep_identity(c, s->psk_identity, why);
+    }
+    if (e == ERR_OK && !s->ciphers && SSL_CTX_set_cipher_list(c->ssl, SUITES) != 1) {
+        (void)snprintf(why, TLS_WHY_MAX, "%spsk: %s", c->prefix,
+                       tls_words_take("this OpenSSL has no cipher for it"));
+        e = ERR_INVAL;
+    }
+    if (e == ERR_OK) {
+        c->has_psk = true;
+        SSL_CTX_set_psk_client_callback(c->ssl, show_key);
+        (void)SSL_CTX_set_options(c->ssl, SSL_OP_NO_TICKET);
+    }
+    return e;
 }

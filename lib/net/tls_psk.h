@@ -15,5 +15,9 @@ struct tls_ctx;
  */
 MUST_CHECK enum err tls_psk_serve(struct tls_ctx *c, const struct tls_settings *s,
                                   char why[TLS_WHY_MAX]);
+/* As a client, prove to have psk_key as psk_identity, and let no certificate do instead. Likewise.
+ */
+MUST_CHECK enum err tls_psk_offer(struct tls_ctx *c, const struct tls_client_settings *s,
+                                  char why[TLS_WHY_MAX]);
 
 #endif

@@ -30,6 +30,8 @@ struct tls_settings {
      * is. */
     void (*keylog)(void *ctx, const char *line);
     void *keylog_ctx;
+    /* What the names of options begin with in words about them; lives for ever; NULL = nothing. */
+    const char *prefix;
     /* The key of a PSK identity: its length, at most TLS_PSK_MAX; 0: there is none. `owner` is what
      * tls_accept was given. */
     size_t (*find_psk)(void *owner, struct str identity, uint8_t key[TLS_PSK_MAX]);
@@ -43,13 +45,14 @@ struct tls_client_settings {
     const char *ciphers; /* TLS 1.2 and older */
     const char *ciphers_tls13;
     const char *alpn;         /* protocols to offer, with commas between them */
-    const char *psk_identity; /* with psk_key, in hexadecimal: no certificates then */
+    const char *psk_identity; /* both, the key in hexadecimal: no certificates then */
     const char *psk_key;
     unsigned lowest;   /* version: 11, 12 or 13; 0 = 12 */
     bool insecure;     /* do not compare the host's name with the certificate */
     bool require_ocsp; /* the server must staple a proof that its certificate was not revoked */
     void (*keylog)(void *ctx, const char *line); /* as above */
     void *keylog_ctx;
+    const char *prefix; /* likewise: "bridge_" */
 };
 
 #endif

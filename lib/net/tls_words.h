@@ -9,11 +9,13 @@
 
 /* How a connection stood when it failed. */
 struct tls_state {
-    long verify;           /* the verdict on its certificate, an X509_V_… */
-    bool has_psk;          /* it was to prove a pre-shared key … */
+    bool is_client;        /* we are: the server is who failed */
+    long verify;           /* the verdict on the peer's certificate, an X509_V_… */
+    bool has_psk;          /* who is the client was to prove a pre-shared key … */
     bool unknown_identity; /* … and the one that it named is not known */
+    bool was_asked;        /* the server wants a certificate, and we have none */
     const unsigned char *first;
-    size_t first_n; /* the first bytes that it sent */
+    size_t first_n; /* the first bytes that the peer sent */
 };
 
 /* The oldest error in OpenSSL's queue, as a phrase that lives for ever; the queue is empty then. If
@@ -21,6 +23,8 @@ struct tls_state {
 const char *tls_words_take(const char *otherwise);
 /* The same, as a reason why a connection failed. */
 const char *tls_words_connection(const struct tls_state *s);
+/* What a server has said that does not speak TLS; NULL: there is nothing against it yet. */
+const char *tls_words_server(const struct tls_state *s);
 void tls_words_forget(void); /* empty the queue */
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "mqtt/topic.h"
 
 #include <stdlib.h>
 
@@ -37,8 +38,38 @@ static bool protects(const struct conf *c, const struct conf_listener *l)
     return !l->use_identity_as_username || l->psk_hint || (l->certfile && authorities);
 }
 
+/* Whatever was written: it can be told from others, connects somewhere and carries something. */
+static bool bridges(const struct conf *c, size_t i)
+{
+    const struct conf_bridge *b = c->bridges[i];
+
+    for (size_t j = 0; j < i; j++) {
+        if (strcmp(c->bridges[j]->name, b->name) == 0 ||
+            strcmp(c->bridges[j]->local_clientid, b->local_clientid) == 0)
+            return false;
+    }
+    for (size_t t = 0; t < b->topic_count; t++) {
+        const struct conf_bridge_topic *topic = &b->topics[t];
+        if (topic_check_filter(str_c(topic->local)) || topic_check_filter(str_c(topic->remote)) ||
+            topic->local_prefix > strlen(topic->local) ||
+            topic->remote_prefix > strlen(topic->remote) ||
+            strcmp(topic->local + topic->local_prefix, topic->remote + topic->remote_prefix) != 0 ||
+            topic->qos > 2 || topic->direction < CONF_OUT || topic->direction > CONF_BOTH)
+            return false;
+    }
+    if (b->psk && (!b->identity || b->cafile || b->capath || b->certfile || b->use_os_certs))
+        return false;
+    return b->refs == 1 && b->address_count > 0 && b->topic_count > 0 && b->restart_base > 0 &&
+           b->restart_cap >= b->restart_base && b->keepalive >= 5 && b->remote_clientid &&
+           !b->certfile == !b->keyfile && conf_bridge_same(b, b);
+}
+
 static void check_conf(const struct conf *c)
 {
+    for (size_t i = 0; i < c->bridge_count; i++) {
+        if (!bridges(c, i))
+            abort();
+    }
     if (c->listener_count == 0 || !c->global.security.auto_id_prefix)
         abort();
     if ((c->global.log_dest & CONF_LOG_FILE) && !c->global.log_file)
@@ -62,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     unsigned errors = 0;
     struct log log = {.mask = LOG_LEVEL_ALL, .sink = count_errors, .ctx = &errors};
-    struct conf_args args = {.file = "fuzz.conf", .ports = {18830, 18831}};
+    struct conf_args args = {.file = "fuzz.conf", .ports = {18830, 18831}, .hostname = "box"};
     size_t before = mem_used();
     struct conf *c = NULL;
     enum err e;

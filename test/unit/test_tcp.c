@@ -333,6 +333,130 @@ static void a_family_that_does_not_exist_is_unsupported(void **state)
     assert_err(tcp_bind(&none, sizeof(none), NULL, &fd), ERR_UNSUPPORTED);
 }
 
+static int option_of(int fd, int level, int option)
+{
+    int value = -1;
+    socklen_t length = sizeof(value);
+    assert_int_equal(getsockopt(fd, level, option, &value, &length), 0);
+    return value;
+}
+
+static void connecting_reaches_who_listens(void **state)
+{
+    (void)state;
+    struct sockaddr_in address;
+    struct sockaddr_in from;
+    socklen_t length = sizeof(from);
+    int listener = listen_on_loopback(&address);
+    const struct tcp_how plain = {0};
+    struct tcp t;
+    int fd = -1;
+    enum err e = tcp_connect((struct sockaddr *)&address, sizeof(address), &plain, &fd);
+    assert_true(e == ERR_OK || e == ERR_AGAIN);
+    assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    wait_for(fd, POLLOUT);
+    tcp_init(&t, fd);
+    assert_int_equal(tcp_error(&t), 0);
+    assert_int_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 0);
+    wait_for(listener, POLLIN);
+    int peer = accept(listener, (struct sockaddr *)&from, &length);
+    assert_true(peer >= 0);
+    (void)close(peer);
+    transport_close(&t.base);
+    (void)close(listener);
+}
+
+static void a_connection_is_made_as_it_is_wanted(void **state)
+{
+    (void)state;
+    struct sockaddr_in address;
+    struct sockaddr_in from;
+    socklen_t length = sizeof(from);
+    int listener = listen_on_loopback(&address);
+    const struct tcp_how how = {.bind_address = "127.0.0.9",
+                                .keepalive_idle = 77,
+                                .keepalive_interval = 5,
+                                .keepalive_count = 3,
+                                .user_timeout_ms = 12345,
+                                .nodelay = true};
+    int fd = -1;
+    enum err e = tcp_connect((struct sockaddr *)&address, sizeof(address), &how, &fd);
+    assert_true(e == ERR_OK || e == ERR_AGAIN);
+    assert_int_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), 77);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL), 5);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 12345);
+    assert_int_not_equal(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 0);
+    wait_for(listener, POLLIN);
+    int peer = accept(listener, (struct sockaddr *)&from, &length);
+    assert_true(peer >= 0);
+    assert_int_equal(from.sin_addr.s_addr, inet_addr("127.0.0.9"));
+    (void)close(peer);
+    (void)close(fd);
+    (void)close(listener);
+}
+
+static void more_than_the_system_takes_is_cut_to_what_it_takes(void **state)
+{
+    (void)state;
+    struct sockaddr_in address;
+    int listener = listen_on_loopback(&address);
+    const struct tcp_how how = {.keepalive_idle = UINT32_MAX,
+                                .keepalive_interval = UINT32_MAX,
+                                .keepalive_count = UINT32_MAX,
+                                .user_timeout_ms = UINT32_MAX};
+    int fd = -1;
+    enum err e = tcp_connect((struct sockaddr *)&address, sizeof(address), &how, &fd);
+    assert_true(e == ERR_OK || e == ERR_AGAIN);
+    assert_int_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_true(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE) > 10000);
+    (void)close(fd);
+    (void)close(listener);
+}
+
+static void nobody_there_is_an_error_of_the_socket(void **state)
+{
+    (void)state;
+    struct sockaddr_in address;
+    const struct tcp_how plain = {0};
+    struct tcp t;
+    int fd = -1;
+    (void)close(listen_on_loopback(&address));
+    enum err e = tcp_connect((struct sockaddr *)&address, sizeof(address), &plain, &fd);
+    if (e == ERR_AGAIN) {
+        wait_for(fd, POLLOUT);
+        tcp_init(&t, fd);
+        assert_int_equal(tcp_error(&t), ECONNREFUSED);
+        transport_close(&t.base);
+        return;
+    }
+    assert_int_equal(e, ERR_SYSTEM);
+    assert_int_equal(errno, ECONNREFUSED);
+    assert_int_equal(fd, -1);
+}
+
+static void connecting_from_where_we_are_not_is_an_error(void **state)
+{
+    (void)state;
+    struct sockaddr_in address;
+    int listener = listen_on_loopback(&address);
+    int fd = -1;
+    struct tcp_how how = {.bind_address = "192.0.2.1"};
+    assert_err(tcp_connect((struct sockaddr *)&address, sizeof(address), &how, &fd), ERR_SYSTEM);
+    assert_int_equal(errno, EADDRNOTAVAIL);
+    how.bind_address = "::1";
+    assert_err(tcp_connect((struct sockaddr *)&address, sizeof(address), &how, &fd), ERR_INVAL);
+    how.bind_address = "localhost";
+    assert_err(tcp_connect((struct sockaddr *)&address, sizeof(address), &how, &fd), ERR_INVAL);
+    struct sockaddr none = {.sa_family = AF_MAX};
+    assert_err(tcp_connect(&none, sizeof(none), &how, &fd), ERR_SYSTEM);
+    assert_int_equal(fd, -1);
+    (void)close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +475,11 @@ int main(void)
         UNIT_TEST(an_interface_is_tied_to_or_told_to_be_missing),
         UNIT_TEST(an_interface_has_its_own_addresses),
         UNIT_TEST(a_family_that_does_not_exist_is_unsupported),
+        UNIT_TEST(connecting_reaches_who_listens),
+        UNIT_TEST(a_connection_is_made_as_it_is_wanted),
+        UNIT_TEST(more_than_the_system_takes_is_cut_to_what_it_takes),
+        UNIT_TEST(nobody_there_is_an_error_of_the_socket),
+        UNIT_TEST(connecting_from_where_we_are_not_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
