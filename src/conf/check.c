@@ -5,6 +5,7 @@
  */
 #include "conf/check.h"
 
+#include "conf/check_bridge.h"
 #include "conf/check_security.h"
 #include "conf/describe.h"
 #include "conf/unwise.h"
@@ -180,6 +181,8 @@ enum err check_draft(struct draft *d, const struct conf_args *args)
 
     if (!e)
         e = security_settle(d);
+    if (!e)
+        e = bridges_settle(d, args->hostname);
     if (e)
         return e;
     check_sockets(d);
@@ -187,8 +190,10 @@ enum err check_draft(struct draft *d, const struct conf_args *args)
     check_store(d);
     check_user(d, args);
     security_check(d);
+    bridges_check(d);
     if (d->problems == 0) {
         security_warn(d);
+        bridges_warn(d);
         for (size_t i = 0; i < c->listener_count && (i == 0 || !c->local_only); i++)
             check_proxies(d, i);
     }

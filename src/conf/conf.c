@@ -100,6 +100,7 @@ void conf_listener_unref(struct conf_listener *l)
     str_dup_free(l->file);
     if (l->realm)
         l->realm_unref(l->realm);
+    conf_bridge_unref(l->bridge);
     mem_free(l, sizeof(*l));
 }
 
@@ -110,6 +111,9 @@ void conf_free(struct conf *c)
     for (size_t i = 0; i < c->listener_count; i++)
         conf_listener_unref(c->listeners[i]);
     mem_free(c->listeners, c->listener_count * sizeof(*c->listeners));
+    for (size_t i = 0; i < c->bridge_count; i++)
+        conf_bridge_unref(c->bridges[i]);
+    mem_free(c->bridges, c->bridge_count * sizeof(*c->bridges));
     fields_free(&c->global, HOME_GLOBAL);
     fields_free(&c->global.security, HOME_SECURITY);
     mem_free(c, sizeof(*c));

@@ -29,13 +29,6 @@ static bool all_zero(const struct conf_network *n)
     return true;
 }
 
-static bool is_loopback(const struct conf_network *n)
-{
-    static const uint8_t one[16] = {[15] = 1};
-
-    return n->family == 4 ? n->ip[0] == 127 : memcmp(n->ip, one, sizeof(one)) == 0;
-}
-
 enum reach describe_reach(const struct conf_listener *l)
 {
     struct conf_network n;
@@ -46,7 +39,7 @@ enum reach describe_reach(const struct conf_listener *l)
         return REACH_MACHINE;
     if (l->address && network_parse(str_c(l->address), &n) != ERR_OK)
         return REACH_ADDRESS;
-    if (l->address && is_loopback(&n))
+    if (l->address && network_is_loopback(&n))
         return REACH_MACHINE;
     if (l->bind_interface || (l->address && !all_zero(&n)))
         return REACH_ADDRESS;

@@ -51,6 +51,9 @@ void draft_clear(struct draft *d)
     for (size_t i = 0; i < d->section_room; i++)
         section_free(d->sections[i]);
     mem_free(d->sections, d->section_room * sizeof(*d->sections));
+    for (size_t i = 0; i < d->bridge_room; i++)
+        section_free(d->bridge_sections[i]);
+    mem_free(d->bridge_sections, d->bridge_room * sizeof(*d->bridge_sections));
     conf_free(d->conf);
     section_free(d->base_section);
     fields_free(&d->base, HOME_LISTENER);
@@ -136,16 +139,25 @@ struct place security_given(const struct draft *d, size_t i, const char *name)
                                                  : draft_given(d, name);
 }
 
-struct place draft_begins_at(const struct draft *d, size_t i)
+static struct place place_in(const struct draft *d, const char *file, uint32_t line)
 {
-    const struct conf_listener *l = d->conf->listeners[i];
-    struct place at = {0, l->line};
+    struct place at = {0, line};
 
-    for (size_t f = 0; l->file && f < d->file_count; f++) {
-        if (strcmp(l->file, d->files[f]) == 0)
+    for (size_t f = 0; file && f < d->file_count; f++) {
+        if (strcmp(file, d->files[f]) == 0)
             at.file = (uint32_t)f;
     }
     return at;
+}
+
+struct place draft_begins_at(const struct draft *d, size_t i)
+{
+    return place_in(d, d->conf->listeners[i]->file, d->conf->listeners[i]->line);
+}
+
+struct place draft_bridge_at(const struct draft *d, size_t i)
+{
+    return place_in(d, d->conf->bridges[i]->file, d->conf->bridges[i]->line);
 }
 
 /* One more listener and its section, zeroed; false without memory. */
@@ -212,4 +224,47 @@ enum err draft_listener(struct draft *d, bool as_default, uint16_t port, const c
     l->address = address ? str_dup(str_c(address)) : NULL;
     l->file = at.line ? str_dup(str_c(d->files[at.file])) : NULL;
     return e || (address && !l->address) || (at.line && !l->file) ? ERR_NOMEM : ERR_OK;
+}
+
+/* One more bridge and its section, zeroed; false without memory. */
+static bool grow_bridges(struct draft *d)
+{
+    struct conf *c = d->conf;
+    size_t n = c->bridge_count;
+    struct conf_bridge *b = mem_zalloc(sizeof(*b)), **bridges = NULL;
+    struct section *s = mem_zalloc(section_size()), **sections = NULL;
+
+    if (b && s)
+        sections = mem_realloc(d->bridge_sections, d->bridge_room * sizeof(s), (n + 1) * sizeof(s));
+    if (sections) {
+        sections[n] = NULL;
+        d->bridge_sections = sections;
+        d->bridge_room = n + 1;
+        bridges = mem_realloc(c->bridges, n * sizeof(b), (n + 1) * sizeof(b));
+    }
+    if (!bridges) {
+        mem_free(b, b ? sizeof(*b) : 0);
+        section_free(s);
+        return false;
+    }
+    c->bridges = bridges;
+    bridges[n] = b;
+    sections[n] = s;
+    c->bridge_count++;
+    return true;
+}
+
+enum err draft_bridge(struct draft *d, struct place at)
+{
+    struct conf_bridge *b;
+    enum err e;
+
+    if (!grow_bridges(d))
+        return ERR_NOMEM;
+    b = d->conf->bridges[d->conf->bridge_count - 1];
+    b->refs = 1;
+    b->line = at.line;
+    b->file = str_dup(str_c(d->files[at.file]));
+    e = fields_defaults(b, HOME_BRIDGE);
+    return b->file ? e : ERR_NOMEM;
 }

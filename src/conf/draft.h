@@ -18,9 +18,9 @@ struct place {
     uint32_t line;
 };
 
-/* What was said of one listener, besides what is in its struct. */
+/* What was said of one listener or bridge, besides what is in its struct. */
 struct section {
-    struct conf_security own; /* SCOPE_OWN_SECURITY, where it was given */
+    struct conf_security own; /* SCOPE_OWN_SECURITY, where it was given; a listener's */
     struct place given[];     /* by row */
 };
 
@@ -28,18 +28,21 @@ struct draft {
     struct conf *conf;
     struct section **sections; /* of conf->listeners */
     size_t section_room;
+    struct section **bridge_sections; /* of conf->bridges */
+    size_t bridge_room;
     struct conf_listener base; /* the default listener */
     struct section *base_section;
-    struct place *given; /* by row, of what is no listener's */
+    struct place *given; /* by row, of what is neither a listener's nor a bridge's */
     char **files;        /* their printable names; the first is the main file */
     size_t file_count;
     size_t listener; /* that options belong to: one more than its index, 0 = the default one */
+    size_t bridge;   /* likewise; 0 = none */
     struct place at; /* being read */
     struct place security; /* the first option on who may connect */
     struct buf expanded;   /* the value of the line that is being read */
     bool expand;           /* expand_env */
     bool included;         /* reading a file of include_dir */
-    bool in_bridge;        /* behind a `connection` */
+    bool in_bridge;        /* behind a `connection`, be it one that cannot be obeyed */
     bool all;              /* report all problems */
     unsigned problems;
     const struct log *log;
@@ -75,7 +78,11 @@ struct place security_given(const struct draft *d, size_t i, const char *name);
 /* Where the i-th listener begins. */
 struct place draft_begins_at(const struct draft *d, size_t i);
 
+/* Where the i-th bridge begins. */
+struct place draft_bridge_at(const struct draft *d, size_t i);
+
 #define LISTENERS_MAX 4096
+#define BRIDGES_MAX 4096
 #define CONF_FILE_MAX (64U << 20) /* bytes of a file; longer ones are no configuration */
 
 /*
@@ -84,5 +91,7 @@ struct place draft_begins_at(const struct draft *d, size_t i);
  */
 MUST_CHECK enum err draft_listener(struct draft *d, bool as_default, uint16_t port,
                                    const char *address, struct place at);
+/* Add a bridge with all defaults and no name. ERR_NOMEM. */
+MUST_CHECK enum err draft_bridge(struct draft *d, struct place at);
 
 #endif

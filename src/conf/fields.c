@@ -4,6 +4,9 @@
 #include "conf/fields.h"
 
 #include "base/mem.h"
+#include "conf/bridge_address.h"
+#include "conf/bridge_topic.h"
+#include "conf/numbers.h"
 
 #include <string.h>
 
@@ -79,9 +82,14 @@ static enum err set_default(const struct conf_option *opt, void *base)
         if (opt->text)
             return field_replace(field_text(base, opt->offset), str_c(opt->text));
         break;
+    case OPTION_NUMBERS:
+        return opt->text ? numbers_set(opt, base, str_c(opt->text)) : ERR_OK;
     case OPTION_PERIOD:
     case OPTION_NETWORKS:
     case OPTION_LISTENER:
+    case OPTION_BRIDGE:
+    case OPTION_ADDRESSES:
+    case OPTION_TOPIC:
     case OPTION_INCLUDE:
     case OPTION_EXPAND:
     case OPTION_INERT:
@@ -113,7 +121,7 @@ enum err fields_defaults(void *base, enum option_home home)
 /* The text that the option's row owns: none, its value, or the path beside its words. */
 static char **owned_text(const struct conf_option *opt, void *base)
 {
-    if (opt->type == OPTION_TEXT)
+    if (opt->type == OPTION_TEXT || opt->type == OPTION_BRIDGE)
         return field_text(base, opt->offset);
     return opt->type == OPTION_WORDS && opt->beside ? field_text(base, opt->beside) : NULL;
 }
@@ -157,6 +165,10 @@ static enum err free_row(const struct conf_option *opt, void *base)
                  *field_count(opt, base) * sizeof(struct conf_network));
         *(struct conf_network **)field_of(opt, base) = NULL;
         *field_count(opt, base) = 0;
+    } else if (opt->type == OPTION_ADDRESSES) {
+        bridge_addresses_free(base);
+    } else if (opt->type == OPTION_TOPIC) {
+        bridge_topics_free(base);
     } else if (text) {
         str_dup_free(*text);
         *text = NULL;
@@ -173,4 +185,28 @@ enum err fields_copy(void *to, const void *from, size_t size, enum option_home h
 void fields_free(void *base, enum option_home home)
 {
     (void)each_row(base, home, free_row);
+}
+
+static bool same_row(const struct conf_option *opt, const void *a, const void *b)
+{
+    char *const *text_a = (char *const *)(const void *)((const char *)a + opt->offset);
+    char *const *text_b = (char *const *)(const void *)((const char *)b + opt->offset);
+
+    if (opt->type == OPTION_TEXT || opt->type == OPTION_BRIDGE)
+        return field_same_text(*text_a, *text_b);
+    if (opt->type == OPTION_ADDRESSES)
+        return bridge_addresses_same(a, b);
+    if (opt->type == OPTION_TOPIC)
+        return bridge_topics_same(a, b);
+    return memcmp(text_a, text_b, opt->size) == 0;
+}
+
+bool fields_same(const void *a, const void *b, enum option_home home)
+{
+    for (size_t i = 0, count = option_count(); i < count; i++) {
+        const struct conf_option *opt = option_at(i);
+        if (option_home(opt) == home && option_owns(opt) && !same_row(opt, a, b))
+            return false;
+    }
+    return true;
 }

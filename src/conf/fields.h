@@ -2,8 +2,8 @@
  * The field of a struct that a row of the table describes: where it is, what it is by default, what
  * it owns.
  *
- * `base` is the struct that the row's offset counts from: conf_global, conf_listener or
- * conf_security, as option_home() says.
+ * `base` is the struct that the row's offset counts from: conf_global, conf_listener,
+ * conf_security or conf_bridge, as option_home() says.
  */
 #ifndef CONF_FIELDS_H
 #define CONF_FIELDS_H
@@ -43,8 +43,10 @@ MUST_CHECK enum err field_keep(const struct conf_option *opt, void *base, const 
 
 /* Give all fields of a zeroed struct their defaults. ERR_NOMEM: call fields_free nevertheless. */
 MUST_CHECK enum err fields_defaults(void *base, enum option_home home);
+/* Have all fields the same value? */
+bool fields_same(const void *a, const void *b, enum option_home home);
 /* A copy that owns what it points to; `to` is overwritten. ERR_NOMEM: call fields_free
- * nevertheless. */
+ * nevertheless. Not for bridges, which are never copied. */
 MUST_CHECK enum err fields_copy(void *to, const void *from, size_t size, enum option_home home);
 /* Free what the fields own. */
 void fields_free(void *base, enum option_home home);

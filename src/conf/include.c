@@ -111,6 +111,7 @@ static enum err parse_included(struct draft *d, const char *path, struct str tex
 {
     struct place here = d->at;
     size_t listener = d->listener;
+    size_t bridge = d->bridge;
     bool in_bridge = d->in_bridge;
     enum err e = draft_file(d, path, &d->at.file);
 
@@ -119,10 +120,12 @@ static enum err parse_included(struct draft *d, const char *path, struct str tex
     LOG_AT(d->log, LOG_LEVEL_NOTICE, "Loading config file %s", d->files[d->at.file]);
     d->included = true;
     d->listener = 0;
+    d->bridge = 0;
     d->in_bridge = false;
     e = reader(d, text);
     d->included = false;
     d->listener = listener;
+    d->bridge = bridge;
     d->in_bridge = in_bridge;
     d->at = here;
     return e;

@@ -86,6 +86,13 @@ enum err network_parse(struct str text, struct conf_network *out)
     return ERR_OK;
 }
 
+bool network_is_loopback(const struct conf_network *n)
+{
+    static const uint8_t one[16] = {[15] = 1};
+
+    return n->family == 4 ? n->ip[0] == 127 : memcmp(n->ip, one, sizeof(one)) == 0;
+}
+
 /* The next network of a line; false at its end or before a comment. */
 static bool next_network(struct str *rest, struct str *token)
 {

@@ -12,6 +12,8 @@
  * IPv4. ERR_INVAL.
  */
 MUST_CHECK enum err network_parse(struct str text, struct conf_network *out);
+/* Is it an address of this machine, or some of them? */
+bool network_is_loopback(const struct conf_network *n);
 /* Several with blanks between them, put behind those of *list. ERR_INVAL or ERR_NOMEM, and then
  * nothing has changed. */
 MUST_CHECK enum err network_add(struct str text, struct conf_network **list, size_t *count);

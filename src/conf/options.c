@@ -13,8 +13,9 @@
 
 #define NAME_MAX_BYTES 40 /* longer names are nobody's typing mistake */
 
-static const struct option_rows *const tables[] = {
-    &options_general, &options_storage, &options_listener, &options_security, &options_later};
+static const struct option_rows *const tables[] = {&options_general,  &options_storage,
+                                                   &options_listener, &options_security,
+                                                   &options_bridge,   &options_later};
 
 size_t option_count(void)
 {

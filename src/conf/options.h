@@ -27,18 +27,23 @@ enum option_scope {
 };
 
 enum option_type {
-    OPTION_BOOL,     /* true false 1 0 → bool */
-    OPTION_INT,      /* strtol base 0 → integer of `size` bytes */
-    OPTION_TEXT,     /* the rest of the line → char * */
-    OPTION_WORDS,    /* one of `words` a line → bits in unsigned */
-    OPTION_LIST,     /* `words` with commas between them → bits in unsigned */
-    OPTION_CHOICE,   /* one of `words` → its bits in an integer of `size` bytes */
-    OPTION_PERIOD,   /* a number and a letter: s h d w m y → seconds in int64_t, 0 = not given */
-    OPTION_NETWORKS, /* ADDRESS[/BITS] ... → struct conf_network *, their number beside it */
-    OPTION_LISTENER, /* PORT [ADDRESS], 0 PATH → begins a listener */
-    OPTION_INCLUDE,  /* a directory whose files are read here and now */
-    OPTION_EXPAND,   /* true false 1 0 → are ${…} in the values of the next lines variables? */
-    OPTION_INERT     /* a known name without effect in this release; `note` says why */
+    OPTION_BOOL,      /* true false 1 0 → bool */
+    OPTION_INT,       /* strtol base 0 → integer of `size` bytes */
+    OPTION_TEXT,      /* the rest of the line → char * */
+    OPTION_WORDS,     /* one of `words` a line → bits in unsigned */
+    OPTION_LIST,      /* `words` with commas between them → bits in unsigned */
+    OPTION_CHOICE,    /* one of `words` → its bits in an integer of `size` bytes */
+    OPTION_PERIOD,    /* a number and a letter: s h d w m y → seconds in int64_t, 0 = not given */
+    OPTION_NETWORKS,  /* ADDRESS[/BITS] ... → struct conf_network *, their number beside it */
+    OPTION_NUMBERS,   /* so many numbers as fit, with blanks between → uint32_t each; `least` of
+                         them must be given, `text` is the default */
+    OPTION_LISTENER,  /* PORT [ADDRESS], 0 PATH → begins a listener */
+    OPTION_BRIDGE,    /* NAME → begins a bridge; char * */
+    OPTION_ADDRESSES, /* HOST[:PORT] ... → struct conf_bridge_address *, their number beside it */
+    OPTION_TOPIC, /* PATTERN ... → one more struct conf_bridge_topic *, their number beside it */
+    OPTION_INCLUDE, /* a directory whose files are read here and now */
+    OPTION_EXPAND,  /* true false 1 0 → are ${…} in the values of the next lines variables? */
+    OPTION_INERT    /* a known name without effect in this release; `note` says why */
 };
 
 enum option_flag {
@@ -47,12 +52,13 @@ enum option_flag {
     OPT_ZERO = 1 << 2,   /* 0 is allowed too, outside min..max */
     OPT_WORD = 1 << 3,   /* text without blanks */
     OPT_PREFIX = 1 << 4, /* the name is the beginning of many */
-    OPT_BRIDGE = 1 << 5, /* begins a bridge */
+    OPT_SECRET = 1 << 5, /* no message shows the value */
     OPT_STOPS =
         1 << 6, /* protects something: where it cannot work, refuse to start rather than warn */
-    OPT_SIZE = 1 << 7,    /* a number of bytes: K, M or G may follow */
-    OPT_TOPIC = 1 << 8,   /* text that can be the beginning of a topic */
-    OPT_NEEDLESS = 1 << 9 /* inert, and nobody misses it: a line of information is enough */
+    OPT_SIZE = 1 << 7,     /* a number of bytes: K, M or G may follow */
+    OPT_TOPIC = 1 << 8,    /* text that can be the beginning of a topic */
+    OPT_NEEDLESS = 1 << 9, /* inert, and nobody misses it: a line of information is enough */
+    OPT_FOLLOWS = 1 << 10  /* has no default: without it another option counts */
 };
 
 enum option_word_kind {
@@ -81,7 +87,8 @@ struct conf_option {
     const char *text; /* the default of text, or NULL */
     const char *unit; /* of numbers, plural, or NULL */
     const struct option_word *words;
-    size_t beside;  /* offset of what else the value fills: a path, or how many networks */
+    size_t beside;  /* offset of what else the value fills: a path, or how many there are */
+    size_t least;   /* of several numbers, how many must be given */
     unsigned flags; /* of enum option_flag */
     enum feature needs;
     const char *since;   /* the first Mosquitto that has it: 1.4 is that or older; "ours" */
@@ -102,6 +109,7 @@ extern const struct option_rows options_general;  /* of the whole broker */
 extern const struct option_rows options_storage;  /* what is kept on disk */
 extern const struct option_rows options_listener; /* of a listener */
 extern const struct option_rows options_security; /* who may come in and do what; TLS */
+extern const struct option_rows options_bridge;   /* of a bridge */
 extern const struct option_rows options_later;    /* without effect in this release */
 
 /* Rows in all; at() knows them by 0 to count - 1, index() by their address. */
@@ -120,7 +128,7 @@ static inline bool option_in_listener(const struct conf_option *opt)
 }
 
 /* Which struct has the row's field. */
-enum option_home { HOME_GLOBAL, HOME_LISTENER, HOME_SECURITY };
+enum option_home { HOME_GLOBAL, HOME_LISTENER, HOME_SECURITY, HOME_BRIDGE };
 
 static inline enum option_home option_home(const struct conf_option *opt)
 {
@@ -128,7 +136,7 @@ static inline enum option_home option_home(const struct conf_option *opt)
         return HOME_LISTENER;
     if (opt->scope == SCOPE_SECURITY || opt->scope == SCOPE_OWN_SECURITY)
         return HOME_SECURITY;
-    return HOME_GLOBAL;
+    return opt->scope == SCOPE_BRIDGE ? HOME_BRIDGE : HOME_GLOBAL;
 }
 
 /* SCOPE_OWN_SECURITY is a second way to a field: the row of the first way owns what is in it. */

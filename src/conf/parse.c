@@ -2,11 +2,13 @@
  * Lines to values: which option, whose, given before?
  *
  * Messages name the file, the line, the option as it is written there, its value and what would be
- * right; but no value of a name that we do not obey, as it may be a password, and no variable's
- * content: a value is shown as it stands in the file.
+ * right; but no password, no value of a name that we do not obey, as it may be one, and no
+ * variable's content: a value is shown as it stands in the file.
  */
 #include "conf/parse.h"
 
+#include "conf/bridge_address.h"
+#include "conf/bridge_topic.h"
 #include "conf/expand.h"
 #include "conf/fields.h"
 #include "conf/include.h"
@@ -36,6 +38,8 @@ static char *what_line(const struct line *l, char out[WHAT_MAX])
     str_escape(l->written, value, sizeof(value));
     if (l->written.n == 0)
         snprintf(out, WHAT_MAX, "%s without a value", name);
+    else if (l->opt->flags & OPT_SECRET)
+        snprintf(out, WHAT_MAX, "%s", name);
     else
         snprintf(out, WHAT_MAX, "%s '%s'", name, value);
     return out;
@@ -92,6 +96,12 @@ static struct section *this_section(struct draft *d)
     return d->listener > 0 ? d->sections[d->listener - 1] : d->base_section;
 }
 
+/* Only behind a `connection` that is obeyed. */
+static struct conf_bridge *this_bridge(struct draft *d)
+{
+    return d->conf->bridges[d->bridge - 1];
+}
+
 /* Which struct has the field, and where is kept in which line it was given? */
 static void *home_of(struct draft *d, const struct conf_option *opt, struct place **given)
 {
@@ -111,8 +121,10 @@ static void *home_of(struct draft *d, const struct conf_option *opt, struct plac
         if (own)
             return &this_listener(d)->security;
         break;
-    case SCOPE_GLOBAL:
     case SCOPE_BRIDGE:
+        *given = &d->bridge_sections[d->bridge - 1]->given[row];
+        return this_bridge(d);
+    case SCOPE_GLOBAL:
         break;
     }
     *given = &d->given[row];
@@ -127,7 +139,7 @@ static bool may_come_again(struct draft *d, const struct line *l, struct place b
     if (before.line == 0 || (l->opt->flags & OPT_REPEAT))
         return true;
     draft_place(d, before, where, sizeof(where));
-    if (l->opt->type == OPTION_TEXT) {
+    if (l->opt->type == OPTION_TEXT || l->opt->type == OPTION_ADDRESSES) {
         snprintf(why, sizeof(why), "Duplicate '%s' value in configuration; %s has it too.",
                  l->opt->name, where);
         line_error(d, l, why);
@@ -156,6 +168,21 @@ static void remark(struct draft *d, const struct line *l, void *home)
     }
 }
 
+/* A word of a later release. */
+static void unsupported(struct draft *d, const struct line *l)
+{
+    const struct option_word *w = l->opt->words;
+    char why[120];
+
+    while (l->opt->type == OPTION_CHOICE && w->name && w->bits != (unsigned)l->opt->fallback)
+        w++;
+    if (l->opt->type == OPTION_CHOICE && w->name)
+        snprintf(why, sizeof(why), "not available in this release; '%s' is used.", w->name);
+    else
+        snprintf(why, sizeof(why), "not available in this release; the line is ignored.");
+    line_warning(d, l, why);
+}
+
 static enum err take_value(struct draft *d, const struct line *l)
 {
     struct place *given;
@@ -168,7 +195,7 @@ static enum err take_value(struct draft *d, const struct line *l)
     if (e == ERR_NOMEM)
         return e;
     if (e == ERR_UNSUPPORTED) {
-        line_warning(d, l, "not available in this release; the line is ignored.");
+        unsupported(d, l);
         return ERR_OK;
     }
     *given = d->at;
@@ -242,15 +269,92 @@ static enum err take_listener(struct draft *d, const struct line *l)
     return e;
 }
 
-static void take_bridge(struct draft *d, const struct line *l)
+/* A problem when an earlier one has the name of the bridge that begins here. */
+static void check_name(struct draft *d, const struct line *l)
 {
-    if (l->opt->flags & OPT_BRIDGE) {
+    char where[PLACE_MAX], why[PLACE_MAX + 80];
+
+    for (size_t i = 0; i + 1 < d->conf->bridge_count; i++) {
+        if (strcmp(d->conf->bridges[i]->name, this_bridge(d)->name) != 0)
+            continue;
+        snprintf(why, sizeof(why), "expected a name of its own; the bridge of %s has this one.",
+                 draft_place(d, draft_bridge_at(d, i), where, sizeof(where)));
+        line_error(d, l, why);
+        return;
+    }
+}
+
+/* Without a bridge that could be begun, the lines that follow are nobody's. */
+static enum err take_bridge(struct draft *d, const struct line *l)
+{
+    enum err e;
+
+    d->in_bridge = true;
+    d->bridge = 0;
+    if (d->conf->bridge_count == BRIDGES_MAX) {
+        line_error(d, l, "expected no more than 4096 bridges.");
+        return ERR_OK;
+    }
+    e = draft_bridge(d, d->at);
+    if (e)
+        return e;
+    d->bridge = d->conf->bridge_count;
+    e = value_set(l->opt, this_bridge(d), l->value, true);
+    if (e == ERR_INVAL) {
+        wrong_value(d, l);
+        return field_replace(&this_bridge(d)->name, STR("?"));
+    }
+    if (!e)
+        check_name(d, l);
+    return e;
+}
+
+static enum err take_addresses(struct draft *d, const struct line *l)
+{
+    struct place *given;
+    struct conf_bridge *b = home_of(d, l->opt, &given);
+    const char *why = NULL;
+    enum err e;
+
+    if (!may_come_again(d, l, *given))
+        return ERR_OK;
+    *given = d->at;
+    e = bridge_addresses_read(b, l->value, &why);
+    if (e != ERR_INVAL)
+        return e;
+    line_error(d, l, why);
+    return ERR_OK;
+}
+
+static enum err take_topic(struct draft *d, const struct line *l)
+{
+    const char *why = NULL;
+    enum err e = bridge_topic_add(this_bridge(d), l->value, &why);
+
+    if (e == ERR_NOMEM)
+        return e;
+    if (e == ERR_EXISTS)
+        line_warning(d, l, "an earlier line of this bridge says the same; this one is skipped.");
+    else if (e)
+        line_error(d, l, why);
+    return ERR_OK;
+}
+
+/* Whether the line of a bridge goes on; false after saying why, or where that was said already. */
+static bool is_in_bridge(struct draft *d, const struct line *l)
+{
+    bool built = feature_built(FEATURE_BRIDGE);
+
+    if (l->opt->type == OPTION_BRIDGE) {
         d->in_bridge = true;
-        line_warning(d, l, l->opt->note);
-    } else if (!d->in_bridge) {
+        if (!built)
+            line_warning(d, l, "bridges need a build with WITH_BRIDGE=yes; this one is ignored.");
+        return built;
+    }
+    if (!d->in_bridge)
         draft_error(d, d->at, l->opt->name,
                     "belongs to a bridge, but no 'connection' line came before it.");
-    }
+    return d->bridge > 0;
 }
 
 /* True when the option is there to be obeyed. */
@@ -324,8 +428,13 @@ static enum err obey(struct draft *d, const struct line *l)
 {
     switch (l->opt->type) {
     case OPTION_LISTENER:
-        d->in_bridge = false;
         return take_listener(d, l);
+    case OPTION_BRIDGE:
+        return take_bridge(d, l);
+    case OPTION_ADDRESSES:
+        return take_addresses(d, l);
+    case OPTION_TOPIC:
+        return take_topic(d, l);
     case OPTION_INCLUDE:
         return take_include(d, l);
     case OPTION_EXPAND:
@@ -340,6 +449,7 @@ static enum err obey(struct draft *d, const struct line *l)
     case OPTION_CHOICE:
     case OPTION_PERIOD:
     case OPTION_NETWORKS:
+    case OPTION_NUMBERS:
     case OPTION_INERT:
         break;
     }
@@ -358,10 +468,8 @@ static enum err take_line(struct draft *d, struct str text)
         unknown(d, l.name);
         return ERR_OK;
     }
-    if (l.opt->scope == SCOPE_BRIDGE) {
-        take_bridge(d, &l);
+    if (l.opt->scope == SCOPE_BRIDGE && !is_in_bridge(d, &l))
         return ERR_OK;
-    }
     l.value = value_proper(l.opt, l.written);
     if (d->expand && l.value.n > 0 && memmem(l.value.p, l.value.n, "${", 2)) {
         enum err e = expand_value(d, &l, &well);

@@ -14,5 +14,6 @@
 #define OWN_SECURITY(member) .scope = SCOPE_OWN_SECURITY, FIELD(conf_security, member)
 #define LISTENER(member) .scope = SCOPE_LISTENER, FIELD(conf_listener, member)
 #define DEFAULT_LISTENER(member) .scope = SCOPE_DEFAULT_LISTENER, FIELD(conf_listener, member)
+#define BRIDGE(member) .scope = SCOPE_BRIDGE, FIELD(conf_bridge, member)
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "conf/unwise.h"
 
+#include "conf/bridge_address.h"
 #include "conf/describe.h"
 #include "conf/expand.h"
 
@@ -78,6 +79,35 @@ static void listeners(const struct draft *d)
     }
 }
 
+/* Does the bridge leave this machine? */
+static bool goes_far(const struct conf_bridge *b)
+{
+    size_t i = 0;
+
+    while (i < b->address_count && bridge_address_is_local(b->addresses[i].host))
+        i++;
+    return i < b->address_count;
+}
+
+static void bridges(const struct draft *d)
+{
+    for (size_t i = 0; i < d->conf->bridge_count; i++) {
+        const struct conf_bridge *b = d->conf->bridges[i];
+        const struct section *s = d->bridge_sections[i];
+        if (b->remote_password && !conf_bridge_has_tls(b) && goes_far(b))
+            draft_warning(d, section_given(s, "remote_password"), "remote_password",
+                          "it crosses the network in clear; bridge_cafile or "
+                          "bridge_tls_use_os_certs would encrypt it.");
+        if (b->insecure && conf_bridge_has_tls(b) && !b->psk)
+            draft_warning(d, section_given(s, "bridge_insecure"), "bridge_insecure 'true'",
+                          "anybody with a certificate of the same authorities can take the remote "
+                          "broker's place; false would be better.");
+        if (conf_bridge_has_tls(b) && b->tls_version < CONF_TLS_1_2)
+            draft_warning(d, section_given(s, "bridge_tls_version"), "bridge_tls_version 'tlsv1.1'",
+                          "that version is broken; tlsv1.2 would be better.");
+    }
+}
+
 static void store_in_chance_place(const struct draft *d)
 {
     const struct conf_global *g = &d->conf->global;
@@ -127,6 +157,7 @@ static void runs_as_root(const struct draft *d)
 void warn_unwise(const struct draft *d)
 {
     listeners(d);
+    bridges(d);
     store_in_chance_place(d);
     queues_without_end(d);
     runs_blind(d);

@@ -8,6 +8,7 @@
 
 #include "conf/fields.h"
 #include "conf/network.h"
+#include "conf/numbers.h"
 #include "mqtt/topic.h"
 #include "mqtt/utf8.h"
 
@@ -153,6 +154,15 @@ static enum err set_text(const struct conf_option *opt, void *base, struct str t
     return field_replace(field_text(base, opt->offset), text);
 }
 
+/* A part of topics. */
+static enum err set_bridge_name(const struct conf_option *opt, void *base, struct str text)
+{
+    if (text.n == 0 || text.n > (size_t)opt->max || !utf8_valid(text) || has_blank(text) ||
+        topic_check_name(text) != REASON_OK)
+        return ERR_INVAL;
+    return field_replace(field_text(base, opt->offset), text);
+}
+
 static enum err set_path(char **to, struct str path)
 {
     if (path.n == 0 || path.n > UINT16_MAX || !utf8_valid(path))
@@ -203,6 +213,8 @@ static enum err set_choice(const struct conf_option *opt, void *base, struct str
     word = find_word(opt, name);
     if (!word)
         return ERR_INVAL;
+    if (word->kind == WORD_LATER)
+        return ERR_UNSUPPORTED;
     field_store(opt, base, word->bits);
     return ERR_OK;
 }
@@ -248,6 +260,7 @@ static bool is_text(const struct conf_option *opt, struct str text)
     case OPTION_TEXT:
     case OPTION_INCLUDE:
     case OPTION_INERT:
+    case OPTION_TOPIC: /* whose pattern may begin with # */
         return true;
     case OPTION_WORDS:
         word = find_word(opt, str_token(&text));
@@ -258,7 +271,10 @@ static bool is_text(const struct conf_option *opt, struct str text)
     case OPTION_CHOICE:
     case OPTION_PERIOD:
     case OPTION_NETWORKS:
+    case OPTION_NUMBERS:
     case OPTION_LISTENER:
+    case OPTION_BRIDGE:
+    case OPTION_ADDRESSES:
     case OPTION_EXPAND:
         break;
     }
@@ -289,6 +305,12 @@ enum err value_set(const struct conf_option *opt, void *base, struct str text, b
         return set_period(opt, base, text);
     case OPTION_NETWORKS:
         return network_add(text, field_of(opt, base), field_count(opt, base));
+    case OPTION_NUMBERS:
+        return numbers_set(opt, base, text);
+    case OPTION_BRIDGE:
+        return set_bridge_name(opt, base, text);
+    case OPTION_ADDRESSES:
+    case OPTION_TOPIC:
     case OPTION_LISTENER:
     case OPTION_INCLUDE:
     case OPTION_EXPAND:
@@ -347,6 +369,20 @@ static void expected_text(const struct conf_option *opt, char *out, size_t cap)
              also);
 }
 
+static void expected_numbers(const struct conf_option *opt, char *out, size_t cap)
+{
+    const char *of = opt->unit ? " of " : "";
+    const char *unit = opt->unit ? opt->unit : "";
+    size_t room = numbers_room(opt);
+
+    if (opt->least < room)
+        snprintf(out, cap, "%zu to %zu numbers%s%s from %" PRId64 " to %" PRId64, opt->least, room,
+                 of, unit, opt->min, opt->max);
+    else
+        snprintf(out, cap, "%zu numbers%s%s from %" PRId64 " to %" PRId64, room, of, unit, opt->min,
+                 opt->max);
+}
+
 static void expected_words(const struct conf_option *opt, char *out, size_t cap)
 {
     const char *how = opt->type == OPTION_LIST ? "these with commas between them:" : "one of";
@@ -382,6 +418,18 @@ char *value_expected(const struct conf_option *opt, char *out, size_t cap)
         break;
     case OPTION_NETWORKS:
         snprintf(out, cap, "addresses or networks such as 192.0.2.1 or 2001:db8::/32");
+        break;
+    case OPTION_NUMBERS:
+        expected_numbers(opt, out, cap);
+        break;
+    case OPTION_BRIDGE:
+        snprintf(out, cap, "a name of at most %d bytes, without blanks, + and #", (int)opt->max);
+        break;
+    case OPTION_ADDRESSES:
+        snprintf(out, cap, "HOST or HOST:PORT");
+        break;
+    case OPTION_TOPIC:
+        snprintf(out, cap, "a pattern such as sensors/#");
         break;
     case OPTION_LISTENER:
         snprintf(out, cap,
