@@ -72,10 +72,24 @@ enum reason {
     REASON_QUEUE_BYTES,        /* message dropped: max_queued_bytes */
     REASON_SLOW_READER,        /* QoS 0 message dropped: output limit */
     REASON_OUTSIDE_MOUNT,      /* message dropped: its client is behind a mount_point now */
-    REASON_DISCONNECT,         /* a proper DISCONNECT */
-    REASON_PEER_CLOSED,        /* the peer closed its connection */
-    REASON_SOCKET,             /* read or write failed */
-    REASON_SHUTDOWN,           /* the broker stops */
+    REASON_UNMAPPED,           /* message dropped: no topic of its bridge matches */
+    REASON_BRIDGE_PACKET_TOO_LARGE, /* message dropped: bridge_max_packet_size */
+    REASON_BRIDGE_ID,               /* the client id is that of a bridge's session */
+    REASON_NOT_CONNACK,             /* the first packet of a remote broker is not CONNACK (3.2) */
+    REASON_SECOND_CONNACK,          /* another CONNACK */
+    REASON_NOT_FOR_CLIENT,          /* a packet that only a client sends */
+    REASON_SUBACK,                  /* SUBACK for nothing that was asked, or with too many codes */
+    REASON_CONNACK_REFUSED,         /* a remote broker does not want us (3.2.2.3) */
+    REASON_CONNACK_TIMEOUT,         /* no CONNACK in time */
+    REASON_PING_TIMEOUT,            /* a remote broker does not answer (3.1.2-24) */
+    REASON_BRIDGE_IDLE,             /* nothing to do for a lazy bridge: idle_timeout */
+    REASON_BRIDGE_PRIMARY,          /* its first address can be reached again */
+    REASON_BRIDGE_CHANGED,          /* its section has changed */
+    REASON_BRIDGE_REMOVED,          /* … or is gone */
+    REASON_DISCONNECT,              /* a proper DISCONNECT */
+    REASON_PEER_CLOSED,             /* the peer closed its connection */
+    REASON_SOCKET,                  /* read or write failed */
+    REASON_SHUTDOWN,                /* the broker stops */
     REASON_COUNT
 };
 

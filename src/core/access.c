@@ -21,7 +21,10 @@ bool access_may_write(const struct conf_listener *map, struct str topic)
 
     if (topic_is_reserved(topic))
         return false;
-    return LIKELY(!map) || !topicmap_back(map, topic, &written) || !topic_is_reserved(written);
+    /* What a remote broker has for its own is not ours. */
+    if (LIKELY(!map) || map->bridge)
+        return true;
+    return !topicmap_back(map, topic, NULL, &written) || !topic_is_reserved(written);
 }
 
 struct acl_verdict access_decide_write(const struct conf_listener *rules, struct str user,

@@ -7,6 +7,7 @@
 #include "core/dispatch.h"
 #include "core/ending.h"
 #include "core/feed.h"
+#include "core/handlers.h"
 #include "core/login.h"
 #include "core/renew.h"
 #include "core/replay.h"
@@ -28,6 +29,9 @@ static void take_limits(struct broker *b)
                                          .max_inflight_bytes = g->max_inflight_bytes,
                                          .max_queued = g->max_queued_messages,
                                          .max_queued_bytes = g->max_queued_bytes};
+    b->env.own_limits = b->env.limits;
+    if (g->max_inflight_messages == 0 || g->max_inflight_messages > BRIDGE_INFLIGHT_MAX)
+        b->env.own_limits.max_inflight = BRIDGE_INFLIGHT_MAX;
     b->env.queue_qos0 = g->queue_qos0_messages;
     b->env.duplicates = g->allow_duplicate_messages;
     b->env.upgrade = g->upgrade_outgoing_qos;
@@ -71,6 +75,7 @@ static void wire_up(struct broker *b, const struct broker_setup *setup)
     slab_init(&b->conns, sizeof(struct conn));
     TAILQ_INIT(&b->all);
     TAILQ_INIT(&b->pending);
+    bridges_init(b, setup->seed);
     take_limits(b);
 }
 
@@ -102,6 +107,7 @@ void broker_free(struct broker *b)
         c->session = NULL;
         conn_free(b, c);
     }
+    bridges_clear(b);
     logins_clear(&b->logins);
     sessions_clear(&b->sessions);
     table_clear(&b->env.feeds);
@@ -153,6 +159,10 @@ static void connection_due(struct broker *b, struct conn *c)
 {
     uint64_t limit = c->keepalive_s * 1500u; /* 3.1.2-24 */
 
+    if (UNLIKELY(c->role == CONN_BRIDGE)) {
+        bridges_due(b, c);
+        return;
+    }
     if (conn_waiting(c)) {
         login_due(b, c);
         return;
@@ -394,6 +404,7 @@ uint64_t broker_work(struct broker *b)
     work_timers(b);
     leave_a_share(&b->work);
     sys_work(b);
+    bridges_work(b);
     logins_work(b);
     work_rights(b);
     work_input(b);
@@ -418,6 +429,8 @@ uint64_t broker_next(const struct broker *b)
         due = b->expire_ms;
     if (sys_ms < due)
         due = sys_ms;
+    if (bridges_next(b) < due)
+        due = bridges_next(b);
     if (report_next(&b->report) < due)
         due = report_next(&b->report);
     if (!TAILQ_EMPTY(&b->pending) || !TAILQ_EMPTY(&b->sessions.ended) || b->sweeping ||
@@ -560,15 +573,8 @@ enum wish broker_wish(const struct broker *b, const struct conn *c)
 enum err broker_publish_local(struct broker *b, struct str topic, struct str payload, bool retain)
 {
     struct packet_publish p = {.topic = topic, .payload = payload, .qos = QOS_2, .retain = retain};
-    struct publication pub;
-    enum err e = route_find(&b->route, &b->env, topic, NULL);
 
-    publication_init(&pub, &p, STR(""), &b->scratch);
-    if (!e)
-        e = route_publish(&b->route, &b->env, &pub, NULL);
-    publication_clear(&pub);
-    b->stats.publish_dropped += e != ERR_OK;
-    return e;
+    return publish_own(b, &p);
 }
 
 /* --- configuration, the end --- */
@@ -603,6 +609,8 @@ static void take_rules(struct broker *b, struct conn *c, struct change changes[C
     struct conf_listener *old = c->peer.listener;
     struct change *ch = &changes[table_mix(0, (uintptr_t)old) % CHANGES];
 
+    if (c->role == CONN_BRIDGE)
+        return; /* bridges_commit has looked at it */
     if (ch->from != old)
         *ch = (struct change){.from = old, .to = find_listener(b->conf, old)};
     if (!ch->to)
@@ -620,6 +628,7 @@ void broker_commit(struct broker *b)
     b->conf = b->prepared;
     b->log.mask = b->conf->global.log_type;
     take_limits(b);
+    bridges_commit(b);
     TAILQ_FOREACH(c, &b->all, entry)
     {
         take_rules(b, c, changes);
@@ -647,6 +656,7 @@ void broker_stop(struct broker *b, enum reason why)
 {
     struct conn *c;
 
+    bridges_stop(b);
     /* All wills first: who waits for one is connected still. */
     TAILQ_FOREACH(c, &b->all, entry)
     {

@@ -25,6 +25,11 @@ enum conn_state {
     CONN_CLOSING /* ended; only waits for the server to close it */
 };
 
+enum conn_role {
+    CONN_CLIENT, /* a client's: we are the server */
+    CONN_BRIDGE  /* of a bridge of ours, whose struct it is in: we are the client */
+};
+
 /* Why its input is not looked at now. */
 enum conn_pause {
     PAUSE_NONE,
@@ -61,6 +66,7 @@ struct conn {
     uint8_t level : 3; /* of the protocol */
     uint8_t state : 2; /* enum conn_state */
     uint8_t pause : 3; /* enum conn_pause */
+    uint8_t role;      /* enum conn_role */
 };
 
 TAILQ_HEAD(conn_list, conn);

@@ -34,10 +34,8 @@ static enum reason on_disconnect(struct broker *b, struct conn *c, const struct 
     return REASON_DISCONNECT;
 }
 
-typedef enum reason handler(struct broker *b, struct conn *c, const struct frame *f);
-
 /* What a client may send; NULL: only a server sends that. */
-static handler *const handlers[16] = {
+static packet_handler *const handlers[16] = {
     [PACKET_CONNECT] = on_connect,     [PACKET_PUBLISH] = on_publish,
     [PACKET_PUBACK] = on_ack,          [PACKET_PUBREC] = on_ack,
     [PACKET_PUBREL] = on_pubrel,       [PACKET_PUBCOMP] = on_ack,
@@ -48,12 +46,15 @@ static handler *const handlers[16] = {
 static enum reason handle(struct broker *b, struct conn *c, const struct frame *f)
 {
     enum packet_type type = frame_type(f);
+    bool bridge = c->role == CONN_BRIDGE;
+    packet_handler *h;
 
     if (type == 0 || type > PACKET_DISCONNECT)
         return REASON_PACKET_TYPE;
-    if (!handlers[type])
-        return REASON_NOT_FOR_SERVER;
-    return handlers[type](b, c, f);
+    h = UNLIKELY(bridge) ? bridges_handler(type) : handlers[type];
+    if (!h)
+        return bridge ? REASON_NOT_FOR_CLIENT : REASON_NOT_FOR_SERVER;
+    return h(b, c, f);
 }
 
 /* How other protocols begin. */
@@ -69,11 +70,13 @@ static const struct {
     {STR("PROXY "), REASON_PROXY_HEADER}, {STR("\r\n\r\n\0\r\nQUIT\n"), REASON_PROXY_HEADER},
 };
 
-/* Before CONNECT nothing else is even waited for. */
+/* Before CONNECT, or from a remote broker CONNACK, nothing else is even waited for. */
 static enum reason check_stranger(const struct conn *c, struct str in)
 {
     if (c->state != CONN_NEW || in.p[0] == PACKET_CONNECT << 4)
         return REASON_OK;
+    if (c->role == CONN_BRIDGE)
+        return in.p[0] == PACKET_CONNACK << 4 ? REASON_OK : REASON_NOT_CONNACK;
     for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
         if (str_has_prefix(in, foreign[i].bytes))
             return foreign[i].reason;
@@ -85,12 +88,13 @@ static enum reason check_stranger(const struct conn *c, struct str in)
  * comes. */
 static bool is_short(enum packet_type type)
 {
-    return (type >= PACKET_PUBACK && type <= PACKET_PUBCOMP) || type >= PACKET_PINGREQ;
+    return type == PACKET_CONNACK || (type >= PACKET_PUBACK && type <= PACKET_PUBCOMP) ||
+           type >= PACKET_PINGREQ;
 }
 
 static size_t packet_max(const struct broker *b, const struct conn *c, uint8_t first)
 {
-    if (c->state == CONN_NEW)
+    if (c->state == CONN_NEW && c->role == CONN_CLIENT)
         return CONNECT_PACKET_MAX;
     if (is_short((enum packet_type)(first >> 4)))
         return SHORT_PACKET_MAX;
@@ -99,7 +103,7 @@ static size_t packet_max(const struct broker *b, const struct conn *c, uint8_t f
 
 static enum reason too_large(const struct conn *c, uint8_t first)
 {
-    if (c->state == CONN_NEW)
+    if (c->state == CONN_NEW && c->role == CONN_CLIENT)
         return REASON_CONNECT_TOO_LARGE;
     return is_short((enum packet_type)(first >> 4)) ? REASON_SURPLUS : REASON_PACKET_TOO_LARGE;
 }

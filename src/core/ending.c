@@ -14,7 +14,8 @@
 static bool is_abrupt(enum reason why)
 {
     return why == REASON_PEER_CLOSED || why == REASON_SOCKET || why == REASON_KEEPALIVE ||
-           why == REASON_TAKEN_OVER || why == REASON_CONNECT_TIMEOUT;
+           why == REASON_TAKEN_OVER || why == REASON_CONNECT_TIMEOUT ||
+           why == REASON_CONNACK_TIMEOUT || why == REASON_PING_TIMEOUT;
 }
 
 static void drop_input(struct broker *b, struct conn *c)
@@ -37,7 +38,7 @@ static void let_go_of_session(struct broker *b, struct conn *c)
     session_detach(&b->env, s, b->now.wall_s);
     if (s->number)
         sessions_note(&b->sessions, s);
-    else
+    else if (!s->own)
         sessions_end(&b->sessions, s);
 }
 
@@ -61,6 +62,12 @@ void conn_end(struct broker *b, struct conn *c, enum reason why, const char *det
 
     if (c->state == CONN_CLOSING)
         return;
+    if (c->role == CONN_BRIDGE) {
+        bridges_part(b, c, why);
+        end(b, c, why);
+        bridges_ended(b, c, why, detail);
+        return;
+    }
     report_closed(
         &b->report, &who,
         &(struct report_end){.why = why, .detail = detail, .stranger = c->state == CONN_NEW});
@@ -106,6 +113,10 @@ void conn_free(struct broker *b, struct conn *c)
     TAILQ_REMOVE(&b->all, c, entry);
     conf_listener_unref(c->peer.listener);
     conf_listener_unref(c->out.map);
+    if (c->role == CONN_BRIDGE) {
+        bridges_gone(b, c);
+        return;
+    }
     slab_free(&b->conns, c);
     b->stats.connections--;
 }

@@ -189,7 +189,7 @@ static enum err feed_step(struct session_env *env, struct session *s, struct ret
         return ERR_AGAIN;
     if (c->qos > QOS_0 && session_reserve_alone(env, s, 0))
         return ERR_AGAIN;
-    if (c->qos > QOS_0 && !flow_window_open(s->flow, &env->limits))
+    if (c->qos > QOS_0 && !flow_window_open(s->flow, session_limits(env, s)))
         return ERR_FULL;
     e = retain_cursor_next(env->retain, c, &budget, &m);
     work_charge(env->work, (64 - budget) * WORK_STEP);

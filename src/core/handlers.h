@@ -21,6 +21,12 @@ enum reason on_unsubscribe(struct broker *b, struct conn *c, const struct frame 
 /* Queue an acknowledgement that may leave once this turn is stored, and say so at debug level. */
 enum reason send_ack(struct broker *b, struct conn *c, enum packet_type type, uint16_t id);
 
+/*
+ * The broker itself publishes. Without memory that is not done, or not to all: it is counted as a
+ * drop, and ERR_NOMEM.
+ */
+enum err publish_own(struct broker *b, const struct packet_publish *p);
+
 /* At debug level: `what`, such as "Received PINGREQ from", and the client's id. */
 void log_packet(struct broker *b, const struct conn *c, const char *what);
 

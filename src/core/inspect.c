@@ -67,7 +67,7 @@ static const char *check_conns(const struct broker *b)
 
     TAILQ_FOREACH(c, &b->all, entry)
     {
-        n++;
+        n += c->role != CONN_BRIDGE; /* ours are not counted: nobody came in */
         waiting += outbox_bytes(&c->out);
         packets += c->out.packets;
         if ((c->out.packets > 0) != (outbox_bytes(&c->out) > 0))

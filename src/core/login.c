@@ -179,7 +179,7 @@ static enum reason judge(const struct broker *b, const struct conn *c)
     const struct pwfile *file = file_of(c);
     const struct pwhash *h;
 
-    if (conn_is_proven(c))
+    if (conn_is_proven(c) || c->role == CONN_BRIDGE)
         return REASON_OK;
     if (!file || !has_name(c))
         return judge_unchecked(c);

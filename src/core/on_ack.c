@@ -52,7 +52,11 @@ enum reason on_ack(struct broker *b, struct conn *c, const struct frame *f)
     uint16_t id;
     enum reason r = decode(b, c, f, &id);
 
-    return r == REASON_OK ? session_acknowledge(&b->env, c->session, frame_type(f), id) : r;
+    if (r != REASON_OK)
+        return r;
+    if (UNLIKELY(c->role == CONN_BRIDGE) && bridges_asked(c, id))
+        return REASON_OK;
+    return session_acknowledge(&b->env, c->session, frame_type(f), id);
 }
 
 /* Answered whether the id is known or not: the client has no other way to finish (4.3.3). */

@@ -178,6 +178,14 @@ static bool is_full(const struct broker *b, const struct packet_connect *p)
            !sessions_find(&b->sessions, p->client_id);
 }
 
+/* Is this the session of a bridge of ours? That is nobody's to take. */
+static bool is_bridges(const struct broker *b, const struct packet_connect *p)
+{
+    const struct session *s = sessions_find(&b->sessions, p->client_id);
+
+    return s && s->own;
+}
+
 /* May it come in? REASON_OK also while its login waits. */
 static struct verdict judge(struct broker *b, struct conn *c, const struct frame *f,
                             const struct packet_connect *p)
@@ -186,6 +194,8 @@ static struct verdict judge(struct broker *b, struct conn *c, const struct frame
         .conf = b->conf, .rules = c->peer.listener, .proven = conn_is_proven(c), .map = c->out.map};
     struct verdict v = admission_check(&a, p);
 
+    if (v.reason == REASON_OK && is_bridges(b, p))
+        v = (struct verdict){REASON_BRIDGE_ID, CONNACK_IDENTIFIER};
     if (v.reason == REASON_OK && is_full(b, p))
         v = (struct verdict){REASON_CLIENTS_MAX, CONNACK_UNAVAILABLE};
     if (v.reason == REASON_OK && admission_wants_password(&a, p))

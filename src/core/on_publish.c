@@ -4,6 +4,7 @@
 #include "core/access.h"
 #include "core/handlers.h"
 #include "core/job.h"
+#include "core/topicmap.h"
 #include "mqtt/decode.h"
 
 static void log_publish(struct broker *b, const struct conn *c, const struct packet_publish *p,
@@ -31,7 +32,8 @@ static void drop(struct broker *b, const struct conn *c, const struct packet_pub
 /* Without memory for that nobody knows what it may: nothing is acknowledged then. */
 static bool has_rights(struct broker *b, const struct conn *c)
 {
-    return LIKELY(!b->env.rights.guarded) || c->job || session_rights(&b->env, c->session);
+    return LIKELY(!b->env.rights.guarded) || c->job || c->session->own ||
+           session_rights(&b->env, c->session);
 }
 
 static bool is_forbidden(struct broker *b, const struct conn *c, const struct packet_publish *p)
@@ -169,6 +171,58 @@ static enum reason check(struct broker *b, const struct conn *c, const struct pa
     return p->retain && !b->conf->global.retain_available ? REASON_RETAIN_UNAVAILABLE : REASON_OK;
 }
 
+enum err publish_own(struct broker *b, const struct packet_publish *p)
+{
+    struct publication pub;
+    enum err e = route_find(&b->route, &b->env, p->topic, NULL);
+
+    publication_init(&pub, p, STR(""), &b->scratch);
+    if (!e)
+        e = route_publish(&b->route, &b->env, &pub, NULL);
+    publication_clear(&pub);
+    b->stats.publish_dropped += e != ERR_OK;
+    return e;
+}
+
+/* What is given to nobody is answered all the same. */
+static enum reason answer(struct broker *b, struct conn *c, const struct packet_publish *p)
+{
+    if (p->qos == QOS_0)
+        return REASON_OK;
+    if (p->qos == QOS_1)
+        return send_ack(b, c, PACKET_PUBACK, p->id);
+    if (session_in_reserve(&b->env, c->session))
+        return REASON_NOMEM;
+    session_in_add(&b->env, c->session, p->id);
+    return send_ack(b, c, PACKET_PUBREC, p->id);
+}
+
+/*
+ * A remote broker sends what it likes: what has no name here is dropped, and the connection goes
+ * on. REASON_UNMAPPED: that is done with.
+ */
+static enum reason check_bridged(struct broker *b, struct conn *c, struct packet_publish *p)
+{
+    struct str name = p->topic;
+    enum reason r;
+
+    if (c->state != CONN_OPEN)
+        return REASON_NOT_CONNACK;
+    r = bridges_met(b, c, p) ? REASON_UNMAPPED
+                             : topicmap_name(c->out.map, name, b->mapped, &p->topic);
+    p->retain = p->retain && b->conf->global.retain_available;
+    c->out.published = true; /* the link is in use */
+    if (r == REASON_OK)
+        return r;
+    p->topic = name;
+    if (!str_has_prefix(name, STR("$SYS/"))) {
+        log_publish(b, c, p, "Dropped unmapped");
+        drop(b, c, p, r);
+    }
+    r = answer(b, c, p);
+    return r == REASON_OK ? REASON_UNMAPPED : r;
+}
+
 enum reason on_publish(struct broker *b, struct conn *c, const struct frame *f)
 {
     static enum reason (*const publish[])(struct broker *, struct conn *,
@@ -177,8 +231,14 @@ enum reason on_publish(struct broker *b, struct conn *c, const struct frame *f)
     struct packet_publish p;
     enum reason r = decode_publish(f, &p);
 
-    if (r == REASON_OK && c->out.map)
+    if (r == REASON_OK && UNLIKELY(c->role == CONN_BRIDGE))
+        r = check_bridged(b, c, &p);
+    else if (r == REASON_OK && c->out.map)
         r = topicmap_name(c->out.map, p.topic, b->mapped, &p.topic);
+    if (r == REASON_UNMAPPED)
+        return REASON_OK;
+    if (r == REASON_OK && UNLIKELY(c->session->bridge) && !c->job)
+        bridges_watch(b, c, &p);
     if (r == REASON_OK)
         r = check(b, c, &p);
     return r == REASON_OK ? publish[p.qos](b, c, &p, f) : r;

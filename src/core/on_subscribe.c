@@ -117,9 +117,12 @@ static enum err subscribe_one(struct broker *b, struct conn *c, struct str filte
 {
     uint8_t code = SUBACK_FAILURE;
     struct str inside = filter;
-    enum err e = ERR_OK;
+    bool met;
+    enum err e = bridges_meet(b, c, filter, &met);
 
-    if (c->out.map && topicmap_filter(c->out.map, filter, b->mapped, &inside) != REASON_OK)
+    if (met)
+        code = QOS_0;
+    else if (c->out.map && topicmap_filter(c->out.map, filter, b->mapped, &inside) != REASON_OK)
         log_refused(b, c, filter, REASON_MOUNT_WILDCARD);
     else if (!is_forbidden(b, c, inside))
         e = subscribe_mapped(b, c, inside, qos, &code);

@@ -203,7 +203,8 @@ static enum err put_small(struct outbox_hub *hub, struct outq *q, struct publica
     return ERR_OK;
 }
 
-static struct packet_publish packet_of(const struct outbox *o, const struct publication *pub,
+static struct packet_publish packet_of(struct outbox_hub *hub, const struct outbox *o,
+                                       const struct publication *pub,
                                        const struct outbox_publish *how)
 {
     struct packet_publish p = {.topic = pub->topic,
@@ -213,26 +214,26 @@ static struct packet_publish packet_of(const struct outbox *o, const struct publ
                                .retain = how->retain,
                                .dup = how->dup};
 
-    if (o->map)
-        (void)topicmap_back(o->map, pub->topic, &p.topic);
+    if (!o->map)
+        return p;
+    (void)topicmap_back(o->map, pub->topic, hub->mapped, &p.topic);
+    p.retain = how->retain && (!o->map->bridge || o->map->bridge->outgoing_retain);
     return p;
 }
 
-/* The same behind a mount point, where the topic is another one: encoded for this receiver alone.
- */
-static enum err put_small_mapped(struct outbox_hub *hub, struct outbox *o, struct outq *q,
-                                 const struct publication *pub, const struct outbox_publish *how)
+/* The same where the topic is another one: encoded for this receiver alone. */
+static enum err put_small_mapped(struct outbox_hub *hub, struct outq *q,
+                                 const struct packet_publish *packet)
 {
-    struct packet_publish packet = packet_of(o, pub, how);
-    size_t head = encode_publish_head_size(packet.topic, packet.payload.n, how->qos);
-    uint8_t *p = outq_room(q, &hub->pool, head + packet.payload.n);
+    size_t head = encode_publish_head_size(packet->topic, packet->payload.n, packet->qos);
+    uint8_t *p = outq_room(q, &hub->pool, head + packet->payload.n);
 
     if (!p)
         return ERR_NOMEM;
-    (void)encode_publish_head(p, &packet);
-    if (packet.payload.n > 0)
-        memcpy(p + head, packet.payload.p, packet.payload.n);
-    outq_added(q, head + packet.payload.n);
+    (void)encode_publish_head(p, packet);
+    if (packet->payload.n > 0)
+        memcpy(p + head, packet->payload.p, packet->payload.n);
+    outq_added(q, head + packet->payload.n);
     return ERR_OK;
 }
 
@@ -240,11 +241,10 @@ static enum err put_small_mapped(struct outbox_hub *hub, struct outbox *o, struc
  * A large one: head and topic are copied, the payload is a slice of the kept message. The two are
  * built aside and moved over together, so that failing queues nothing.
  */
-static enum err put_large(struct outbox_hub *hub, struct outbox *o, struct outq *q,
-                          struct publication *pub, const struct outbox_publish *how)
+static enum err put_large(struct outbox_hub *hub, struct outq *q, struct publication *pub,
+                          const struct packet_publish *p)
 {
-    struct packet_publish p = packet_of(o, pub, how);
-    size_t head = encode_publish_head_size(p.topic, p.payload.n, how->qos);
+    size_t head = encode_publish_head_size(p->topic, p->payload.n, p->qos);
     struct buf bytes = {0};
     struct outq aside = {0};
     enum err e = publication_keep(pub);
@@ -252,7 +252,7 @@ static enum err put_large(struct outbox_hub *hub, struct outbox *o, struct outq 
     if (!e)
         e = buf_reserve_exact(&bytes, head);
     if (!e) {
-        buf_added(&bytes, encode_publish_head(bytes.data, &p));
+        buf_added(&bytes, encode_publish_head(bytes.data, p));
         e = outq_copy(&aside, &hub->pool, bytes.data, bytes.len);
     }
     if (!e && pub->payload.n > 0)
@@ -268,9 +268,16 @@ static enum err put_large(struct outbox_hub *hub, struct outbox *o, struct outq 
 static enum err put_publish(struct outbox_hub *hub, struct outbox *o, struct outq *q,
                             struct publication *pub, const struct outbox_publish *how)
 {
-    if (!publication_is_small(pub, how->qos))
-        return put_large(hub, o, q, pub, how);
-    return UNLIKELY(o->map) ? put_small_mapped(hub, o, q, pub, how) : put_small(hub, q, pub, how);
+    struct packet_publish p;
+
+    if (LIKELY(!o->map && publication_is_small(pub, how->qos)))
+        return put_small(hub, q, pub, how);
+    p = packet_of(hub, o, pub, how);
+    /* Elsewhere a topic may be longer. */
+    if (publication_is_small(pub, how->qos) &&
+        encode_publish_head_size(p.topic, p.payload.n, p.qos) + p.payload.n <= OUTQ_CONTIGUOUS)
+        return put_small_mapped(hub, q, &p);
+    return put_large(hub, q, pub, &p);
 }
 
 enum err outbox_publish(struct outbox_hub *hub, struct outbox *o, struct publication *pub,
@@ -287,6 +294,7 @@ enum err outbox_publish(struct outbox_hub *hub, struct outbox *o, struct publica
     lane_added(hub, o, q, before);
     if (e)
         return e;
+    o->published = true;
     hub->stats->publish_sent++;
     hub->stats->publish_bytes_sent += pub->payload.n;
     work_charge(hub->work, WORK_DELIVERY + (uint32_t)(pub->payload.n >> 10) * WORK_KILOBYTE);

@@ -13,6 +13,7 @@
 #include "base/outq.h"
 #include "core/persist.h"
 #include "core/stats.h"
+#include "core/topicmap.h"
 #include "core/work.h"
 #include "mqtt/message.h"
 
@@ -38,6 +39,7 @@ struct outbox {
     struct conf_listener *map; /* whose mount point is taken off topics; NULL = none */
     bool is_dirty;
     bool shut;        /* takes nothing more */
+    bool published;   /* a PUBLISH was put here since this was cleared */
     uint8_t max_qos;  /* of what is delivered to it */
     uint32_t packets; /* that wait: an estimate while only a part of the bytes has been written */
 };
@@ -53,6 +55,8 @@ struct outbox_hub {
     struct persist *persist;
     struct stats *stats;
     struct work *work;
+    char mapped[TOPICMAP_ROOM]; /* the topic of the PUBLISH that is put somewhere, as it is called
+                                   there */
 };
 
 enum outbox_lane {

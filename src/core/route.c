@@ -21,7 +21,7 @@ void route_clear(struct route *r)
 static bool may_read(struct route *r, struct session_env *env, struct session *s,
                      const struct rights_topic *t)
 {
-    if (LIKELY(!t))
+    if (LIKELY(!t) || s->own)
         return true;
     if (s->out && !session_rights(env, s))
         r->unknown = true;
@@ -274,13 +274,22 @@ static void clear_retained(struct session_env *env, struct str topic)
     (void)persist_write(env->persist, &(struct record){.type = RECORD_RETAIN_CLEAR, .text = topic});
 }
 
+/*
+ * A bridge does not get back what it brought; nor does another bridge of ours to the same broker,
+ * or one of that broker's to us, else they would send it round for ever.
+ */
+static bool comes_from(const struct session *source, const struct session *to)
+{
+    return source == to || (to->kin != 0 && to->kin == source->kin && (to->own || source->own));
+}
+
 static void deliver(const struct route *r, struct session_env *env, struct publication *pub,
                     const struct session *source)
 {
     for (size_t i = 0; i < r->n; i++) {
         const struct receiver *to = &r->receivers[i];
-        if (to->session->bridge && to->session == source)
-            continue; /* a bridge does not get back what it brought */
+        if (UNLIKELY(to->session->bridge) && source && comes_from(source, to->session))
+            continue;
         session_deliver(env, to->session, pub, effective(env, pub, to),
                         pub->retain && to->session->bridge);
     }
@@ -291,7 +300,7 @@ static enum err find_author(struct session_env *env, const struct publication *p
                             struct session *source, struct rights **by)
 {
     *by = NULL;
-    if (LIKELY(!pub->retain || !env->rights.guarded) || !source)
+    if (LIKELY(!pub->retain || !env->rights.guarded) || !source || source->own)
         return ERR_OK;
     *by = session_rights(env, source);
     return *by ? ERR_OK : ERR_NOMEM;

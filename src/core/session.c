@@ -166,11 +166,13 @@ static void report_right(struct session_env *env, const struct party *who, const
 bool session_may(struct session_env *env, struct session *s, enum acl_right right,
                  const struct rights_topic *t)
 {
-    struct rights *r = session_rights(env, s);
+    struct rights *r = s->own ? NULL : session_rights(env, s);
     struct rights_answer a;
     struct acl_verdict v;
     struct party who;
 
+    if (UNLIKELY(s->own))
+        return true; /* its topics are all that it has to do with */
     if (UNLIKELY(!r)) {
         env->stats->publish_dropped += s->out && right == ACL_READ;
         return !s->out;
@@ -231,6 +233,8 @@ static void dropped(struct session_env *env, struct session *s, enum reason why)
     struct party who;
 
     env->stats->publish_dropped++;
+    if (s->own)
+        env->own_dropped(env, s);
     if (s->dropping) {
         s->dropped++;
         return;
@@ -261,28 +265,51 @@ static void episode_over(struct session_env *env, struct session *s)
 /* Which of the two limits is it that lets no more into its queue? */
 static enum reason full_queue(const struct session_env *env, const struct session *s)
 {
-    uint32_t max = env->limits.max_queued;
+    uint32_t max = session_limits(env, s)->max_queued;
 
     return max > 0 && flow_queued(s->flow) >= max ? REASON_QUEUE_FULL : REASON_QUEUE_BYTES;
 }
 
-/*
- * Has this topic a name behind the mount point of its connection? If not, nothing can be delivered
- * under it. Of the mount point itself nobody ever asked for: filters happen to match it.
- */
-static bool is_visible(struct session_env *env, struct session *s, struct str topic)
+/* Does a packet with this topic, as it is called here, and payload fit the bridge's limit? */
+static bool fits_bridge(const struct session_env *env, const struct conf_listener *map,
+                        struct str topic, size_t payload, enum qos qos)
 {
-    struct party who;
+    const struct conf_bridge *bridge = map->bridge;
     struct str name;
 
-    if (LIKELY(!s->out || !s->out->map) || topicmap_back(s->out->map, topic, &name))
+    return !bridge || bridge->max_packet_size == 0 ||
+           !topicmap_back(map, topic, env->hub->mapped, &name) ||
+           encode_publish_head_size(name, payload, qos) + payload <= bridge->max_packet_size;
+}
+
+/*
+ * Has this topic a name at the other end of its connection, and may a packet be so large? If not,
+ * it cannot be delivered. Of the mount point itself nobody ever asked for: filters happen to match
+ * it.
+ */
+static bool is_visible(struct session_env *env, struct session *s, struct str topic, size_t payload,
+                       enum qos qos)
+{
+    enum reason why = REASON_OUTSIDE_MOUNT;
+    struct party who;
+
+    if (LIKELY(!s->out || !s->out->map))
         return true;
-    if (topicmap_is_root(s->out->map, topic))
+    if (topicmap_shows(s->out->map, topic)) {
+        if (fits_bridge(env, s->out->map, topic, payload, qos))
+            return true;
+        why = REASON_BRIDGE_PACKET_TOO_LARGE;
+    } else if (s->own) {
+        why = REASON_UNMAPPED;
+    } else if (topicmap_is_root(s->out->map, topic)) {
         return false;
+    }
     env->stats->publish_dropped++;
+    if (s->own)
+        env->own_dropped(env, s);
     if (!s->outside) {
         who = party_of(env, s);
-        report_dropping(env->report, &who, REASON_OUTSIDE_MOUNT);
+        report_dropping(env->report, &who, why);
     }
     s->outside = true;
     return false;
@@ -300,7 +327,7 @@ static void log_sending(struct session_env *env, const struct session *s,
     if (!log_wants(env->log, LOG_LEVEL_DEBUG))
         return;
     if (s->out->map)
-        (void)topicmap_back(s->out->map, pub->topic, &name);
+        (void)topicmap_back(s->out->map, pub->topic, env->hub->mapped, &name);
     log_debug(env->log, "Sending PUBLISH to %s (d%d, q%d, r%d, m%d, '%s', ... (%zu bytes))",
               str_escape_strict(session_id(s), id, sizeof(id)), how->dup, how->qos, how->retain,
               how->id, str_escape_strict(name, topic, sizeof(topic)), pub->payload.n);
@@ -503,7 +530,9 @@ static bool is_dropped(struct session_env *env, struct session *s, const struct 
     const struct message *m = next->row->message;
     struct record r;
 
-    if (next->pubrel || (is_visible(env, s, message_topic(m)) && may_have_row(env, s, m, fresh)))
+    if (next->pubrel ||
+        (is_visible(env, s, message_topic(m), m->payload_len, (enum qos)next->row->qos) &&
+         may_have_row(env, s, m, fresh)))
         return false;
     r = record_of_end(s->flow, next->seq);
     if (flow_skip(s->flow, next->seq))
@@ -525,7 +554,7 @@ static bool pump_rows(struct session_env *env, struct session *s, struct publica
 {
     struct flow_next next;
 
-    while (s->out && s->flow && flow_peek(s->flow, &env->limits, &next)) {
+    while (s->out && s->flow && flow_peek(s->flow, session_limits(env, s), &next)) {
         bool begins = next.row->state == FLOW_QUEUED;
         struct record r = {.type = RECORD_BEGIN, .seq = next.seq, .id = next.id};
 
@@ -569,7 +598,7 @@ enum err session_reserve_alone(struct session_env *env, struct session *s, size_
 static bool should_leave(const struct session_env *env, const struct session *s)
 {
     return !stored_has_room(&env->persist->stored, 0) &&
-           !(s->out && flow_window_open(s->flow, &env->limits));
+           !(s->out && flow_window_open(s->flow, session_limits(env, s)));
 }
 
 /* Its record comes with record_row. */
@@ -617,17 +646,23 @@ static void deliver_qos0(struct session_env *env, struct session *s, struct publ
         episode_over(env, s);
 }
 
+/* Is QoS 0 queued for it while it is absent? A lazy bridge is waiting for just these messages. */
+static bool may_queue_qos0(const struct session_env *env, const struct session *s)
+{
+    return s->lazy || (env->queue_qos0 && is_recorded(s));
+}
+
 /* QoS 0 for an absent client, as queue_qos0_messages asks for. */
 static void queue_qos0(struct session_env *env, struct session *s, struct publication *pub,
                        bool retain)
 {
     size_t bytes = pub->topic.n + pub->payload.n;
 
-    if (!env->queue_qos0 || !is_recorded(s))
+    if (!may_queue_qos0(env, s))
         return;
     if (publication_keep(pub) || session_reserve_alone(env, s, bytes))
         dropped(env, s, REASON_NOMEM);
-    else if (!flow_has_room(s->flow, &env->limits, false, QOS_0, bytes))
+    else if (!flow_has_room(s->flow, session_limits(env, s), false, QOS_0, bytes))
         dropped(env, s, full_queue(env, s));
     else
         record_row(env, s, push_row(env, s, pub->message, QOS_0, retain), pub->message, 0);
@@ -636,7 +671,7 @@ static void queue_qos0(struct session_env *env, struct session *s, struct public
 /* QoS 0 messages that were queued while the client was away are not overtaken (4.6). */
 static bool qos0_must_queue(const struct session_env *env, const struct session *s)
 {
-    return env->queue_qos0 && is_recorded(s) && s->flow && flow_queued(s->flow) > 0;
+    return may_queue_qos0(env, s) && s->flow && flow_queued(s->flow) > 0;
 }
 
 void session_deliver(struct session_env *env, struct session *s, struct publication *pub,
@@ -645,7 +680,7 @@ void session_deliver(struct session_env *env, struct session *s, struct publicat
     size_t bytes = pub->topic.n + pub->payload.n;
     uint64_t seq;
 
-    if (!is_visible(env, s, pub->topic))
+    if (!is_visible(env, s, pub->topic, pub->payload.n, qos))
         return;
     if (qos == QOS_0 && s->out && !qos0_must_queue(env, s)) {
         deliver_qos0(env, s, pub, retain);
@@ -655,7 +690,7 @@ void session_deliver(struct session_env *env, struct session *s, struct publicat
         queue_qos0(env, s, pub, retain);
         return;
     }
-    if (!flow_has_room(s->flow, &env->limits, s->out != NULL, qos, bytes)) {
+    if (!flow_has_room(s->flow, session_limits(env, s), s->out != NULL, qos, bytes)) {
         dropped(env, s, full_queue(env, s));
         return;
     }
@@ -680,7 +715,7 @@ bool session_give_retained(struct session_env *env, struct session *s, struct me
     struct publication pub;
     bool stopped = false;
 
-    if (!is_visible(env, s, message_topic(m)) ||
+    if (!is_visible(env, s, message_topic(m), m->payload_len, qos) ||
         (UNLIKELY(env->rights.guarded) && !may_have_retained(env, s, m)))
         return true;
     publication_init_message(&pub, m, env->scratch);
@@ -783,13 +818,32 @@ enum err session_in_remove(struct session_env *env, struct session *s, uint16_t 
 
 /* --- coming and going --- */
 
+void session_set_kin(struct session_env *env, struct session *s, uint8_t kin)
+{
+    kin_put(&env->kin, s->kin);
+    s->kin = kin;
+}
+
+enum err session_forget_inbound(struct session_env *env, struct session *s)
+{
+    struct idset *in = s->flow ? flow_inbound(s->flow) : NULL;
+    uint16_t id;
+
+    while (in && (id = idset_next(in, 1)) != 0) {
+        if (session_in_remove(env, s, id))
+            return ERR_NOMEM;
+    }
+    return ERR_OK;
+}
+
 /* Those of a clean session are taken when somebody asks; of another one it is recorded whose it is,
  * where that may matter. */
 static void attach_rights(struct session_env *env, struct session *s)
 {
     struct party p = env->party_of(s->out);
 
-    if (is_recorded(s) && (s->rights || p.user.n > 0 || rights_listener_has(p.peer->listener)))
+    if (is_recorded(s) && !s->own &&
+        (s->rights || p.user.n > 0 || rights_listener_has(p.peer->listener)))
         take_rights(env, s);
 }
 
@@ -811,6 +865,8 @@ void session_detach(struct session_env *env, struct session *s, int64_t now_s)
         end_episode(env, s, false);
     s->out = NULL;
     s->absent_s = now_s;
+    if (!s->own)
+        session_set_kin(env, s, 0);
     env->stats->sessions_connected--;
     session_leave_work(env, s);
     session_settle(s);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "core/author.h"
 #include "core/fetch.h"
+#include "core/kin.h"
 #include "core/outbox.h"
 #include "core/persist.h"
 #include "core/report.h"
@@ -47,6 +48,9 @@ struct session {           /* aligned to TRIE_SESSION_ALIGN, as every allocation
     bool bridge : 1;   /* the peer is a bridge: RETAIN as published, no echo */
     bool outside : 1;  /* that it has messages outside its mount point has been logged for this
                           connection */
+    bool own : 1;      /* of a bridge of ours: its peer is the remote broker */
+    bool lazy : 1;     /* … which connects when something waits here, QoS 0 included */
+    uint8_t kin;       /* the broker at the other end: see kin.h; 0 = not known */
     char id[];
 };
 
@@ -64,7 +68,10 @@ struct session_env {
     struct report *report;
     struct party (*party_of)(const struct outbox *out); /* who reads what is put there */
     struct publication_scratch *scratch; /* for rows sent while another publication is under way */
+    /* A message for a bridge of ours was dropped. */
+    void (*own_dropped)(struct session_env *env, const struct session *s);
     struct flow_limits limits;
+    struct flow_limits own_limits; /* of bridges of ours */
     bool queue_qos0;
     bool duplicates;          /* one copy for each subscription that matches */
     bool upgrade;             /* deliver at the subscription's QoS, also above the published one */
@@ -76,11 +83,19 @@ struct session_env {
     bool check_author; /* of retained messages */
     struct rights_all rights;
     struct authors authors;
+    struct kin kin;
 };
 
 static inline struct str session_id(const struct session *s)
 {
     return str_of(s->id, s->id_len);
+}
+
+/* What limits its flow. */
+static inline const struct flow_limits *session_limits(const struct session_env *env,
+                                                       const struct session *s)
+{
+    return LIKELY(!s->own) ? &env->limits : &env->own_limits;
 }
 
 /* Have broker_work go on with this session. */
@@ -171,6 +186,11 @@ void session_in_add(struct session_env *env, struct session *s,
                     uint16_t id); /* after session_in_reserve */
 /* PUBREL: forget it. ERR_NOMEM changes nothing. */
 MUST_CHECK enum err session_in_remove(struct session_env *env, struct session *s, uint16_t id);
+
+/* What broker is at the other end, of which it takes a reference. */
+void session_set_kin(struct session_env *env, struct session *s, uint8_t kin);
+/* The peer has forgotten what QoS 2 messages it had begun to send. ERR_NOMEM: not all. */
+MUST_CHECK enum err session_forget_inbound(struct session_env *env, struct session *s);
 
 /* Connected to an outbox: everything unfinished is to be sent again. */
 void session_attach(struct session_env *env, struct session *s, struct outbox *out);

@@ -171,7 +171,7 @@ enum { EXPIRE_EVERY_MS = 5000, EXPIRE_PER_TURN = 1000 };
 
 static bool has_expired(const struct session *s, int64_t now_s, int64_t limit_s)
 {
-    return s->number && !s->out && s->absent_s > 0 && now_s - s->absent_s > limit_s;
+    return s->number && !s->out && !s->own && s->absent_s > 0 && now_s - s->absent_s > limit_s;
 }
 
 static void expire(struct sessions *all, struct session *s)

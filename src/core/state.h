@@ -6,6 +6,7 @@
 #define CORE_STATE_H
 
 #include "base/wheel.h"
+#include "core/bridges.h"
 #include "core/broker.h"
 #include "core/conn.h"
 #include "core/logins.h"
@@ -46,6 +47,7 @@ struct broker {
     struct route route;
     struct wheel wheel;
     struct logins logins;
+    struct bridges bridges;
     struct slab conns;
     struct conn_list all;
     struct conn_list pending;

@@ -316,3 +316,8 @@ uint64_t sys_next(const struct broker *b)
 
     return s->row < ROWS || s->interval_s != b->conf->global.sys_interval ? 0 : s->due_ms;
 }
+
+bool sys_is_on(const struct broker *b)
+{
+    return b->conf->global.sys_interval > 0;
+}

@@ -21,6 +21,8 @@ MUST_CHECK enum err sys_init(struct broker *b);
 void sys_free(struct broker *b);
 /* Once in a turn: do what is due, as far as the budget goes, but not less than one value. */
 void sys_work(struct broker *b);
+/* Is anything said at all? */
+bool sys_is_on(const struct broker *b);
 /* When sys_work has something to do, monotonic ms: 0 = at once, UINT64_MAX = never. */
 uint64_t sys_next(const struct broker *b);
 

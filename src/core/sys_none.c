@@ -24,3 +24,9 @@ uint64_t sys_next(const struct broker *b)
     (void)b;
     return UINT64_MAX;
 }
+
+bool sys_is_on(const struct broker *b)
+{
+    (void)b;
+    return false;
+}

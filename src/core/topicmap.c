@@ -3,6 +3,7 @@
  */
 #include "core/topicmap.h"
 
+#include "core/bridge_map.h"
 #include "mqtt/topic.h"
 
 #include <string.h>
@@ -38,8 +39,11 @@ static enum reason check_levels(struct str topic)
 enum reason topicmap_name(const struct conf_listener *map, struct str name, char *room,
                           struct str *inside)
 {
-    enum reason r = put(map, str_of(NULL, 0), name, room, inside);
+    enum reason r;
 
+    if (map->bridge)
+        return bridge_map_in(map->bridge, name, room, inside);
+    r = put(map, str_of(NULL, 0), name, room, inside);
     return r == REASON_OK ? check_levels(*inside) : r;
 }
 
@@ -59,20 +63,32 @@ enum reason topicmap_filter(const struct conf_listener *map, struct str filter, 
     return r == REASON_FILTER ? REASON_MOUNT_WILDCARD : r; /* alone it was a good one */
 }
 
-bool topicmap_back(const struct conf_listener *map, struct str inside, struct str *name)
+bool topicmap_back(const struct conf_listener *map, struct str inside, char *room, struct str *name)
 {
-    size_t n = strlen(map->mount_point);
+    size_t n;
 
+    if (map->bridge)
+        return bridge_map_out(map->bridge, inside, room, name);
+    n = strlen(map->mount_point);
     if (inside.n <= n || memcmp(inside.p, map->mount_point, n) != 0)
         return false;
     *name = str_of(inside.p + n, inside.n - n);
     return true;
 }
 
+bool topicmap_shows(const struct conf_listener *map, struct str inside)
+{
+    struct str name;
+
+    return topicmap_back(map, inside, NULL, &name);
+}
+
 bool topicmap_is_root(const struct conf_listener *map, struct str inside)
 {
-    struct str mount = str_c(map->mount_point);
+    struct str mount = str_c(map->mount_point ? map->mount_point : "");
 
+    if (map->bridge)
+        return false;
     if (str_eq(inside, mount))
         return true;
     return mount.n > 0 && mount.p[mount.n - 1] == '/' &&

@@ -158,9 +158,40 @@ void rig_check(const struct rig *r)
         fail_msg("broker_check: %s", wrong);
 }
 
+/* What bridges want, until rig_dial asks for it. */
+static void take_dials(struct rig *r)
+{
+    struct dial_order order;
+
+    while (broker_take_dial(r->b, &order)) {
+        assert_true(r->dial_count < RIG_DIALS);
+        r->dials[r->dial_count++] = order;
+    }
+}
+
+bool rig_take_dial(struct rig *r, struct dial_order *order)
+{
+    take_dials(r);
+    while (r->dial_count > 0) {
+        *order = r->dials[0];
+        memmove(r->dials, r->dials + 1, --r->dial_count * sizeof(*order));
+        if (broker_wants_dial(r->b, order->ticket))
+            return true;
+        conf_bridge_unref(order->conf);
+    }
+    return false;
+}
+
+static void forget_dials(struct rig *r)
+{
+    while (r->dial_count > 0)
+        conf_bridge_unref(r->dials[--r->dial_count].conf);
+}
+
 void rig_end(struct rig *r)
 {
     rig_check(r);
+    forget_dials(r);
     broker_free(r->b);
     rig_acl(&r->listener, NULL);
     bytes_free(&r->journal);
@@ -361,6 +392,7 @@ void rig_turn(struct rig *r)
     rig_commit(r);
     flush_all(r);
     take_fetches(r);
+    take_dials(r);
     r->next = broker_next(r->b);
 }
 
@@ -501,6 +533,7 @@ void rig_restart(struct rig *r)
 
     lose_all(r);
     r->fetch_count = 0;
+    forget_dials(r);
     broker_free(r->b);
     rig_start(r);
     apply_frames(r, r->b, &lost);
@@ -510,6 +543,13 @@ void rig_restart(struct rig *r)
 
 /* --- clients --- */
 
+static void begin_client(struct rig *r, struct rig_client *c)
+{
+    memset(c, 0, sizeof(*c));
+    c->rig = r;
+    c->window = SIZE_MAX;
+}
+
 bool rig_open(struct rig *r, struct rig_client *c)
 {
     struct peer peer = {.ip = {127, 0, 0, 1},
@@ -518,10 +558,24 @@ bool rig_open(struct rig *r, struct rig_client *c)
                         .listener = r->through ? r->through : &r->listener,
                         .accept_ms = (uint32_t)r->now.mono_ms};
 
-    memset(c, 0, sizeof(*c));
-    c->rig = r;
-    c->window = SIZE_MAX;
+    begin_client(r, c);
     c->conn = broker_open(r->b, &peer, c);
+    if (c->conn)
+        TAILQ_INSERT_TAIL(&r->clients, c, entry);
+    return c->conn != NULL;
+}
+
+bool rig_dial(struct rig *r, struct rig_client *c)
+{
+    struct peer peer = {.ip = {127, 0, 0, 1}, .family = 4, .port = 1884};
+    struct dial_order order;
+
+    begin_client(r, c);
+    if (!rig_take_dial(r, &order))
+        return false;
+    conf_bridge_unref(order.conf);
+    if (!order.probe)
+        c->conn = broker_dialed(r->b, order.ticket, &peer, c);
     if (c->conn)
         TAILQ_INSERT_TAIL(&r->clients, c, entry);
     return c->conn != NULL;

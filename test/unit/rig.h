@@ -53,6 +53,7 @@ struct rig_frame {
 #define RIG_FRAME_HEAD 48
 
 #define RIG_FETCHES 1024
+#define RIG_DIALS 64
 
 struct rig {
     struct broker *b;
@@ -69,6 +70,8 @@ struct rig {
     size_t frame_count;
     struct fetch fetches[RIG_FETCHES]; /* wanted, to be answered in the next turn */
     size_t fetch_count;
+    struct dial_order dials[RIG_DIALS]; /* that bridges have wanted */
+    size_t dial_count;
     uint64_t fetched; /* answers, all in all */
     /* What a fetch is answered with; NULL: what stands in the journal. */
     struct str (*answer)(struct rig *r, const struct fetch *f);
@@ -124,6 +127,10 @@ void rig_restart(struct rig *r);
 
 /* A connection without a CONNECT. False without memory. */
 bool rig_open(struct rig *r, struct rig_client *c);
+/* The dial that a bridge wants next; its section is the caller's. False: none is wanted. */
+bool rig_take_dial(struct rig *r, struct dial_order *order);
+/* The connection that a bridge wants next, with `c` as the remote broker. False: none is wanted. */
+bool rig_dial(struct rig *r, struct rig_client *c);
 /* The client closes its connection: the broker is told at once. */
 void rig_close(struct rig_client *c);
 /* The same, seen when the next turn reads. */

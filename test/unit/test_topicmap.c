@@ -42,7 +42,7 @@ static void names_get_the_mount_point_before_them(void **state)
         struct str name = STR("");
         assert_int_equal(topicmap_name(&l, str_c(cases[i].name), room, &inside), REASON_OK);
         assert_true(str_eq_c(inside, cases[i].inside));
-        assert_true(topicmap_back(&l, inside, &name));
+        assert_true(topicmap_back(&l, inside, room, &name));
         assert_true(str_eq_c(name, cases[i].name));
     }
 }
@@ -88,7 +88,7 @@ static void what_is_outside_has_no_name(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(outside); i++) {
         struct str name = STR("untouched");
-        assert_false(topicmap_back(&l, str_c(outside[i]), &name));
+        assert_false(topicmap_back(&l, str_c(outside[i]), room, &name));
         assert_true(str_eq_c(name, "untouched"));
     }
     assert_true(topicmap_is_root(&l, STR("m")));

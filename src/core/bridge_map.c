@@ -1,0 +1,78 @@
+/*
+ * Two searches over few rules, one for each way.
+ */
+#include "core/bridge_map.h"
+
+#include "core/topicmap.h"
+#include "mqtt/topic.h"
+
+#include <string.h>
+
+static bool has_prefix(const struct conf_bridge_topic *t)
+{
+    return t->local_prefix > 0 || t->remote_prefix > 0;
+}
+
+/* The rule for a topic that is called so on the side that it comes from; NULL: none. */
+static const struct conf_bridge_topic *find_rule(const struct conf_bridge *bridge,
+                                                 enum conf_direction way, struct str name)
+{
+    const struct conf_bridge_topic *plain = NULL;
+
+    for (size_t i = 0; i < bridge->topic_count; i++) {
+        const struct conf_bridge_topic *t = &bridge->topics[i];
+        if (!(t->direction & way) || (plain && !has_prefix(t)) ||
+            !topic_matches(str_c(way == CONF_IN ? t->remote : t->local), name))
+            continue;
+        if (has_prefix(t))
+            return t;
+        plain = t;
+    }
+    return plain;
+}
+
+/* `name` with the first `off` bytes replaced; false: too long. */
+static bool replace(struct str name, size_t off, struct str by, char *room, struct str *out)
+{
+    size_t rest = name.n - off;
+
+    if (by.n + rest > TOPICMAP_ROOM)
+        return false;
+    if (!room)
+        return true;
+    if (by.n > 0)
+        memcpy(room, by.p, by.n);
+    if (rest > 0)
+        memcpy(room + by.n, name.p + off, rest);
+    *out = str_of(room, by.n + rest);
+    return true;
+}
+
+enum reason bridge_map_in(const struct conf_bridge *bridge, struct str name, char *room,
+                          struct str *inside)
+{
+    const struct conf_bridge_topic *t = find_rule(bridge, CONF_IN, name);
+
+    if (!t)
+        return REASON_UNMAPPED;
+    *inside = name;
+    if (!has_prefix(t))
+        return REASON_OK;
+    if (!replace(name, t->remote_prefix, str_of(t->local, t->local_prefix), room, inside))
+        return REASON_MOUNT_LENGTH;
+    if (inside->n == 0)
+        return REASON_UNMAPPED;
+    return topic_levels(*inside) > TOPIC_LEVELS_MAX ? REASON_LEVELS : REASON_OK;
+}
+
+bool bridge_map_out(const struct conf_bridge *bridge, struct str inside, char *room,
+                    struct str *name)
+{
+    const struct conf_bridge_topic *t = find_rule(bridge, CONF_OUT, inside);
+
+    if (!t || inside.n - t->local_prefix + t->remote_prefix == 0)
+        return false;
+    *name = inside;
+    return !has_prefix(t) ||
+           replace(inside, t->local_prefix, str_of(t->remote, t->remote_prefix), room, name);
+}

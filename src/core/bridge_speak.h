@@ -1,0 +1,39 @@
+/*
+ * What a bridge says: to the remote broker, as its client; to the clients of this one, about
+ * itself.
+ */
+#ifndef CORE_BRIDGE_SPEAK_H
+#define CORE_BRIDGE_SPEAK_H
+
+#include "core/bridge.h"
+
+/* ERR_NOMEM, as all of these. */
+MUST_CHECK enum err bridge_send_connect(struct broker *b, struct bridge *br);
+/* After CONNACK: UNSUBSCRIBE from what is only sent, SUBSCRIBE to what is to come, and the broker's
+ * name. */
+MUST_CHECK enum err bridge_send_requests(struct broker *b, struct bridge *br);
+/* How many packet ids its requests take on this connection. */
+size_t bridge_requests(const struct bridge *br);
+/* The topic that was subscribed to with this packet id; NULL: none was. */
+const char *bridge_subscribed(const struct bridge *br, uint16_t id, bool *any);
+MUST_CHECK enum err bridge_send_ping(struct broker *b, struct bridge *br);
+/* Before an orderly end: that it is not connected any more, and DISCONNECT. What there is no memory
+ * for is not said. */
+void bridge_send_farewell(struct broker *b, struct bridge *br);
+
+/* Tell both brokers, as far as the section wants that, that it is connected. ERR_NOMEM: the remote
+ * one was not told. */
+MUST_CHECK enum err bridge_notify_up(struct broker *b, struct bridge *br);
+/* Tell this one that it is not. */
+void bridge_notify_down(struct broker *b, struct bridge *br);
+
+/* Below $SYS/broker/connection/NAME: what has changed. */
+void bridge_tell(struct broker *b, struct bridge *br);
+/* The bridge goes: take it all back. */
+void bridge_untell(struct broker *b, struct bridge *br);
+
+/* Where brokers of ours that are bridged exchange their names: this and the name of the one that
+ * asks. */
+#define BRIDGE_PEER_TOPIC "$SYS/broker/peer/"
+
+#endif
