@@ -10,6 +10,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { OPTION_VERSION = 256, OPTION_TEST, OPTION_TLS_KEYLOG, OPTION_ACL_EXPLAIN };
 
@@ -17,6 +18,7 @@ enum { OPTION_VERSION = 256, OPTION_TEST, OPTION_TLS_KEYLOG, OPTION_ACL_EXPLAIN 
 struct command {
     struct conf_args args;
     struct explain_question question; /* user == NULL: none */
+    char hostname[256];               /* of this machine; empty: it has none */
 };
 
 static void print_usage(FILE *out)
@@ -146,8 +148,16 @@ static bool is_complete(struct command *command, int argc, char **argv)
     return true;
 }
 
-static int run(const struct command *command)
+/* What bridges are called by others, unless the file says it. */
+static void find_hostname(struct command *command)
 {
+    if (gethostname(command->hostname, sizeof(command->hostname) - 1) == 0)
+        command->args.hostname = command->hostname;
+}
+
+static int run(struct command *command)
+{
+    find_hostname(command);
     return command->question.user ? (int)explain_run(&command->args, &command->question)
                                   : (int)server_run(&command->args);
 }

@@ -53,15 +53,15 @@ bool keys_are_alike(const struct conf_listener *a, const struct conf_listener *b
            a->disable_client_cert_date_checks == b->disable_client_cert_date_checks;
 }
 
-static void warn_open(const char *keyfile, const struct log *log)
+void keys_warn_open(const char *option, const char *file, const struct log *log)
 {
     struct stat st;
     char shown[256];
-    if (keyfile && stat(keyfile, &st) == 0 && st.st_mode & S_IROTH) {
+    if (file && stat(file, &st) == 0 && st.st_mode & S_IROTH) {
         log_warning(log,
-                    "Warning: keyfile '%s' can be read by every user of this machine; chmod o-r "
+                    "Warning: %s '%s' can be read by every user of this machine; chmod o-r "
                     "would change that.",
-                    str_escape(str_c(keyfile), shown, sizeof(shown)));
+                    option, str_escape(str_c(file), shown, sizeof(shown)));
     }
 }
 
@@ -99,22 +99,20 @@ enum err keys_make(const struct conf_listener *rules, int *keylog, const struct 
                   str_escape(str_c(why), shown, sizeof(shown)));
         return e;
     }
-    warn_open(rules->keyfile, log);
+    keys_warn_open("keyfile", rules->keyfile, log);
     return ERR_OK;
 }
 
-bool keys_may_replace(const struct conf_listener *rules, const struct tls_ctx *old,
-                      const struct tls_ctx *fresh, int64_t now_s, const struct log *log)
+bool keys_owner_may_replace(const struct keys_owner *owner, const struct tls_ctx *old,
+                            const struct tls_ctx *fresh, int64_t now_s, const struct log *log)
 {
     char why[TLS_WHY_MAX];
     char was[TLS_WHY_MAX];
     char shown[TLS_WHY_MAX];
-    char place[DOOR_PLACE_MAX];
     if (tls_ctx_check(fresh, now_s, why) == ERR_OK || tls_ctx_check(old, now_s, was) != ERR_OK) {
         return true;
     }
-    log_error(log, "Error: TLS on %s: %s.", door_place(rules, place),
-              str_escape(str_c(why), shown, sizeof(shown)));
+    log_error(log, "Error: %s: %s.", owner->whose, str_escape(str_c(why), shown, sizeof(shown)));
     return false;
 }
 
@@ -128,22 +126,45 @@ static const char *date_of(int64_t seconds, char out[32])
     return out;
 }
 
-void keys_warn(const struct conf_listener *rules, const struct tls_ctx *keys, int64_t now_s,
-               const struct log *log)
+void keys_owner_warn(const struct keys_owner *owner, const struct tls_ctx *keys, int64_t now_s,
+                     const struct log *log)
 {
     char why[TLS_WHY_MAX];
     char shown[TLS_WHY_MAX];
-    char place[DOOR_PLACE_MAX];
     char date[32];
     int64_t expires = tls_ctx_expires(keys);
     if (tls_ctx_check(keys, now_s, why) != ERR_OK) {
-        log_warning(log, "Warning: TLS on %s: %s.", door_place(rules, place),
+        log_warning(log, "Warning: %s: %s.", owner->whose,
                     str_escape(str_c(why), shown, sizeof(shown)));
     } else if (expires != 0 && expires - now_s < KEYS_SOON_S) {
         long long days = (long long)((expires - now_s) / 86400);
-        log_warning(log, "Warning: TLS on %s: certfile '%s' expires in %lld day%s, on %s.",
-                    door_place(rules, place),
-                    str_escape(str_c(rules->certfile), shown, sizeof(shown)), days,
+        log_warning(log, "Warning: %s: %s '%s' expires in %lld day%s, on %s.", owner->whose,
+                    owner->option, str_escape(str_c(owner->file), shown, sizeof(shown)), days,
                     days == 1 ? "" : "s", date_of(expires, date));
     }
+}
+
+#define WHOSE_MAX (DOOR_PLACE_MAX + 16)
+
+static struct keys_owner owner_of(const struct conf_listener *rules, char whose[WHOSE_MAX])
+{
+    char place[DOOR_PLACE_MAX];
+    (void)snprintf(whose, WHOSE_MAX, "TLS on %s", door_place(rules, place));
+    return (struct keys_owner){.whose = whose, .option = "certfile", .file = rules->certfile};
+}
+
+bool keys_may_replace(const struct conf_listener *rules, const struct tls_ctx *old,
+                      const struct tls_ctx *fresh, int64_t now_s, const struct log *log)
+{
+    char whose[WHOSE_MAX];
+    const struct keys_owner owner = owner_of(rules, whose);
+    return keys_owner_may_replace(&owner, old, fresh, now_s, log);
+}
+
+void keys_warn(const struct conf_listener *rules, const struct tls_ctx *keys, int64_t now_s,
+               const struct log *log)
+{
+    char whose[WHOSE_MAX];
+    const struct keys_owner owner = owner_of(rules, whose);
+    keys_owner_warn(&owner, keys, now_s, log);
 }

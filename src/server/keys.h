@@ -36,4 +36,17 @@ bool keys_may_replace(const struct conf_listener *rules, const struct tls_ctx *o
 void keys_warn(const struct conf_listener *rules, const struct tls_ctx *keys, int64_t now_s,
                const struct log *log);
 
+/* The same of whatever has a context: `whose` begins the line, e.g. "TLS on port 8883". */
+struct keys_owner {
+    const char *whose;
+    const char *option; /* that names the certificate … */
+    const char *file;   /* … and what it names */
+};
+bool keys_owner_may_replace(const struct keys_owner *owner, const struct tls_ctx *old,
+                            const struct tls_ctx *fresh, int64_t now_s, const struct log *log);
+void keys_owner_warn(const struct keys_owner *owner, const struct tls_ctx *keys, int64_t now_s,
+                     const struct log *log);
+/* Warn if everybody may read this key; NULL is allowed. */
+void keys_warn_open(const char *option, const char *file, const struct log *log);
+
 #endif

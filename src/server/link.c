@@ -6,6 +6,7 @@
  */
 #include "server/link.h"
 
+#include "server/dial.h"
 #include "server/greeting.h"
 
 #include <errno.h>
@@ -64,19 +65,30 @@ void links_clear(struct links *ls)
     slab_clear(&ls->slab);
 }
 
-void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group)
+/* A link for this socket, which is closed without memory. */
+static struct link *new_link(struct links *ls, int fd, uint16_t group, enum link_state state)
 {
     struct tcp tcp;
     tcp_init(&tcp, fd);
     struct link *l = slab_alloc(&ls->slab);
     if (!l) {
         transport_close(&tcp.base);
-        return;
+        errno = ENOMEM;
+        return NULL;
     }
-    *l = (struct link){.tcp = tcp, .group = group, .state = LINK_LIVE};
+    *l = (struct link){.tcp = tcp, .group = group, .state = (uint8_t)state};
     l->io = &l->tcp.base;
     l->watch = (struct watch){.fd = fd, .kind = ls->watch_kind};
-    TAILQ_INSERT_TAIL(&ls->list[LINK_LIVE], l, entry);
+    TAILQ_INSERT_TAIL(&ls->list[state], l, entry);
+    return l;
+}
+
+void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group)
+{
+    struct link *l = new_link(ls, fd, group, LINK_LIVE);
+    if (!l) {
+        return;
+    }
     const struct conf_listener *rules = door_group(ls->door, group)->rules;
     bool greets = rules->proxy != CONF_PROXY_OFF || conf_listener_has_tls(rules);
     if (transport_step(l->io) == ERR_OK && poll_add(ls->poll, &l->watch, POLL_IN) == ERR_OK &&
@@ -85,6 +97,21 @@ void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group
         return;
     }
     link_close(ls, l);
+}
+
+struct link *link_dial(struct links *ls, int fd, struct dial *dial)
+{
+    struct link *l = new_link(ls, fd, LINK_NO_GROUP, LINK_DIALLING);
+    if (l && poll_add(ls->poll, &l->watch, POLL_OUT) != ERR_OK) {
+        int error = errno;
+        link_close(ls, l);
+        errno = error;
+        return NULL;
+    }
+    if (l) {
+        l->dial = dial;
+    }
+    return l;
 }
 
 static void read_once(struct links *ls, struct link *l)
@@ -158,6 +185,10 @@ void link_ready(struct links *ls, struct watch *w, unsigned events)
     }
     if (l->state == LINK_GREETING) {
         greeting_ready(ls, l);
+        return;
+    }
+    if (l->state == LINK_DIALLING) {
+        dial_ready(l->dial);
         return;
     }
     if (events & POLL_OUT && !make_room(ls, l)) {

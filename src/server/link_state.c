@@ -39,7 +39,9 @@ void link_let_go(struct links *ls, struct link *l, enum reason why, const char *
 {
     broker_closed(ls->broker, l->conn, why, detail);
     l->conn = NULL;
-    door_leave(ls->door, l->group);
+    if (l->group != LINK_NO_GROUP) {
+        door_leave(ls->door, l->group);
+    }
     /* It leaves behind a will or a session, and in this turn the core's round of work may be over.
      */
     ls->again = true;
@@ -59,15 +61,24 @@ void link_await(struct links *ls, struct link *l, enum link_state state, uint32_
     move_to(ls, l, state);
 }
 
-bool link_introduce(struct links *ls, struct link *l, const struct peer *peer)
+static bool become_live(struct links *ls, struct link *l, struct conn *c)
 {
-    struct conn *c = broker_open(ls->broker, peer, l);
     if (!c) {
         return false;
     }
     l->conn = c;
     move_to(ls, l, LINK_LIVE);
     return true;
+}
+
+bool link_introduce(struct links *ls, struct link *l, const struct peer *peer)
+{
+    return become_live(ls, l, broker_open(ls->broker, peer, l));
+}
+
+bool link_hand_over(struct links *ls, struct link *l, uint64_t ticket, const struct peer *peer)
+{
+    return become_live(ls, l, broker_dialed(ls->broker, ticket, peer, l));
 }
 
 unsigned link_wanted(const struct link *l)

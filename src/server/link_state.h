@@ -24,6 +24,7 @@
 
 enum link_state {
     LINK_GREETING,  /* in front of MQTT: the core does not know it */
+    LINK_DIALLING,  /* the same, and it is we who have called: a bridge's */
     LINK_LIVE,      /* open on both sides */
     LINK_HOLDING,   /* the same, and its transport holds input that is to be read next turn */
     LINK_FLUSHING,  /* the core wants to close it when the rest has been written */
@@ -31,7 +32,7 @@ enum link_state {
                        goes */
     LINK_DEAD       /* closed; to be buried at the end of the turn */
 };
-#define LINK_STATES 6
+#define LINK_STATES 7
 
 /* What a connection awaits in front of MQTT, in this order. */
 enum greeting_stage { GREETING_PROXY, GREETING_FIRST_BYTE /* of TLS */, GREETING_HANDSHAKE };
@@ -49,16 +50,19 @@ struct greeting {
 
 TAILQ_HEAD(greeting_queue, greeting);
 
+struct dial;
+
 struct link {
     TAILQ_ENTRY(link) entry; /* in the list of its state */
     struct transport *io;    /* the topmost layer */
     union {
         struct conn *conn;         /* NULL when lingering or dead */
         struct greeting *greeting; /* while greeting */
+        struct dial *dial;         /* while dialling: it owns the link, and has the time limit */
     };
     struct tcp tcp; /* the lowest layer */
     struct watch watch;
-    uint32_t deadline_ms; /* of all states without MQTT: low bits of the monotonic time */
+    uint32_t deadline_ms; /* of all other states without MQTT: low bits of the monotonic time */
     uint16_t group;       /* of the door, for which it counts until it lingers or is dead */
     uint8_t state;
     uint8_t blocked : 1; /* the socket did not take all: write again after POLL_OUT only */
@@ -66,6 +70,9 @@ struct link {
 };
 
 TAILQ_HEAD(link_list, link);
+
+/* Of a connection that is a bridge's: the door has not let it in, and no limit of it counts. */
+#define LINK_NO_GROUP UINT16_MAX
 
 struct links {
     struct slab slab;
@@ -128,6 +135,9 @@ void link_keep_input(struct links *ls, struct link *l);
 
 /* The core has it from here on: it is live. False: no memory, and nothing has changed. */
 MUST_CHECK bool link_introduce(struct links *ls, struct link *l, const struct peer *peer);
+/* The same for one that was dialled. False: the core does not want it, or there is no memory. */
+MUST_CHECK bool link_hand_over(struct links *ls, struct link *l, uint64_t ticket,
+                               const struct peer *peer);
 /* The core lets go of it: from here on it counts for no limit. */
 void link_let_go(struct links *ls, struct link *l, enum reason why, const char *detail);
 /*

@@ -25,7 +25,8 @@ enum watch_kind {
     WATCH_SIGNALS,
     WATCH_DISK,
     WATCH_WORKER,
-    WATCH_FILES
+    WATCH_FILES,
+    WATCH_NAMES
 };
 
 static uint64_t clock_ns(clockid_t clock)
@@ -103,6 +104,17 @@ enum err loop_start(struct loop *l, const struct conf *conf)
     return e == ERR_OK ? listeners_listen(&l->listeners) : e;
 }
 
+enum err loop_dial_bridges(struct loop *l, const struct bridge_keys *keys, uint64_t seed)
+{
+    const struct dials_setup setup = {.links = &l->links,
+                                      .broker = l->broker,
+                                      .keys = keys,
+                                      .log = l->log,
+                                      .watch_kind = WATCH_NAMES,
+                                      .seed = seed};
+    return dials_new(&setup, &l->dials);
+}
+
 void loop_watch_files(struct loop *l, struct file_watch *files)
 {
     l->files = files;
@@ -117,6 +129,7 @@ void loop_stop(struct loop *l)
 void loop_clear(struct loop *l)
 {
     listeners_close(&l->listeners);
+    dials_free(l->dials);
     links_clear(&l->links);
     door_clear(&l->door);
     if (l->signals.fd >= 0) {
@@ -136,6 +149,7 @@ static int timeout_ms(const struct loop *l)
     due = earlier(due, listeners_deadline(&l->listeners));
     due = earlier(due, door_deadline(&l->door));
     due = earlier(due, disk_deadline(l->disk));
+    due = earlier(due, dials_deadline(l->dials));
     if (due == UINT64_MAX) {
         return -1;
     }
@@ -186,6 +200,9 @@ static void serve(struct loop *l, struct watch *w, unsigned events)
         break;
     case WATCH_FILES:
         file_watch_ready(l->files, l->now_ms);
+        break;
+    case WATCH_NAMES:
+        dials_ready(l->dials, w, events);
         break;
     }
 }
@@ -244,6 +261,7 @@ void loop_turn(struct loop *l)
     serve_ready(l, left_over);
     (void)broker_work(l->broker);
     worker_turn(&l->worker, l->broker);
+    dials_turn(l->dials);
     disk_turn(l->disk, l->now_ms);
     if (UNLIKELY(disk_failed(l->disk))) {
         return;

@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "core/broker.h"
+#include "server/bridge_keys.h"
+#include "server/dial.h"
 #include "server/disk.h"
 #include "server/door.h"
 #include "server/file_watch.h"
@@ -46,7 +48,8 @@ struct loop {
     struct door door;
     struct links links;
     struct listeners listeners;
-    struct disk *disk; /* NULL without persistence */
+    struct dials *dials; /* NULL without bridges */
+    struct disk *disk;   /* NULL without persistence */
     struct worker worker;
     struct watch worker_event;
     struct file_watch *files; /* NULL: none are watched */
@@ -68,6 +71,9 @@ struct loop {
  */
 MUST_CHECK enum err loop_init(struct loop *l, struct broker *broker, const struct conf *conf,
                               const struct log *log, struct logsink *sink);
+/* Bridges are connected from now on, by these keys; `seed` is chance. ERR_NOMEM. */
+MUST_CHECK enum err loop_dial_bridges(struct loop *l, const struct bridge_keys *keys,
+                                      uint64_t seed);
 /*
  * The store, found by disk_find() and put into l->disk, gives the broker its state back; only then
  * anybody is listened to: nobody connects to a broker that is not ready. Errors as above.

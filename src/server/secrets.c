@@ -1,5 +1,5 @@
 /*
- * Files of listeners: read at the start, on reload, and when they change.
+ * Files of listeners and bridges: read at the start, on reload, and when they change.
  */
 #include "server/secrets.h"
 
@@ -39,11 +39,13 @@ static void drop_plan(struct secrets *s)
     realms_drop(s->realms);
     s->realms = NULL;
     drop_keys(s);
+    bridge_keys_clear(&s->fresh_bridges);
 }
 
 void secrets_clear(struct secrets *s)
 {
     drop_plan(s);
+    bridge_keys_clear(&s->bridges);
     file_watch_clear(&s->files);
     mem_free(s->told, s->told_count * sizeof(*s->told));
     if (s->keylog >= 0) {
@@ -64,7 +66,8 @@ static bool is_in(const struct conf *conf, const struct conf_listener *rules)
     return false;
 }
 
-/* Those of a configuration (NULL: none), then those at the door that it does not have. */
+/* Of listeners: those of a configuration (NULL: none), then those at the door that it does not
+ * have. */
 struct rules {
     struct conf_listener **of;
     size_t count;
@@ -105,22 +108,31 @@ static void files_of(const struct conf_listener *rules, const char *files[FILES]
     files[KEYS_FILES + 2] = rules->security.psk_file;
 }
 
-/* Watch what all these name. */
-static void watch_files(struct secrets *s, const struct rules *r)
+/* Watch what all these name, and the bridges of this configuration (NULL: none), and those that are
+ * in force. */
+static void watch_files(struct secrets *s, const struct rules *r, const struct conf *conf)
 {
-    size_t size = r->count * FILES * sizeof(char *);
-    const char **files = mem_alloc(size + 1);
+    size_t bridges = conf ? conf->bridge_count : 0;
+    size_t count = r->count * FILES + (bridges + s->bridges.count) * BRIDGE_KEYS_FILES;
+    const char **files = mem_alloc(count * sizeof(char *) + 1);
     enum err e = ERR_NOMEM;
     if (files) {
-        for (size_t i = 0; i < r->count; i++) {
-            files_of(r->of[i], files + i * FILES);
+        const char **at = files;
+        for (size_t i = 0; i < r->count; i++, at += FILES) {
+            files_of(r->of[i], at);
         }
-        e = file_watch_set(&s->files, files, r->count * FILES);
+        for (size_t i = 0; i < bridges; i++, at += BRIDGE_KEYS_FILES) {
+            bridge_keys_files(conf->bridges[i], at);
+        }
+        for (size_t i = 0; i < s->bridges.count; i++, at += BRIDGE_KEYS_FILES) {
+            bridge_keys_files(s->bridges.of[i].conf, at);
+        }
+        e = file_watch_set(&s->files, files, count);
     }
     if (e != ERR_OK) {
         log_warning(s->log, "Warning: No memory to watch files; send SIGHUP after changing them.");
     }
-    mem_free(files, size + 1);
+    mem_free(files, count * sizeof(char *) + 1);
 }
 
 /* Watch what is named by rules that are in force. */
@@ -128,7 +140,7 @@ static void watch_rules(struct secrets *s, const struct conf *conf, const struct
 {
     struct rules r;
     if (list_rules(&r, conf, door) == ERR_OK) {
-        watch_files(s, &r);
+        watch_files(s, &r, conf);
         free_rules(&r);
     }
 }
@@ -142,21 +154,32 @@ static enum err make_room_for_keys(struct secrets *s, const struct conf *conf)
     return s->keys ? ERR_OK : ERR_NOMEM;
 }
 
-static enum err load(struct secrets *s, const struct conf *conf)
+/* Of a configuration on its way in. */
+static enum err make_bridge_keys(struct secrets *s, const struct conf *conf, int64_t now_s)
+{
+    const struct bridge_keys_how how = {
+        .keylog = &s->keylog, .log = s->log, .former = &s->bridges, .now_s = now_s};
+    return bridge_keys_make(conf, &how, &s->fresh_bridges);
+}
+
+static enum err load(struct secrets *s, const struct conf *conf, int64_t now_s)
 {
     enum err e = make_room_for_keys(s, conf);
     for (size_t i = 0; i < s->key_count && e == ERR_OK; i++) {
         e = keys_make(conf->listeners[i], &s->keylog, s->log, &s->keys[i]);
     }
+    if (e == ERR_OK) {
+        e = make_bridge_keys(s, conf, now_s);
+    }
     return e ? e : realms_prepare(conf->listeners, conf->listener_count, s->log, &s->realms);
 }
 
-enum err secrets_load(struct secrets *s, const struct conf *conf, bool watches)
+enum err secrets_load(struct secrets *s, const struct conf *conf, bool watches, int64_t now_s)
 {
     if (watches) {
         watch_rules(s, conf, NULL);
     }
-    enum err e = load(s, conf);
+    enum err e = load(s, conf, now_s);
     if (e == ERR_OK) {
         secrets_commit(s);
     } else {
@@ -175,6 +198,7 @@ void secrets_warn(const struct secrets *s, const struct conf *conf, int64_t now_
             keys_warn(conf->listeners[i], s->keys[i], now_s, s->log);
         }
     }
+    bridge_keys_warn(&s->bridges, now_s, s->log);
 }
 
 /* Done by another user: what can be read once, and not again? */
@@ -203,8 +227,11 @@ void secrets_foresee(const struct secrets *s, const struct privileges *who)
     }
 }
 
-bool secrets_are_held(const struct door *door)
+bool secrets_are_held(const struct secrets *s, const struct door *door)
 {
+    if (s->bridges.count > 0) {
+        return true;
+    }
     for (size_t i = 0; i < door->group_count; i++) {
         const struct group *g = &door->groups[i];
         if (g->rules && (g->tls || (g->rules->realm && g->rules->realm->psk))) {
@@ -303,11 +330,14 @@ static enum err prepare(struct secrets *s, const struct rules *r, const struct c
                         const struct door *door, int64_t now_s)
 {
     s->stale = file_watch_look(&s->files) > 0;
-    watch_files(s, r);
+    watch_files(s, r, fresh);
     (void)file_watch_look(&s->files);
     enum err e = make_room_for_keys(s, fresh);
     for (size_t i = 0; i < s->key_count && e == ERR_OK; i++) {
         e = prepare_keys(s, fresh->listeners[i], door, now_s, &s->keys[i]);
+    }
+    if (e == ERR_OK) {
+        e = make_bridge_keys(s, fresh, now_s);
     }
     return e ? e : prepare_realms(s, r, fresh, door);
 }
@@ -327,10 +357,18 @@ enum err secrets_prepare(struct secrets *s, const struct conf *fresh, const stru
     return e;
 }
 
-void secrets_commit(struct secrets *s)
+static void commit_realms(struct secrets *s)
 {
     realms_commit(s->realms);
     s->realms = NULL;
+}
+
+void secrets_commit(struct secrets *s)
+{
+    commit_realms(s);
+    bridge_keys_clear(&s->bridges);
+    s->bridges = s->fresh_bridges;
+    s->fresh_bridges = (struct bridge_keys){0};
 }
 
 void secrets_rollback(struct secrets *s, const struct door *door, uint64_t now_ms)
@@ -447,12 +485,21 @@ static void renew_realms(struct secrets *s, const struct door *door, struct brok
                                           .is_changed = is_changed,
                                           .ctx = s};
     if (any && realms_renew(&renewal, s->log, &s->realms) == ERR_OK) {
-        secrets_commit(s);
+        commit_realms(s);
         broker_rights_changed(b);
     } else if (any) {
         could_not_read(s, now);
     }
     free_rules(&all);
+}
+
+static void renew_bridges(struct secrets *s, struct now now)
+{
+    const struct bridge_keys_how how = {
+        .keylog = &s->keylog, .log = s->log, .former = &s->bridges, .now_s = now.wall_s};
+    if (bridge_keys_renew(&s->bridges, &how, is_changed, s) != ERR_OK) {
+        could_not_read(s, now);
+    }
 }
 
 static void renew(struct secrets *s, struct door *door, struct broker *b, struct now now)
@@ -462,6 +509,7 @@ static void renew(struct secrets *s, struct door *door, struct broker *b, struct
             renew_keys(s, door, (uint16_t)i, now);
         }
     }
+    renew_bridges(s, now);
     renew_realms(s, door, b, now);
 }
 
@@ -479,6 +527,12 @@ static void warn_daily(struct secrets *s, const struct door *door, uint64_t now_
         if (!first) {
             keys_warn(g->rules, g->tls, now_s, s->log);
         }
+    }
+    if (s->bridges.count > 0) {
+        s->warn_ms = now_ms + DAY_MS;
+    }
+    if (!first) {
+        bridge_keys_warn(&s->bridges, now_s, s->log);
     }
 }
 

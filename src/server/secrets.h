@@ -1,6 +1,6 @@
 /*
  * What listeners need of files besides the configuration: who may come in and what they may do
- * (realms), and how it is encrypted (keys).
+ * (realms), and how it is encrypted (keys). And what bridges need of them.
  *
  * They are read at the start while we may still be root, on reload, and whenever they change. The
  * new is made and checked first; if it is bad, the old stays in force, and the log says so.
@@ -13,6 +13,7 @@
 #include "conf/conf.h"
 #include "core/broker.h"
 #include "net/tls_ctx.h"
+#include "server/bridge_keys.h"
 #include "server/door.h"
 #include "server/file_watch.h"
 #include "server/privileges.h"
@@ -29,11 +30,13 @@ struct told_expiry {
 
 struct secrets {
     const struct log *log;
-    int keylog; /* descriptor of the file of --tls-keylog; -1 = none */
+    int keylog;                 /* descriptor of the file of --tls-keylog; -1 = none */
+    struct bridge_keys bridges; /* in force */
     /* Of a configuration on its way in. */
     struct realm_plan *realms; /* NULL: there is none */
     struct tls_ctx **keys;     /* of its listeners, in their order; NULL where they want none */
     size_t key_count;
+    struct bridge_keys fresh_bridges;
     struct file_watch files;
     uint64_t warn_ms; /* when to look for certificates that expire, monotonic */
     /* When to read all files again, changed or not: what was read before could not be used, or was
@@ -50,17 +53,18 @@ void secrets_init(struct secrets *s, const struct log *log);
 void secrets_clear(struct secrets *s);
 
 /*
- * At the start: read the files of all listeners and hang the realms on their rules; the keys wait
- * for secrets_hand_keys(). From here on changes are noticed, if `watches`. ERR_NOMEM, or what is
- * wrong is an error on the log.
+ * At the start: read the files of all listeners and bridges and hang the realms on their rules; the
+ * keys of listeners wait for secrets_hand_keys(). From here on changes are noticed, if `watches`.
+ * ERR_NOMEM, or what is wrong is an error on the log.
  */
-MUST_CHECK enum err secrets_load(struct secrets *s, const struct conf *conf, bool watches);
+MUST_CHECK enum err secrets_load(struct secrets *s, const struct conf *conf, bool watches,
+                                 int64_t now_s);
 /* Before secrets_hand_keys(): certificates that expire soon. */
 void secrets_warn(const struct secrets *s, const struct conf *conf, int64_t now_s);
 /* Before root is given up: warn of files that could not be read again. */
 void secrets_foresee(const struct secrets *s, const struct privileges *who);
 /* Are there keys in memory? */
-bool secrets_are_held(const struct door *door);
+bool secrets_are_held(const struct secrets *s, const struct door *door);
 
 /*
  * Another configuration: read what it names, and anew what is named by rules that are in force at

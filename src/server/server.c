@@ -260,7 +260,7 @@ static void tell_keys(struct server *s)
 {
     bool wanted = feature_built(FEATURE_SYS_TREE) && s->conf->global.sys_interval > 0;
     secrets_tell(&s->secrets, &s->loop.door, s->broker, wanted);
-    if (secrets_are_held(&s->loop.door)) {
+    if (secrets_are_held(&s->secrets, &s->loop.door)) {
         privileges_close_memory(&s->log);
     }
     s->loop.at_once = true;
@@ -436,6 +436,9 @@ static enum err prepare(struct server *s)
     if (!e) {
         take_keys(s, s->conf);
         loop_watch_files(&s->loop, &s->secrets.files);
+        e = loop_dial_bridges(&s->loop, &s->secrets.bridges, random_seed());
+    }
+    if (!e) {
         secrets_foresee(&s->secrets, &s->who);
         e = pidfile_write(&s->pid, s->conf->global.pid_file, &s->who, &s->log);
     }
@@ -542,7 +545,7 @@ static enum err configure(struct server *s)
     if (!e && s->args.tls_keylog) {
         e = keylog_open(s->args.tls_keylog, &s->log, &s->secrets.keylog);
     }
-    return e ? e : secrets_load(&s->secrets, s->conf, !s->args.test);
+    return e ? e : secrets_load(&s->secrets, s->conf, !s->args.test, wall_s());
 }
 
 enum server_exit server_run(const struct conf_args *args)

@@ -73,6 +73,12 @@ struct certs_pair certs_make(const struct certs_wish *w)
     assert_int_equal(X509_set_pubkey(p.x, p.key), 1);
     add_extension(p.x, issuer->x, NID_basic_constraints, w->ca ? "critical,CA:TRUE" : "CA:FALSE");
     add_extension(p.x, issuer->x, NID_subject_key_identifier, "hash");
+    if (w->san) {
+        add_extension(p.x, issuer->x, NID_subject_alt_name, w->san);
+    }
+    if (w->eku) {
+        add_extension(p.x, issuer->x, NID_ext_key_usage, w->eku);
+    }
     assert_true(X509_sign(p.x, issuer->key, EVP_sha256()) > 0);
     return p;
 }

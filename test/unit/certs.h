@@ -23,6 +23,8 @@ struct certs_wish {
     int cn_type;    /* an MBSTRING_…; 0 = MBSTRING_UTF8, V_ASN1_… as it is */
     enum certs_key key;
     bool ca;
+    const char *san; /* "DNS:a.example,IP:127.0.0.1"; NULL = none */
+    const char *eku; /* "OCSPSigning"; NULL = for anything */
     long serial;
     int from_days, until_days;       /* from now; both 0 = from yesterday for a month */
     const struct certs_pair *issuer; /* NULL = itself */

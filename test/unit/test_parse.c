@@ -458,32 +458,6 @@ static void memory_limit_needs_its_build(void **state)
     conf_free(c);
 }
 
-static void a_bridge_is_one_warning(void **state)
-{
-    struct conf *c = loaded("connection north\n"
-                            "address 192.0.2.1\n"
-                            "topic # both 2\n"
-                            "max_keepalive 9\n"
-                            "remote_password secret\n");
-
-    (void)state;
-    assert_logged("Warning: connection 'north' (m.conf:1): bridges are not available");
-    assert_int_equal(captured.warnings, 1);
-    assert_int_equal(c->global.max_keepalive, 9);
-    assert_true(c->local_only);
-    conf_free(c);
-}
-
-static void a_bridge_option_without_a_bridge(void **state)
-{
-    (void)state;
-    assert_refused("topic # both\n", 1,
-                   "Error: topic (m.conf:1): belongs to a bridge, but no 'connection' line came "
-                   "before it.\n");
-    assert_refused("connection a\nlistener 18830\nallow_anonymous true\naddress b\n", 1,
-                   "Error: address (m.conf:4)");
-}
-
 static void old_names_of_the_default_listener(void **state)
 {
     struct conf *c = loaded("allow_anonymous true\nport 18830\n");
@@ -681,8 +655,6 @@ int main(void)
         UNIT_TEST(a_store_is_a_name_in_its_directory),
         UNIT_TEST(wrong_values_of_persistence),
         UNIT_TEST(memory_limit_needs_its_build),
-        UNIT_TEST(a_bridge_is_one_warning),
-        UNIT_TEST(a_bridge_option_without_a_bridge),
         UNIT_TEST(old_names_of_the_default_listener),
         UNIT_TEST(a_socket_is_a_listener),
         UNIT_TEST(listeners_know_where_they_begin),
