@@ -302,6 +302,11 @@ static uint64_t find_id(const struct flow *f, uint16_t id)
     return low < f->begun && rows_at(f, low)->id == id ? low : 0;
 }
 
+bool flow_has_id(const struct flow *f, uint16_t id)
+{
+    return find_id(f, id) != 0;
+}
+
 static enum flow_answer acknowledge_row(struct flow *f, struct flow_row *row, enum packet_type type)
 {
     if (row->state == FLOW_WAIT_PUBREC && type == PACKET_PUBREC) {

@@ -123,6 +123,8 @@ enum flow_answer {
     FLOW_WRONG_TYPE /* PUBREC for QoS 1, PUBACK or PUBCOMP for QoS 2 …: a protocol error, nothing
                        changed */
 };
+/* Is a message with this id in flight, finished or not? */
+bool flow_has_id(const struct flow *f, uint16_t id);
 /* type: PACKET_PUBACK, PACKET_PUBREC or PACKET_PUBCOMP. PUBCOMP before PUBREC is a wrong type. */
 enum flow_answer flow_acknowledge(struct flow *f, enum packet_type type, uint16_t id,
                                   uint64_t *seq);

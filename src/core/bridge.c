@@ -159,7 +159,8 @@ static enum err take_fresh(struct broker *b, struct bridge *br)
     br->former = former;
     br->address = 0;
     br->plain = false;
-    if (strcmp(former->local_clientid, br->conf->local_clientid) != 0)
+    if (strcmp(former->local_clientid, br->conf->local_clientid) != 0 ||
+        former->local_clean != br->conf->local_clean)
         bridge_session_end(b, br);
     return ERR_OK;
 }
@@ -498,6 +499,7 @@ static void open_conn(struct broker *b, struct bridge *br, const struct peer *pe
     br->has_conn = true;
     br->pinged = false;
     br->refused = 0;
+    br->notice = 0;
     TAILQ_INSERT_TAIL(&b->all, c, entry);
     wheel_arm(&b->wheel, &c->timer, b->now.mono_ms + CONNECT_TIMEOUT_MS);
     work_charge(&b->work, WORK_CONNECT);
@@ -508,7 +510,7 @@ struct conn *broker_dialed(struct broker *b, uint64_t ticket, const struct peer 
     bool probe;
     struct bridge *br = find_ticket(b, ticket, &probe);
 
-    if (!br || probe || br->has_conn)
+    if (!br || probe || br->has_conn || b->bridges.stopped)
         return NULL;
     set_state(b, br, BRIDGE_GREETING);
     open_conn(b, br, peer, link);

@@ -59,7 +59,8 @@ struct bridge {
     size_t address;               /* of conf->addresses */
     size_t tried;                 /* addresses, since the last pause */
     uint32_t delay_ms;            /* the last pause; 0: none since it was up */
-    uint16_t request;             /* packet id of its first request on this connection */
+    uint16_t notice;  /* packet id of the notification on this connection; 0: none was sent */
+    uint16_t request; /* packet id of its first request on this connection */
     enum bridge_state state;
     bool has_conn;
     bool is_wanted;   /* on the list */

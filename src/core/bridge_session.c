@@ -78,6 +78,7 @@ enum err bridge_session_open(struct broker *b, struct bridge *br)
     struct session *s = NULL;
     struct str filter;
 
+    br->session = NULL;
     if (find(b, br->conf, &s))
         return ERR_NOMEM;
     if (!s)

@@ -19,6 +19,9 @@
 
 #define HALF_OF_IDS 32768
 
+/* Requests by number. The former section's come last: it is forgotten before they are answered. */
+enum { REQUEST_NAME, REQUEST_NOTIFY, REQUEST_TOPICS };
+
 /* The i-th request of this connection; 0 is no packet id. */
 static uint16_t request_id(const struct bridge *br, size_t i)
 {
@@ -143,31 +146,21 @@ static enum err undo_former(struct broker *b, struct bridge *br)
     for (size_t i = 0; former && !former->clean && i < former->topic_count && !e; i++) {
         const struct conf_bridge_topic *t = &former->topics[i];
         if (t->direction & CONF_IN && !is_asked_for(br->conf, t->remote))
-            e = send_unsubscribe(b, br, br->conf->topic_count + i, str_c(t->remote));
+            e = send_unsubscribe(b, br, REQUEST_TOPICS + br->conf->topic_count + i,
+                                 str_c(t->remote));
     }
     return e;
 }
 
 /* Only brokers that know of bridges are asked for their names: others might take it ill. */
-static enum err ask_name(struct broker *b, struct bridge *br, size_t i)
+static enum err ask_name(struct broker *b, struct bridge *br)
 {
     char topic[sizeof(BRIDGE_PEER_TOPIC) + BROKER_ID_MAX];
 
     if (!br->conf->try_private || br->plain)
         return ERR_OK;
     (void)snprintf(topic, sizeof(topic), "%s%s", BRIDGE_PEER_TOPIC, bridges_name(b));
-    return send_subscribe(b, br, i, str_c(topic), QOS_0);
-}
-
-static size_t former_count(const struct bridge *br)
-{
-    return br->former ? br->former->topic_count : 0;
-}
-
-/* One for each topic, then those of the former section, the name, and the notification. */
-size_t bridge_requests(const struct bridge *br)
-{
-    return br->conf->topic_count + former_count(br) + 2;
+    return send_subscribe(b, br, REQUEST_NAME, str_c(topic), QOS_0);
 }
 
 enum err bridge_send_requests(struct broker *b, struct bridge *br)
@@ -176,26 +169,24 @@ enum err bridge_send_requests(struct broker *b, struct bridge *br)
     enum err e;
 
     br->request = first_request(br->session);
-    e = ask_name(b, br, bridge_requests(br) - 2);
+    e = ask_name(b, br);
     if (!e)
         e = undo_former(b, br);
     for (size_t i = 0; i < conf->topic_count && !e; i++) {
         const struct conf_bridge_topic *t = &conf->topics[i];
         if (t->direction & CONF_IN)
-            e = send_subscribe(b, br, i, str_c(t->remote), (enum qos)t->qos);
+            e = send_subscribe(b, br, REQUEST_TOPICS + i, str_c(t->remote), (enum qos)t->qos);
         else if (conf->attempt_unsubscribe && !is_asked_for(conf, t->remote))
-            e = send_unsubscribe(b, br, i, str_c(t->remote));
+            e = send_unsubscribe(b, br, REQUEST_TOPICS + i, str_c(t->remote));
     }
     return e;
 }
 
 const char *bridge_subscribed(const struct bridge *br, uint16_t id, bool *any)
 {
-    size_t name = bridge_requests(br) - 2;
-
-    *any = br->conf->try_private && !br->plain && request_id(br, name) == id;
+    *any = br->conf->try_private && !br->plain && request_id(br, REQUEST_NAME) == id;
     for (size_t i = 0; i < br->conf->topic_count; i++) {
-        if (request_id(br, i) == id && br->conf->topics[i].direction & CONF_IN) {
+        if (request_id(br, REQUEST_TOPICS + i) == id && br->conf->topics[i].direction & CONF_IN) {
             *any = true;
             return br->conf->topics[i].remote;
         }
@@ -219,7 +210,7 @@ static struct packet_publish notification(const struct bridge *br, struct str pa
     return (struct packet_publish){.topic = str_c(br->conf->notification_topic),
                                    .payload = payload,
                                    .qos = QOS_1,
-                                   .id = request_id(br, bridge_requests(br) - 1),
+                                   .id = request_id(br, REQUEST_NOTIFY),
                                    .retain = true};
 }
 
@@ -231,7 +222,10 @@ enum err bridge_notify_up(struct broker *b, struct bridge *br)
         (void)publish_own(b, &p);
         br->notified = true;
     }
-    return tells_remote(br->conf) ? send_publish(b, br, OUTBOX_NEXT, &p) : ERR_OK;
+    if (!tells_remote(br->conf))
+        return ERR_OK;
+    br->notice = p.id;
+    return send_publish(b, br, OUTBOX_NEXT, &p);
 }
 
 void bridge_notify_down(struct broker *b, struct bridge *br)
@@ -309,18 +303,20 @@ static void say(struct broker *b, struct bridge *br, enum bridge_value v, struct
         br->said[v] = hash;
 }
 
-void bridge_tell(struct broker *b, struct bridge *br)
-{
-    char text[BRIDGE_ADDRESS_MAX];
-
-    if (!sys_is_on(b))
-        return;
-    for (int v = 0; v < BRIDGE_VALUES; v++)
-        say(b, br, (enum bridge_value)v, str_c(value_text(br, (enum bridge_value)v, text)));
-}
-
 void bridge_untell(struct broker *b, struct bridge *br)
 {
     for (int v = 0; v < BRIDGE_VALUES; v++)
         say(b, br, (enum bridge_value)v, STR(""));
+}
+
+void bridge_tell(struct broker *b, struct bridge *br)
+{
+    char text[BRIDGE_ADDRESS_MAX];
+
+    if (!sys_is_on(b)) {
+        bridge_untell(b, br); /* a value that nobody keeps up is worse than none */
+        return;
+    }
+    for (int v = 0; v < BRIDGE_VALUES; v++)
+        say(b, br, (enum bridge_value)v, str_c(value_text(br, (enum bridge_value)v, text)));
 }

@@ -12,8 +12,6 @@ MUST_CHECK enum err bridge_send_connect(struct broker *b, struct bridge *br);
 /* After CONNACK: UNSUBSCRIBE from what is only sent, SUBSCRIBE to what is to come, and the broker's
  * name. */
 MUST_CHECK enum err bridge_send_requests(struct broker *b, struct bridge *br);
-/* How many packet ids its requests take on this connection. */
-size_t bridge_requests(const struct bridge *br);
 /* The topic that was subscribed to with this packet id; NULL: none was. */
 const char *bridge_subscribed(const struct bridge *br, uint16_t id, bool *any);
 MUST_CHECK enum err bridge_send_ping(struct broker *b, struct bridge *br);

@@ -73,6 +73,7 @@ void bridges_commit(struct broker *b)
 
     if (!b->bridges.begun)
         return; /* the first turn starts them all */
+    b->bridges.tell_ms = 0;
     for (struct bridge *br = TAILQ_FIRST(&b->bridges.all); br; br = next) {
         next = TAILQ_NEXT(br, entry);
         if (!br->removed && !is_configured(b->conf, br->conf->name))

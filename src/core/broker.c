@@ -98,6 +98,7 @@ void broker_free(struct broker *b)
 {
     struct conn *c;
 
+    bridges_stop(b);
     replay_free(b);
     renew_free(b);
     sys_free(b);

@@ -178,9 +178,9 @@ packet_handler *bridges_handler(enum packet_type type)
 bool bridges_asked(const struct conn *c, uint16_t id)
 {
     const struct bridge *br = CONTAINER_OF(c, const struct bridge, conn);
-    size_t i = (size_t)(id + UINT16_MAX - br->request) % UINT16_MAX;
+    const struct flow *f = c->session ? c->session->flow : NULL;
 
-    return i < bridge_requests(br);
+    return br->notice == id && !(f && flow_has_id(f, id));
 }
 
 void bridges_due(struct broker *b, struct conn *c)
