@@ -106,9 +106,9 @@ static void check_unique(const struct view *v)
 
 static void check_ends(const struct view *v)
 {
-    if (v->b->address_count == 0)
+    if (!section_given(v->s, "address").line)
         whole_fault(v, "expected an address line, with the host of the remote broker.");
-    if (v->b->topic_count == 0)
+    if (!section_given(v->s, "topic").line)
         whole_fault(v, "expected at least one topic line, with what is bridged.");
     if (v->b->notifications && topic_check_name(str_c(v->b->notification_topic)) != REASON_OK)
         whole_fault(v, "expected notification_topic: that made of the client id is no topic.");

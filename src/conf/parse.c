@@ -328,9 +328,12 @@ static enum err take_addresses(struct draft *d, const struct line *l)
 
 static enum err take_topic(struct draft *d, const struct line *l)
 {
+    struct place *given;
+    struct conf_bridge *b = home_of(d, l->opt, &given);
     const char *why = NULL;
-    enum err e = bridge_topic_add(this_bridge(d), l->value, &why);
+    enum err e = bridge_topic_add(b, l->value, &why);
 
+    *given = d->at;
     if (e == ERR_NOMEM)
         return e;
     if (e == ERR_EXISTS)

@@ -17,6 +17,9 @@
 #define DEFAULT_PORT 1883
 /* How often one that is up looks whether there is something to do. */
 #define LOOK_MS 1000
+/* A remote broker that has accepted the bit of try_private is suspected of not knowing it when so
+ * many connections have been closed without an answer. */
+#define CLOSES_OF_KNOWN 3
 /* After an attempt for which there was no memory. */
 #define RETRY_MS 1000
 
@@ -159,6 +162,7 @@ static enum err take_fresh(struct broker *b, struct bridge *br)
     br->former = former;
     br->address = 0;
     br->plain = false;
+    br->known = false;
     if (strcmp(former->local_clientid, br->conf->local_clientid) != 0 ||
         former->local_clean != br->conf->local_clean)
         bridge_session_end(b, br);
@@ -256,34 +260,39 @@ void bridge_failed(struct broker *b, struct bridge *br, const char *why)
 
 /*
  * Is the bit that says that it is a bridge to blame? Then it is tried again at once without. A
- * connection that is just closed may have another reason: so if that does not help, the next
- * attempt has the bit again.
+ * connection that is just closed may have another reason: so if that does not help, or when that
+ * connection is lost, the next attempt has the bit again; and who has accepted it once is not
+ * suspected so soon.
  */
 static bool blame_private(struct broker *b, struct bridge *br, enum reason why)
 {
     bool refused = why == REASON_CONNACK_REFUSED && br->refused == CONNACK_PROTOCOL_VERSION;
     bool closed = why == REASON_PEER_CLOSED || why == REASON_SOCKET;
 
-    if (br->plain && br->doubted && !refused)
-        br->plain = false;
-    else if (!br->plain && br->conf->try_private && (refused || closed)) {
-        br->plain = true;
-        br->doubted = closed;
-        log_info(&b->log,
-                 "Bridge %s: the remote broker seems not to know of bridges (try_private); trying "
-                 "without.",
-                 br->conf->name);
-        return true;
+    if (br->plain) {
+        br->plain = refused || !br->doubted;
+        return false;
     }
-    return false;
+    if (!br->conf->try_private || (!refused && !closed))
+        return false;
+    if (closed && br->known && ++br->closes < CLOSES_OF_KNOWN)
+        return false;
+    br->plain = true;
+    br->doubted = closed;
+    log_info(&b->log,
+             "Bridge %s: the remote broker seems not to know of bridges (try_private); trying "
+             "without.",
+             br->conf->name);
+    return true;
 }
 
-static void describe(const struct bridge *br, enum reason why, const char *detail,
-                     char out[BRIDGE_WHY_MAX])
+static void describe(enum reason why, const char *detail, char out[BRIDGE_WHY_MAX])
 {
-    (void)snprintf(out, BRIDGE_WHY_MAX, "%s%s%s", reason_text(why), detail ? ": " : "",
-                   detail ? detail : "");
-    (void)br;
+    bool closed = why == REASON_PEER_CLOSED; /* elsewhere that is a client */
+
+    (void)snprintf(out, BRIDGE_WHY_MAX, "%s%s%s",
+                   closed ? "the remote broker closed the connection" : reason_text(why),
+                   detail ? ": " : "", detail ? detail : "");
 }
 
 /* It was up, and nobody here wanted it to end. */
@@ -297,6 +306,8 @@ static void lost(struct broker *b, struct bridge *br, const char *why)
     bridge_place(bridge_address(br), place);
     if (lasted_ms >= br->conf->restart_stable * UINT64_C(1000))
         br->delay_ms = 0;
+    if (br->doubted)
+        br->plain = false;
     br->address = br->conf->round_robin ? (br->address + 1) % br->conf->address_count : 0;
     if (br->conf->start_type == CONF_START_ONCE) {
         log_warning(&b->log, "Warning: Bridge %s disconnected from %s: %s (start_type once).",
@@ -344,7 +355,7 @@ void bridges_ended(struct broker *b, struct conn *c, enum reason why, const char
     char text[BRIDGE_WHY_MAX];
 
     bridge_notify_down(b, br);
-    describe(br, why, detail, text);
+    describe(why, detail, text);
     if (is_wished(why))
         stopped(b, br, why);
     else if (was_up)

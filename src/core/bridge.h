@@ -67,11 +67,13 @@ struct bridge {
     bool wants_probe; /* … for a probe */
     bool plain;       /* goes without the bit that says that it is a bridge */
     bool doubted;    /* … because a connection with it was closed: that may have another reason */
+    bool known;      /* the remote broker has accepted that bit */
     bool pinged;     /* PINGREQ is out */
     bool lost;       /* messages were dropped since it was up */
     bool removed;    /* it is freed with its connection */
     bool notified;   /* "1" stands on its notification topic here */
     uint8_t refused; /* by this code of CONNACK */
+    uint8_t closes;  /* connections with that bit, one after another, that were just closed */
     char last_error[BRIDGE_WHY_MAX];
 };
 

@@ -5,6 +5,7 @@
 #include "core/bridge_session.h"
 
 #include "core/ending.h"
+#include "core/feed.h"
 #include "core/state.h"
 #include "core/subscription.h"
 
@@ -57,16 +58,25 @@ static bool find_surplus(struct broker *b, const struct bridge *br, struct str *
     return false;
 }
 
-static enum err subscribe(struct broker *b, struct bridge *br, bool feed_all, bool feed_qos0)
+static bool stands(const struct broker *b, const struct session *s, struct str filter, enum qos qos)
+{
+    trie_place place = trie_find(&b->trie, filter, s);
+
+    return place && trie_granted(place, s) == qos;
+}
+
+/* A feed that is under way for a subscription that stands goes on. */
+static enum err subscribe(struct broker *b, struct bridge *br, enum feed feed)
 {
     for (size_t i = 0; i < br->conf->topic_count; i++) {
         const struct conf_bridge_topic *t = &br->conf->topics[i];
         struct str filter = str_c(t->local);
-        bool feed =
-            (feed_all || (feed_qos0 && t->qos == 0)) && retain_may_match(&b->retain, filter);
-        if (!(t->direction & CONF_OUT))
+        bool goes_on = feed != FEED_ALL && stands(b, br->session, filter, (enum qos)t->qos) &&
+                       (feed == FEED_NONE || feed_is_on(&b->env, br->session, filter));
+        if (!(t->direction & CONF_OUT) || goes_on)
             continue;
-        if (subscription_add(&b->env, br->session, filter, (enum qos)t->qos, feed))
+        if (subscription_add(&b->env, br->session, filter, (enum qos)t->qos,
+                             retain_may_match(&b->retain, filter) ? feed : FEED_NONE))
             return ERR_NOMEM;
         work_charge(&b->work, WORK_SUBSCRIBE);
     }
@@ -95,12 +105,12 @@ enum err bridge_session_open(struct broker *b, struct bridge *br)
         if (subscription_remove(&b->env, s, filter))
             return ERR_NOMEM;
     }
-    return subscribe(b, br, false, false);
+    return subscribe(b, br, FEED_NONE);
 }
 
 enum err bridge_session_feed(struct broker *b, struct bridge *br, bool all)
 {
-    return subscribe(b, br, all, true);
+    return subscribe(b, br, all ? FEED_ALL : FEED_UNSAFE);
 }
 
 void bridge_session_end(struct broker *b, struct bridge *br)

@@ -168,7 +168,7 @@ static void feed_finished(struct session_env *env, struct session *s, struct ret
     struct str filter = retain_cursor_filter(c);
 
     /* Without memory for the record the feed would begin again after a crash: allowed. */
-    if (!session_record_reserve(env, s, 1, filter.n))
+    if (!c->unsafe_only && !session_record_reserve(env, s, 1, filter.n))
         session_record(env, s, (struct record){.type = RECORD_FED, .text = filter});
     feed_end(env, s, filter);
 }
@@ -197,7 +197,8 @@ static enum err feed_step(struct session_env *env, struct session *s, struct ret
         return ERR_OK;
     if (e)
         return e;
-    if (c->resumed && c->qos > QOS_0 && was_given(env, s, m))
+    if (c->qos > QOS_0 &&
+        ((c->resumed && was_given(env, s, m)) || (c->unsafe_only && m->qos > QOS_0)))
         return ERR_OK;
     return session_give_retained(env, s, m, c->qos) ? ERR_OK : ERR_AGAIN;
 }

@@ -85,14 +85,17 @@ static enum reason accepted(struct broker *b, struct bridge *br, bool present)
 {
     char place[BRIDGE_ADDRESS_MAX];
     struct conn *c = &br->conn;
+    /* 3.1 does not tell whether there is a session; mostly there is, and what was begun goes on. */
+    bool goes_on = !br->conf->clean && (present || br->conf->protocol_version == PROTOCOL_31);
 
-    if (join(b, br, present && !br->conf->clean))
+    if (join(b, br, goes_on))
         return REASON_NOMEM;
     log_notice(&b->log, "Bridge %s connected to %s as %s.", br->conf->name,
                bridge_place(bridge_address(br), place), br->conf->remote_clientid);
     br->last_error[0] = '\0';
     br->tried = 0;
-    br->doubted = false;
+    br->known = br->conf->try_private && !br->plain;
+    br->closes = 0;
     wheel_arm(&b->wheel, &c->timer, b->now.mono_ms + c->keepalive_s * UINT64_C(1000));
     wheel_arm(&b->bridges.wheel, &br->timer, b->now.mono_ms);
     if (speak(b, br, present))

@@ -99,7 +99,8 @@ static enum err subscribe_mapped(struct broker *b, struct conn *c, struct str fi
     enum qos granted = qos < c->out.max_qos ? qos : (enum qos)c->out.max_qos;
     bool feed = retain_may_match(&b->retain, filter);
     uint64_t visits = b->trie.visits;
-    enum err e = subscription_add(&b->env, c->session, filter, granted, feed);
+    enum err e =
+        subscription_add(&b->env, c->session, filter, granted, feed ? FEED_ALL : FEED_NONE);
 
     *code = (uint8_t)granted;
     charge(b, filter, visits);

@@ -314,7 +314,8 @@ static enum err subscribe_all(struct broker *b, struct session *s, const struct 
     enum err e = ERR_OK;
 
     while (!e && (f = loading_next_filter(l, &cursor)))
-        e = subscription_add(&b->env, s, str_of(f->text, f->len), f->qos, f->feed);
+        e = subscription_add(&b->env, s, str_of(f->text, f->len), f->qos,
+                             f->feed ? FEED_ALL : FEED_NONE);
     return e;
 }
 

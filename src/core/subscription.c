@@ -44,7 +44,7 @@ static bool is_known(const struct session_env *env, const struct session *s, str
 }
 
 enum err subscription_add(struct session_env *env, struct session *s, struct str filter,
-                          enum qos qos, bool feed)
+                          enum qos qos, enum feed feed)
 {
     struct retain_cursor *c = NULL;
     trie_place place;
@@ -58,8 +58,9 @@ enum err subscription_add(struct session_env *env, struct session *s, struct str
         c = retain_cursor_new(env->retain, filter, qos);
         if (!c)
             return ERR_NOMEM;
+        c->unsafe_only = feed == FEED_UNSAFE;
     }
-    known = !c && is_known(env, s, filter, qos);
+    known = feed != FEED_ALL && is_known(env, s, filter, qos);
     e = trie_subscribe(env->trie, filter, s, qos, &place, &is_new);
     if (!e && is_new)
         e = table_insert(&s->subs, &table_of_words, NULL, table_hash_number(place), (void *)place);
@@ -76,7 +77,7 @@ enum err subscription_add(struct session_env *env, struct session *s, struct str
         session_record(env, s,
                        (struct record){.type = RECORD_SUBSCRIBE,
                                        .qos = (uint8_t)qos,
-                                       .flags = c ? RECORD_FLAG_FEED : 0,
+                                       .flags = c && feed == FEED_ALL ? RECORD_FLAG_FEED : 0,
                                        .text = filter});
     if (c)
         feed_begin(env, s, c);

@@ -7,12 +7,17 @@
 
 #include "core/session.h"
 
-/*
- * Subscribe to a valid filter (3.8.4): granted as asked. With `feed`, the retained messages that
- * match will be given as the session drains. ERR_NOMEM changes nothing.
- */
+/* Which retained messages are given as the session drains. */
+enum feed {
+    FEED_NONE, /* a feed for this filter that is under way ends */
+    FEED_ALL,
+    FEED_UNSAFE /* what goes at QoS 0: it may have been lost on the way. Not after a crash of ours
+                 */
+};
+
+/* Subscribe to a valid filter (3.8.4): granted as asked. ERR_NOMEM changes nothing. */
 MUST_CHECK enum err subscription_add(struct session_env *env, struct session *s, struct str filter,
-                                     enum qos qos, bool feed);
+                                     enum qos qos, enum feed feed);
 /* No error when there was no such subscription (3.10.4). ERR_NOMEM changes nothing. */
 MUST_CHECK enum err subscription_remove(struct session_env *env, struct session *s,
                                         struct str filter);

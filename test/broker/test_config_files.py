@@ -157,13 +157,33 @@ VALUES = {
     "tls_version": "tlsv1.2",
     "clientid_prefixes": "sensor-",
     "include_dir": "DIR",
+    "connection": "north",
+    "address": "127.0.0.1:1",
+    "topic": "# out 1",
+    "bridge_bind_address": "127.0.0.1",
+    "bridge_certfile": "DIR/server.pem",
+    "bridge_keyfile": "DIR/server.key",
+    "bridge_cafile": "DIR/ca.pem",
+    "bridge_capath": "DIR",
+    "bridge_alpn": "mqtt",
+    "bridge_identity": "lamp",
+    "bridge_psk": "00112233",
+    "remote_clientid": "house",
+    "local_clientid": "local.house",
+    "remote_username": "ann",
+    "remote_password": "secret",
+    "local_username": "ann",
+    "local_password": "secret",
+    "notification_topic": "house/state",
 }
 
 
 # The example's own default, which the program behind it refuses.
 MORE_IS_TAKEN = ("max_packet_size 0",)
 # One half of what TLS needs: the program behind the example opens a listener without TLS, or one that nobody can use.
-HALF = ("certfile", "keyfile", "psk_hint")
+HALF = ("certfile", "keyfile", "psk_hint", "bridge_certfile", "bridge_keyfile", "remote_password")
+# What makes a whole of a line of a bridge, each but for the line itself.
+BRIDGE = {"connection": "connection south", "address": "address 127.0.0.1:1", "topic": "topic a/b"}
 
 
 def furnish(directory, pki):
@@ -186,8 +206,15 @@ def example_lines():
     if not DEBIAN_EXAMPLE.exists():
         return []
     lines = re.findall(r"^#([a-z].*)$", DEBIAN_EXAMPLE.read_text(encoding="utf-8"), re.M)
+    lines = [re.sub(r" .*<.*", "", line) for line in lines]  # connection <name>
     assert len(lines) > 90
     return [f"{line} {VALUES[line]}" if line in VALUES else line for line in dict.fromkeys(lines)]
+
+
+def of_a_bridge(name):
+    """Does our example have it in the part on bridges?"""
+    part = OUR_EXAMPLE.read_text(encoding="utf-8").split("# ---- Bridges", 1)[1].split("# ----", 1)[0]
+    return f"\n#{name} " in part
 
 
 def to_come():
@@ -196,7 +223,7 @@ def to_come():
     part = text.split("Not available in this release", 1)[1].split("---- Retired", 1)[0]
     blocks = [block.strip().splitlines() for block in part.split("\n#\n")]
     names = {block[-1].split()[1] for block in blocks if len(block) > 1}
-    assert {"plugin", "websockets_origin", "connection", "bridge_psk", "topic"} <= names
+    assert {"plugin", "websockets_origin", "bridge_receive_maximum"} <= names
     return names
 
 
@@ -220,7 +247,12 @@ def test_every_line_of_the_distributions_example(line, tmp_path, pki):
     if "_file" in name or name.endswith(("file", "path")):
         furnish(tmp_path, pki)
     line = line.replace("PORT", str(free_port())).replace("DIR", str(tmp_path))
-    lines = [f"listener {free_port()} 127.0.0.1", "allow_anonymous true", *whose([line]), line]
+    lines = [f"listener {free_port()} 127.0.0.1", "allow_anonymous true", *whose([line])]
+    if of_a_bridge(name):
+        rest = {**BRIDGE, name: line}
+        lines += [rest.pop("connection"), *rest.values()]
+    else:
+        lines += [line]
     config = put(tmp_path / "one.cfg", "\n".join(lines) + "\n")
     answer = Answer(config)
     assert len(answer.of("Error")) <= 1
@@ -231,7 +263,9 @@ def test_every_line_of_the_distributions_example(line, tmp_path, pki):
     elif line in MORE_IS_TAKEN:
         assert answer.well
     elif name in HALF:
-        assert re.search(r"expected (keyfile|certfile|psk_file) too", answer.of("Error")[0])
+        assert re.search(
+            r"expected (keyfile|certfile|psk_file|bridge_keyfile|bridge_certfile|remote_username) too", answer.of("Error")[0]
+        )
     else:
         assert answer.well == peer_takes(config), answer.lines
 
@@ -298,8 +332,7 @@ trace_level 1
 trace_output x
 include_dir DIR/conf.d
 connection bridge-name
-address 192.0.2.1:1883
-addresses 192.0.2.2:1883
+address 127.0.0.1:1 127.0.0.1:2
 topic # both 2 local/topic/ remote/topic/
 bridge_attempt_unsubscribe true
 bridge_protocol_version mqttv311
@@ -313,23 +346,20 @@ cleansession false
 notifications true
 notification_topic a/b
 keepalive_interval 60
-clientid c
-remote_clientid c
+clientid secure-c
 local_clientid l
 username u
-remote_username u
 password p
-remote_password p
 local_username u
 local_password p
-bridge_cafile /a
-bridge_capath /a
-bridge_certfile /a
-bridge_keyfile /a
 bridge_insecure false
-bridge_tls_version tlsv1
-bridge_identity i
-bridge_psk 00
+bridge_tls_version tlsv1.2
+connection other-name
+addresses 127.0.0.1:1
+topic "" in 0 here there
+remote_clientid c
+remote_username u
+remote_password p
 """
 
 
@@ -343,7 +373,7 @@ def test_a_file_with_every_option_of_1_4(tmp_path, start):
     assert warned == {
         "retry_interval", "store_clean_interval", "user", "bind_address", "port", "autosave_interval",
         "autosave_on_changes", "ffdc_output", "max_log_entries", "trace_level", "trace_output",
-        "websockets_log_level", "connection",
+        "websockets_log_level", "idle_timeout", "threshold", "bridge_tls_version",
     }
     broker = start(text, port)
     home, office = broker.connect("secure-1"), broker.connect("secure-2")
@@ -363,6 +393,131 @@ def test_plugins_of_1_4_stop_the_start(tell):
     assert len(answer.of("Error")) == len(names)
     for number, line in enumerate(answer.of("Error"), 2):
         assert re.search(rf"m\.conf:{number}\): .*not (available|supported).*, refusing to start without it\.$", line)
+
+
+# --- bridges ------------------------------------------------------------------------------------
+
+# Sections that the distribution's broker takes, or not, and this one too.
+AS_THEY_DO = [
+    "connection a\naddress 127.0.0.1:1\n",
+    "connection a\ntopic #\n",
+    "connection\naddress 127.0.0.1:1\ntopic #\n",
+    "address 127.0.0.1:1\ntopic #\n",
+    "topic #\n",
+    SECTION := "connection a\naddress 127.0.0.1:1\ntopic #\n",
+    SECTION + SECTION,
+    SECTION + SECTION.replace("connection a", "connection b"),
+    SECTION + "address 127.0.0.1:2\n",
+    SECTION + "addresses 127.0.0.1:2\n",
+    SECTION + "clientid x\n" + SECTION.replace("connection a", "connection b") + "clientid x\n",
+    SECTION + "clientid x\n" + SECTION.replace("connection a", "connection b") + "clientid x\nlocal_clientid y\n",
+    SECTION + "clientid x\nremote_clientid y\n",
+    SECTION + "username x\nremote_username y\n",
+    SECTION + "topic a in 3\n",
+    SECTION + "topic a up\n",
+    SECTION + "topic\n",
+    SECTION + "topic # in 0 l r/\n",
+    SECTION + "topic # in 0 l/ r\n",
+    SECTION + "topic # in 0 l/ r/ # more\n",
+    SECTION + "topic # in 0 +/ r/\n",
+    SECTION + "topic # in 0 l/ r/#\n",
+    SECTION + 'topic "" in 0 l/ r/\n',
+    SECTION + 'topic "" in 0 l/\n',
+    SECTION + 'topic "" in 0 "" r/\n',
+    SECTION + 'topic "" in 0\n',
+    SECTION + 'topic a in 0 "" ""\n',
+    SECTION + "topic # out\n",
+    SECTION + "restart_timeout 10 5\n",
+    SECTION + "restart_timeout\n",
+    SECTION + "restart_timeout 5 30 60\n",
+    SECTION + "start_type manual\n",
+    SECTION + "start_type lazy\n",
+    SECTION + "start_type once\n",
+    SECTION + "round_robin yes\n",
+    SECTION + "bridge_psk 00\n",
+    SECTION + "bridge_identity i\n",
+    SECTION + "bridge_psk 00\nbridge_identity i\n",
+    SECTION + "bridge_psk 00\nbridge_identity i\nbridge_cafile DIR/ca.pem\n",
+    SECTION + "bridge_protocol_version mqttv50\n",
+    SECTION + "bridge_protocol_version mqttv6\n",
+    SECTION + "cleansession true\nlocal_cleansession false\n",
+    SECTION.replace("127.0.0.1:1", "127.0.0.1:0"),
+    SECTION.replace("127.0.0.1:1", "127.0.0.1:65536"),
+    SECTION.replace("127.0.0.1:1", "::1:1 127.0.0.1:2"),
+    "connection a\nlistener PORT 127.0.0.1\naddress 127.0.0.1:1\ntopic #\n",
+]
+# What it takes, and then does otherwise than the line reads, or never connects.
+STRICTER = [
+    (SECTION.replace("connection a", "connection a b"), "without blanks"),
+    (SECTION.replace("127.0.0.1:1", "fe80::1"), "a port behind an IPv6 address, or brackets"),
+    (SECTION.replace("127.0.0.1:1", "127.0.0.1:1x"), "a port from 1 to 65535"),
+    (SECTION + "topic a in x\n", "0, 1 or 2"),
+    (SECTION + "topic a#b in\n", "a pattern that is a filter"),
+    (SECTION + "topic $share/g/a in\n", "no shared subscription"),
+    (SECTION + "topic a in 0 l/ r/ more\n", "nothing behind the remote prefix"),
+    (SECTION + "keepalive_interval 4\n", "from 5 to 65535"),
+    (SECTION + "idle_timeout 0\n", "seconds from 1"),
+    (SECTION + "threshold 0\n", "messages from 1"),
+    (SECTION + "restart_timeout 0\n", "from 1 to 7200"),
+    (SECTION + "restart_timeout 3601\n", "from 1 to 3600"),
+    (SECTION + "notification_topic a/#\n", "without + and #"),
+    (SECTION + "remote_password p\n", "remote_username too"),
+    (SECTION + "bridge_bind_address nowhere\n", "an address of this machine"),
+    (SECTION + "bridge_certfile DIR/server.pem\n", "bridge_keyfile too"),
+    (SECTION + "bridge_psk 0g\nbridge_identity i\n", "a key in hexadecimal"),
+    (SECTION + "bridge_tls_version tlsv1\n", "one of 'tlsv1.3' 'tlsv1.2'"),
+]
+
+
+def section_answer(text, directory):
+    """What ours says of a section, and whether the distribution's broker takes it."""
+    text = text.replace("PORT", str(free_port())).replace("DIR", str(directory))
+    lines = [f"listener {free_port()} 127.0.0.1", "allow_anonymous true", *whose([]), text]
+    config = put(directory / "one.cfg", "\n".join(lines))
+    return Answer(config), peer_takes(config)
+
+
+@needs_debian_files
+@pytest.mark.parametrize("text", AS_THEY_DO)
+def test_sections_of_bridges_that_both_read_alike(text, tmp_path, pki):
+    furnish(tmp_path, pki)
+    answer, theirs = section_answer(text, tmp_path)
+    assert answer.well == theirs, answer.lines
+
+
+@needs_debian_files
+@pytest.mark.parametrize("text, expected", STRICTER)
+def test_sections_of_bridges_that_cannot_work(text, expected, tmp_path, pki):
+    furnish(tmp_path, pki)
+    answer, theirs = section_answer(text, tmp_path)
+    assert theirs
+    assert len(answer.of("Error")) == 1
+    assert re.search(rf"\(.*one\.cfg:\d+\): .*expected .*{re.escape(expected)}", answer.of("Error")[0])
+
+
+def test_a_wrong_bridge_stops_the_start(tmp_path):
+    config = put(tmp_path / "m.conf", SECTION + "start_type manual\nkeepalive_interval 1\npassword secret\n")
+    done = subprocess.run([binary(), "-c", config], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1
+    answer = Answer(config)
+    assert len(answer.of("Error")) == 3
+    assert "secret" not in "".join(answer.lines)
+
+
+def test_bridges_in_included_files(tmp_path):
+    """Each file has its own; what follows the line is again for the bridge before it."""
+    put(tmp_path / "d/one.conf", SECTION.replace("connection a", "connection b"))
+    put(tmp_path / "d/two.conf", "topic x\n")
+    answer = Answer(put(tmp_path / "m.conf", f"connection a\ninclude_dir {tmp_path}/d\naddress h\ntopic #\n"))
+    assert len(answer.of("Error")) == 1
+    assert re.search(r"topic \(.*/d/two\.conf:1\): belongs to a bridge", answer.of("Error")[0])
+    (tmp_path / "d/two.conf").write_text(SECTION, encoding="ascii")
+    answer = Answer(tmp_path / "m.conf")
+    assert re.search(
+        r"connection 'a' \(.*/d/two\.conf:1\): expected a name of its own; the bridge of .*/m\.conf:1 has this one\.",
+        answer.of("Error")[0],
+    )
 
 
 # --- what protects -----------------------------------------------------------------------------
@@ -551,6 +706,7 @@ def test_our_own_example_unchanged_and_uncommented(tell, tmp_path, pki):
     for ours, there in [
         ("certs/fullchain.pem", "server.pem"), ("certs/privkey.pem", "server.key"), ("certs/devices-ca.pem", "ca.pem"),
         ("certs/authorities", ""), ("certs/devices-crl.pem", "crl.pem"), ("certs/dhparam.pem", "dhparam.pem"),
+        ("certs/upstream-ca.pem", "ca.pem"), ("certs/bridge.pem", "server.pem"), ("certs/bridge-key.pem", "server.key"),
         ("pwfile", "passwd"), ("aclfile", "acl"), ("pskfile", "psk"),
     ]:
         assert f"/etc/mosquitto/{ours}\n" in on

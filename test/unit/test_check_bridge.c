@@ -7,6 +7,8 @@
 #include "base/feature.h"
 #include "conf_helper.h"
 
+#include <stdlib.h>
+
 #define HEAD "listener 18830 127.0.0.1\nallow_anonymous true\n"
 #define SECTION "connection north\naddress h\ntopic #\n" /* lines 3 to 5 behind HEAD */
 #define FULL HEAD SECTION
@@ -179,14 +181,14 @@ static const struct {
 
 static uint32_t number_at(const char *field, size_t size)
 {
-    uint8_t n8;
-    uint16_t n16;
-    uint32_t n32;
+    uint8_t n8 = 0;
+    uint32_t n32 = 0;
 
-    memcpy(&n8, field, sizeof(n8));
-    memcpy(&n16, field, size >= 2 ? sizeof(n16) : 0);
-    memcpy(&n32, field, size >= 4 ? sizeof(n32) : 0);
-    return size == 1 ? n8 : size == 2 ? n16 : n32;
+    if (size == sizeof(n8))
+        memcpy(&n8, field, sizeof(n8));
+    else
+        memcpy(&n32, field, sizeof(n32));
+    return size == sizeof(n8) ? n8 : n32;
 }
 
 static void each_option_fills_its_field(void **state)
@@ -530,6 +532,8 @@ static void all_that_is_wrong_is_reported(void **state)
     assert_logged("keepalive_interval '1' (m.conf:8): expected");
     assert_logged("connection 'c' (m.conf:7): expected an address line");
     assert_logged("connection 'c' (m.conf:7): expected at least one topic line");
+    assert_not_logged("(m.conf:3): expected an address line");
+    assert_int_equal(captured.errors, 7);
 }
 
 static void rules_of_a_connection(void **state)
