@@ -51,6 +51,7 @@ command:pgrep               procps
 command:strace              strace
 command:openssl             openssl
 command:ip                  iproute2
+file:/usr/sbin/dnsmasq      dnsmasq-base
 command:nft                 nftables
 file:/usr/sbin/haproxy      haproxy
 file:/usr/sbin/nats-server  nats-server

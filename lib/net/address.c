@@ -79,6 +79,18 @@ void addresses_get(const struct addresses *s, size_t i, uint16_t port, struct so
     *length = six ? sockaddr6(s->v6[at], s->scope6[at], port, sa) : sockaddr4(s->v4[at], port, sa);
 }
 
+const char *addresses_none(int family)
+{
+    switch (family) {
+    case AF_INET:
+        return "the name has no IPv4 address";
+    case AF_INET6:
+        return "the name has no IPv6 address";
+    default:
+        return "the name has no address";
+    }
+}
+
 /* The system knows best how an address may be written; asked this way, it asks nobody else. */
 bool addresses_parse(struct addresses *s, const char *text, int family)
 {

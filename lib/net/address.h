@@ -31,6 +31,9 @@ bool addresses_full(const struct addresses *s, int family);
 void addresses_get(const struct addresses *s, size_t i, uint16_t port, struct sockaddr_storage *sa,
                    socklen_t *length);
 
+/* That there is none of this family, in words. */
+const char *addresses_none(int family);
+
 /* Is this text an address, such as "10.0.0.1" or "fe80::1%eth0"? It is added if `family`
  * (AF_UNSPEC: any) is its own. */
 bool addresses_parse(struct addresses *s, const char *text, int family);

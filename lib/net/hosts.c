@@ -111,7 +111,7 @@ enum err hosts_find(const char *path, const char *name, int family, struct addre
     struct buf text = {0};
     size_t before = addresses_count(out);
     enum err e = file_read(path ? path : HOSTS_PATH, HOSTS_SIZE_MAX, &text);
-    if (e == ERR_OK) {
+    if (e == ERR_OK && text.data) {
         read_lines(buf_str(&text), str_c(name), family, out);
     }
     buf_clear(&text);

@@ -547,9 +547,7 @@ static const char *status_words(const struct resolve *l)
         return err_word(ERR_NOMEM);
     case ARES_SUCCESS:
     case ARES_ENODATA:
-        return l->family == AF_INET    ? "the name has no IPv4 address"
-               : l->family == AF_INET6 ? "the name has no IPv6 address"
-                                       : "the name has no address";
+        return addresses_none(l->family);
     default:
         return ares_strerror(l->status);
     }

@@ -74,7 +74,8 @@ struct resolve_ask {
 /*
  * Begin. Addresses and names that /etc/hosts knows are answered without asking anybody, also for
  * SRV records. A name that begins with '_' is that of an SRV record itself, whatever `service`
- * says. ERR_NOMEM, or ERR_INVAL: this cannot be a name.
+ * says. Without FEATURE_SRV no name has SRV records. ERR_NOMEM, or ERR_INVAL: this cannot be a
+ * name.
  */
 MUST_CHECK enum err resolve_start(struct resolver *r, const struct resolve_ask *ask,
                                   struct resolve **out);

@@ -1,6 +1,7 @@
 /*
  * Look-ups by the C library, which waits: so each has a thread, and so many are at work at once.
- * SRV records are beyond it. resolve.c is the twin that asks by c-ares.
+ * SRV records are beyond it: a host is taken for one that has none. resolve.c is the twin that asks
+ * by c-ares.
  *
  * A thread touches its errand, and a mailbox where it leaves it when it is done. Nothing can make
  * it stop sooner: a look-up that is cancelled or out of time forgets its errand, which is freed
@@ -63,7 +64,6 @@ struct resolve {
     bool is_busy;
     bool is_late;
     bool is_begun;
-    bool wants_service;
     int family;
     uint16_t port;
     const char *why; /* it has failed */
@@ -128,10 +128,20 @@ static struct errands mailbox_empty(struct mailbox *m)
     return done;
 }
 
-/* The last one clears it away, with what was left there too late. */
-static void mailbox_leave(struct mailbox *m)
+/*
+ * With an errand to be left there, or NULL. The last one clears the mailbox away, with what came
+ * too late. All in one go under the lock: who has left does not touch it any more, so that once
+ * each errand is back it is the resolver that is the last.
+ */
+static void mailbox_leave(struct mailbox *m, struct errand *left)
 {
+    static const uint64_t one = 1;
     (void)pthread_mutex_lock(&m->lock);
+    if (left) {
+        SLIST_INSERT_HEAD(&m->done, left, entry);
+        ssize_t rung = write(m->bell, &one, sizeof(one));
+        (void)rung; /* it can only fail when it rings already */
+    }
     size_t holders = --m->holders;
     (void)pthread_mutex_unlock(&m->lock);
     if (holders > 0) {
@@ -152,18 +162,11 @@ static void mailbox_leave(struct mailbox *m)
 
 static void *run(void *ctx)
 {
-    static const uint64_t one = 1;
     struct errand *e = ctx;
-    struct mailbox *m = e->mailbox;
     const struct addrinfo hints = {.ai_family = e->family, .ai_socktype = SOCK_STREAM};
     e->error = getaddrinfo(e->host, NULL, &hints, &e->found);
     e->system_error = errno;
-    (void)pthread_mutex_lock(&m->lock);
-    SLIST_INSERT_HEAD(&m->done, e, entry);
-    (void)pthread_mutex_unlock(&m->lock);
-    ssize_t rung = write(m->bell, &one, sizeof(one));
-    (void)rung; /* it can only fail when it rings already */
-    mailbox_leave(m);
+    mailbox_leave(e->mailbox, e);
     return NULL;
 }
 
@@ -209,7 +212,7 @@ static const char *send_errand(struct resolve *l)
     memcpy(e->host, l->host, sizeof(e->host));
     hold(r->mailbox);
     if (start_thread(e) != 0) {
-        mailbox_leave(r->mailbox);
+        mailbox_leave(r->mailbox, NULL);
         errand_free(e);
         return "there is no thread for the look-up";
     }
@@ -274,7 +277,7 @@ static const char *error_words(const struct errand *e)
     case EAI_NONAME:
         return "there is no such name";
     case EAI_NODATA:
-        return "the name has no address";
+        return addresses_none(e->family);
     case EAI_AGAIN:
         return "no name server answers";
     case EAI_MEMORY:
@@ -351,7 +354,7 @@ static bool begin(struct resolve *l)
         return true;
     }
     l->why =
-        l->wants_service ? "SRV records need a broker that was built WITH_SRV" : need_mailbox(r);
+        l->host[0] == '_' ? "SRV records need a broker that was built WITH_SRV" : need_mailbox(r);
     return l->why != NULL;
 }
 
@@ -364,9 +367,9 @@ static void give(struct resolve *l)
         addresses_get(&l->found, i, l->port, &addresses[i].sa, &addresses[i].length);
     }
     if (answer.count == 0) {
-        answer.why = l->why       ? l->why
-                     : l->is_late ? "the name servers have not answered in time"
-                                  : "the name has no address";
+        answer.why = l->is_late ? "the name servers have not answered in time"
+                     : l->why   ? l->why
+                                : addresses_none(l->family);
     }
     l->done(l->ctx, &answer);
     look_free(l);
@@ -440,7 +443,7 @@ void resolver_free(struct resolver *r)
     collect(r);
     if (r->mailbox) {
         r->poll.watch(r->poll.ctx, r->mailbox->bell, TRANSPORT_WANTS_NOTHING);
-        mailbox_leave(r->mailbox);
+        mailbox_leave(r->mailbox, NULL);
     }
     mem_free(r, sizeof(*r));
 }
@@ -496,7 +499,6 @@ enum err resolve_start(struct resolver *r, const struct resolve_ask *ask, struct
     l->port = ask->port;
     l->done = ask->done;
     l->ctx = ask->ctx;
-    l->wants_service = ask->service || ask->host[0] == '_';
     (void)snprintf(l->host, sizeof(l->host), "%s", ask->host);
     enter_list(l, true);
     *out = l;

@@ -16,6 +16,9 @@
 
 /* What a client offers up to TLS 1.2: nothing by which a certificate alone would do. */
 #define SUITES "kECDHEPSK:kDHEPSK:kPSK:!eNULL"
+/* And with TLS 1.3: a key is bound to SHA-256, and a server with a certificate as well may take a
+ * suite with another digest first, and then the key is of no use. */
+#define SUITES_TLS13 "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
 
 /* ---- a server ---- */
 
@@ -116,6 +119,18 @@ static enum err keep_identity(struct tls_ctx *c, const char *identity, char why[
     return ERR_OK;
 }
 
+static enum err set_suites(const struct tls_ctx *c, const struct tls_client_settings *s,
+                           char why[TLS_WHY_MAX])
+{
+    if ((s->ciphers || SSL_CTX_set_cipher_list(c->ssl, SUITES) == 1) &&
+        (s->ciphers_tls13 || SSL_CTX_set_ciphersuites(c->ssl, SUITES_TLS13) == 1)) {
+        return ERR_OK;
+    }
+    (void)snprintf(why, TLS_WHY_MAX, "%spsk: %s", c->prefix,
+                   tls_words_take("this OpenSSL has no cipher for it"));
+    return ERR_INVAL;
+}
+
 enum err tls_psk_offer(struct tls_ctx *c, const struct tls_client_settings *s,
                        char why[TLS_WHY_MAX])
 {
@@ -128,10 +143,8 @@ enum err tls_psk_offer(struct tls_ctx *c, const struct tls_client_settings *s,
     if (e == ERR_OK) {
         e = keep_identity(c, s->psk_identity, why);
     }
-    if (e == ERR_OK && !s->ciphers && SSL_CTX_set_cipher_list(c->ssl, SUITES) != 1) {
-        (void)snprintf(why, TLS_WHY_MAX, "%spsk: %s", c->prefix,
-                       tls_words_take("this OpenSSL has no cipher for it"));
-        e = ERR_INVAL;
+    if (e == ERR_OK) {
+        e = set_suites(c, s, why);
     }
     if (e == ERR_OK) {
         c->has_psk = true;

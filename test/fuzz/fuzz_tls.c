@@ -1,17 +1,19 @@
 /*
- * Bytes of a hostile client into a TLS session, over a transport of memory.
+ * Bytes of a hostile peer into a TLS session, over a transport of memory.
  *
- * The first byte chooses the listener (certificate, client certificates wanted, pre-shared keys,
- * versions) and who speaks. Either the rest are the client's bytes as they are, in pieces; or a
- * real client shakes hands and talks, and the rest says where its bytes are changed, doubled, left
- * out or cut: so what comes behind the first packets is reached too. Random numbers are the
- * system's, so an input of the second kind may take another way the next time.
+ * The first byte chooses whether we are the server or the client, by which context (certificate,
+ * client certificates, stapled proofs, pre-shared keys, versions), and who speaks. Either the rest
+ * are the peer's bytes as they are, in pieces; or a real peer shakes hands and talks, and the rest
+ * says where its bytes are changed, doubled, left out or cut: so what comes behind the first
+ * packets is reached too. Random numbers are the system's, so an input of the second kind may take
+ * another way the next time.
  *
  * Whatever comes: what has failed stays failed, and says why; no call loops or piles up output;
  * OpenSSL's error queue and our memory are left as they were.
  */
 #include "base/mem.h"
 #include "net/tls.h"
+#include "net/tls_client.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -25,10 +27,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { LISTENERS = 4, OUT_MAX = 1 << 20, TURNS_MAX = 4000 };
+enum { CONTEXTS = 4, OUT_MAX = 1 << 20, TURNS_MAX = 4000 };
 
-static struct tls_ctx *listeners[LISTENERS];
+static struct tls_ctx *listeners[CONTEXTS];
+static struct tls_ctx *clients[CONTEXTS];
+/* The peers. */
 static SSL_CTX *client_ctx;
+static SSL_CTX *server_ctx;
 static const unsigned char the_key[16] = "0123456789abcdef";
 
 /* ---- the layer below ---- */
@@ -38,7 +43,7 @@ struct wire {
     const uint8_t *in;
     size_t n;       /* bytes in `in` */
     size_t piece;   /* most for one read; 0 = all */
-    BIO *from, *to; /* of the client, if there is one */
+    BIO *from, *to; /* of the peer, if there is one */
     size_t written;
     bool ended;
 };
@@ -106,7 +111,7 @@ static const struct transport_ops wire_ops = {
     .close = wire_ignore,
 };
 
-/* ---- listeners and a client ---- */
+/* ---- contexts, and their peers ---- */
 
 static const char *write_pem(X509 *x, EVP_PKEY *key)
 {
@@ -161,6 +166,59 @@ static unsigned offer_psk(SSL *ssl, const char *hint, char *identity, unsigned i
     return sizeof(the_key);
 }
 
+static unsigned find_psk_of_peer(SSL *ssl, const char *identity, unsigned char *key,
+                                 unsigned key_max)
+{
+    (void)ssl;
+    if (strcmp(identity, "dora") != 0 || key_max < sizeof(the_key))
+        return 0;
+    memcpy(key, the_key, sizeof(the_key));
+    return sizeof(the_key);
+}
+
+/* An OCSP response that is none: its bytes are to be changed. */
+static int give_staple(SSL *ssl, void *unused)
+{
+    static const unsigned char busy[] = {0x30, 0x03, 0x0a, 0x01, 0x03};
+    unsigned char *bytes = OPENSSL_memdup(busy, sizeof(busy));
+
+    (void)unused;
+    if (!bytes)
+        abort();
+    (void)SSL_set_tlsext_status_ocsp_resp(ssl, bytes, (long)sizeof(busy));
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static void connect_as(int i, const struct tls_client_settings *s)
+{
+    char why[TLS_WHY_MAX];
+
+    if (tls_ctx_new_client(s, &clients[i], why) != ERR_OK)
+        clients[i] = tls_ctx_ref(clients[0]);
+}
+
+static void set_up_clients(const struct tls_settings *files)
+{
+    struct tls_client_settings s = {.cafile = files->certfile, .alpn = "mqtt", .lowest = 11};
+
+    connect_as(0, &s);
+    s.require_ocsp = true;
+    connect_as(1, &s);
+    connect_as(2, &(struct tls_client_settings){.cafile = files->certfile,
+                                                .certfile = files->certfile,
+                                                .keyfile = files->keyfile,
+                                                .insecure = true});
+    connect_as(3, &(struct tls_client_settings){.psk_identity = "dora",
+                                                .psk_key = "30313233343536373839616263646566"});
+}
+
+static void use_pair(SSL_CTX *ctx, X509 *x, EVP_PKEY *key)
+{
+    if (!ctx || !SSL_CTX_use_certificate(ctx, x) || !SSL_CTX_use_PrivateKey(ctx, key))
+        abort();
+    SSL_CTX_set_security_level(ctx, 0);
+}
+
 static void listen_as(int i, const struct tls_settings *s)
 {
     char why[TLS_WHY_MAX];
@@ -183,11 +241,12 @@ static void set_up(void)
     s.wants_certificate = s.require_certificate = true;
     listen_as(2, &s);
     listen_as(3, &(struct tls_settings){.psk_hint = "hint", .find_psk = find_psk});
+    set_up_clients(&s);
     client_ctx = SSL_CTX_new(TLS_client_method());
-    if (!client_ctx || !SSL_CTX_use_certificate(client_ctx, x) ||
-        !SSL_CTX_use_PrivateKey(client_ctx, key))
-        abort();
-    SSL_CTX_set_security_level(client_ctx, 0);
+    use_pair(client_ctx, x, key);
+    server_ctx = SSL_CTX_new(TLS_server_method());
+    use_pair(server_ctx, x, key);
+    (void)SSL_CTX_set_tlsext_status_cb(server_ctx, give_staple);
     X509_free(x);
     EVP_PKEY_free(key);
 }
@@ -252,15 +311,27 @@ static void end_session(struct transport *t)
         abort();
 }
 
-/* The client's bytes as they are. */
-static void speak_raw(struct tls_ctx *ctx, const uint8_t *data, size_t size, size_t piece)
+/* Our side of a connection: as a server, or else as a client. */
+static struct transport *open_session(struct wire *w, uint8_t how)
 {
-    struct wire w = {.base = {.ops = &wire_ops}, .in = data, .n = size, .piece = piece};
-    struct transport *t = tls_accept(ctx, &w.base, NULL);
-    bool shaken = false;
+    unsigned i = how % CONTEXTS;
+    struct transport *t = how & 8 ? tls_connect(clients[i], &w->base, "test")
+                                  : tls_accept(listeners[i], &w->base, NULL);
 
     if (!t)
         abort();
+    return t;
+}
+
+/* The peer's bytes as they are. */
+static void speak_raw(const uint8_t *data, size_t size, uint8_t how)
+{
+    static const size_t pieces[] = {0, 1, 7, 100};
+    struct wire w = {
+        .base = {.ops = &wire_ops}, .in = data, .n = size, .piece = pieces[how >> 4 & 3]};
+    struct transport *t = open_session(&w, how);
+    bool shaken = false;
+
     for (int i = 0; i < TURNS_MAX && w.n > 0 && serve_once(t, &shaken); i++)
         ;
     w.ended = true;
@@ -269,7 +340,7 @@ static void speak_raw(struct tls_ctx *ctx, const uint8_t *data, size_t size, siz
     end_session(t);
 }
 
-/* What a real client says, after the fuzzer has had its hands on it. */
+/* What a real peer says, after the fuzzer has had its hands on it. */
 static size_t spoil(uint8_t *p, size_t n, size_t max, const uint8_t **data, size_t *size)
 {
     while (*size >= 4 && n > 0) {
@@ -308,42 +379,66 @@ static size_t spoil(uint8_t *p, size_t n, size_t max, const uint8_t **data, size
     return n;
 }
 
-static void client_turn(SSL *ssl, unsigned turn)
+static void peer_turn(SSL *ssl, unsigned turn)
 {
-    char room[256];
+    char room[256] = {0};
 
     if (SSL_do_handshake(ssl) != 1)
         return;
     (void)!SSL_read(ssl, room, sizeof(room));
     if (turn % 4 == 3 && SSL_version(ssl) == TLS1_3_VERSION)
         (void)SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED);
+    if (turn % 4 == 2 && SSL_is_server(ssl))
+        (void)SSL_new_session_ticket(ssl);
     (void)!SSL_write(ssl, room, (int)(turn * 37 % sizeof(room)) + 1);
 }
 
-static void speak_as_client(struct tls_ctx *ctx, const uint8_t *data, size_t size, uint8_t kind)
+static int trust_anybody(int good, X509_STORE_CTX *x)
 {
-    SSL *ssl = SSL_new(client_ctx);
-    BIO *to_client = BIO_new(BIO_s_mem());
-    BIO *from_client = BIO_new(BIO_s_mem());
-    struct wire w = {.base = {.ops = &wire_ops}, .to = to_client};
-    struct transport *t = tls_accept(ctx, &w.base, NULL);
+    (void)good;
+    (void)x;
+    return 1;
+}
+
+static SSL *make_peer(BIO *in, BIO *out, uint8_t how)
+{
+    bool serves = how & 8;
+    SSL *ssl = SSL_new(serves ? server_ctx : client_ctx);
+
+    if (!ssl || !in || !out)
+        abort();
+    BIO_set_mem_eof_return(in, -1);
+    SSL_set_bio(ssl, in, out);
+    if (serves)
+        SSL_set_accept_state(ssl);
+    else
+        SSL_set_connect_state(ssl);
+    if (how & 16)
+        (void)SSL_set_max_proto_version(ssl, TLS1_2_VERSION);
+    if (how & 32 && serves)
+        SSL_set_psk_server_callback(ssl, find_psk_of_peer);
+    else if (how & 32)
+        SSL_set_psk_client_callback(ssl, offer_psk);
+    if (how & 64)
+        SSL_set_verify(ssl, serves ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, trust_anybody);
+    return ssl;
+}
+
+static void speak_as_peer(const uint8_t *data, size_t size, uint8_t how)
+{
+    BIO *to_peer = BIO_new(BIO_s_mem());
+    BIO *from_peer = BIO_new(BIO_s_mem());
+    SSL *ssl = make_peer(to_peer, from_peer, how);
+    struct wire w = {.base = {.ops = &wire_ops}, .to = to_peer};
+    struct transport *t = open_session(&w, how);
     static uint8_t bytes[65536];
     bool shaken = false;
     bool goes_on = true;
 
-    if (!ssl || !to_client || !from_client || !t)
-        abort();
-    BIO_set_mem_eof_return(to_client, -1);
-    SSL_set_bio(ssl, to_client, from_client);
-    SSL_set_connect_state(ssl);
-    if (kind & 1)
-        (void)SSL_set_max_proto_version(ssl, TLS1_2_VERSION);
-    if (kind & 2)
-        SSL_set_psk_client_callback(ssl, offer_psk);
     for (unsigned turn = 0; turn < 12 && goes_on; turn++) {
-        client_turn(ssl, turn);
+        peer_turn(ssl, turn);
         ERR_clear_error();
-        int got = BIO_read(from_client, bytes, sizeof(bytes) / 4);
+        int got = BIO_read(from_peer, bytes, sizeof(bytes) / 4);
         w.in = bytes;
         w.n = got > 0 ? spoil(bytes, (size_t)got, sizeof(bytes), &data, &size) : 0;
         ERR_clear_error();
@@ -357,21 +452,20 @@ static void speak_as_client(struct tls_ctx *ctx, const uint8_t *data, size_t siz
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const size_t pieces[] = {0, 1, 7, 100};
     size_t before;
-    uint8_t how;
 
     if (!client_ctx)
         set_up();
     if (size < 2)
         return 0;
-    how = data[0];
     before = mem_used();
     ERR_clear_error();
-    if (how & 4)
-        speak_as_client(listeners[how % LISTENERS], data + 1, size - 1, how >> 4);
+    if (data[0] & 4)
+        speak_as_peer(data + 1, size - 1, data[0]);
     else
-        speak_raw(listeners[how % LISTENERS], data + 1, size - 1, pieces[how >> 4 & 3]);
+        speak_raw(data + 1, size - 1, data[0]);
+    for (int i = 0; i < CONTEXTS; i++)
+        tls_client_forget(clients[i]);
     if (mem_used() != before)
         abort();
     return 0;

@@ -7,6 +7,8 @@
 #include "dial_rig.h"
 #include "net/tls.h"
 
+#include <time.h>
+
 /* Made once: keys take their time. */
 static struct files {
     char directory[64];
@@ -117,21 +119,56 @@ static void is_renewed(void **state)
     struct conf *c = loaded(encrypted(text, "localhost", 8883, path));
     assert_ok(bridge_keys_make(c, &how, &keys));
     const struct tls_ctx *first = keys.of[0].tls;
-    assert_ok(bridge_keys_renew(&keys, &how, is_the_path, files.ca_path));
+    struct bridge_keys_news other = {.is_changed = is_the_path, .ctx = files.ca_path};
+    struct bridge_keys_news news = {.is_changed = is_the_path, .ctx = path};
+    assert_ok(bridge_keys_renew(&keys, &how, &other));
     assert_ptr_equal(keys.of[0].tls, first);
     (void)certs_write_text(files.directory, "changing.pem", "nothing", bad);
-    assert_ok(bridge_keys_renew(&keys, &how, is_the_path, path));
+    assert_ok(bridge_keys_renew(&keys, &how, &news));
     assert_ptr_equal(keys.of[0].tls, first);
     assert_logged("Error: connection up (m.conf:2): bridge_cafile");
     assert_logged("Error: The former certificates and keys of connection up (m.conf:2) stay in");
     struct tls_ctx *held = tls_ctx_ref(keys.of[0].tls); /* so that no other has its address */
     (void)certs_write(files.directory, "changing.pem", &files.stranger.x, 1, path);
-    assert_ok(bridge_keys_renew(&keys, &how, is_the_path, path));
+    assert_ok(bridge_keys_renew(&keys, &how, &news));
     assert_ptr_not_equal(keys.of[0].tls, first);
     assert_logged("The certificates and keys of connection up (m.conf:2) were read anew.");
     tls_ctx_unref(held);
     bridge_keys_clear(&keys);
     conf_free(c);
+}
+
+/* A certificate of ours that is not valid yet does not take the place of one that is. */
+static void waits_for_its_time(void **state)
+{
+    (void)state;
+    char text[CONF_MAX];
+    char cert[CERTS_PATH_MAX];
+    char key[CERTS_PATH_MAX];
+    struct bridge_keys keys;
+    const int64_t now_s = (int64_t)time(NULL);
+    const struct bridge_keys_how today = {.log = &captured_log, .now_s = now_s};
+    struct certs_pair early = certs_make(
+        &(struct certs_wish){.cn = "early", .issuer = &files.ca, .from_days = 2, .until_days = 60});
+    (void)certs_write(files.directory, "own.pem", &files.server.x, 1, cert);
+    (void)certs_write_key(files.directory, "own.key", files.server.key, NULL, key);
+    (void)snprintf(text, sizeof(text),
+                   "listener 1883\nconnection up\naddress localhost\nbridge_cafile %s\n"
+                   "bridge_certfile %s\nbridge_keyfile %s\ntopic #\n",
+                   files.ca_path, cert, key);
+    struct conf *c = loaded(text);
+    assert_ok(bridge_keys_make(c, &today, &keys));
+    const struct tls_ctx *first = keys.of[0].tls;
+    (void)certs_write(files.directory, "own.pem", &early.x, 1, cert);
+    (void)certs_write_key(files.directory, "own.key", early.key, NULL, key);
+    struct bridge_keys_news news = {.is_changed = is_the_path, .ctx = cert};
+    assert_ok(bridge_keys_renew(&keys, &today, &news));
+    assert_ptr_equal(keys.of[0].tls, first);
+    assert_logged("Error: connection up (m.conf:2): bridge_certfile");
+    assert_true(news.early_s > 86400 && news.early_s <= 2 * 86400);
+    bridge_keys_clear(&keys);
+    conf_free(c);
+    certs_free(&early);
 }
 
 static void survives_failing_memory(void **state)
@@ -306,11 +343,17 @@ static void has_lost_its_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT_TEST(names_what_is_wrong),      UNIT_TEST(makes_none_without_tls),
-        UNIT_TEST(is_found_by_what_it_says), UNIT_TEST(is_renewed),
-        UNIT_TEST(survives_failing_memory),  UNIT_TEST(speaks_tls),
-        UNIT_TEST(trusts_nobody_else),       UNIT_TEST(waits_ten_seconds),
-        UNIT_TEST(ends_in_the_middle),       UNIT_TEST(has_lost_its_keys),
+        UNIT_TEST(names_what_is_wrong),
+        UNIT_TEST(makes_none_without_tls),
+        UNIT_TEST(is_found_by_what_it_says),
+        UNIT_TEST(is_renewed),
+        UNIT_TEST(waits_for_its_time),
+        UNIT_TEST(survives_failing_memory),
+        UNIT_TEST(speaks_tls),
+        UNIT_TEST(trusts_nobody_else),
+        UNIT_TEST(waits_ten_seconds),
+        UNIT_TEST(ends_in_the_middle),
+        UNIT_TEST(has_lost_its_keys),
     };
     return cmocka_run_group_tests_name("bridge_keys", tests, make_files, remove_files);
 }

@@ -43,6 +43,7 @@ struct net {
     size_t watched_count;
     int udp;
     int tcp;
+    int accepted; /* -1: none */
     char servers[128];
     char hosts[64];
     unsigned asked[64]; /* by type */
@@ -222,7 +223,8 @@ static void serve_udp(struct net *net)
         return;
     bool speaks = serve(net, p, (size_t)n, false, &r);
     if (memmem(p, (size_t)n, "noise", 5) || memmem(p, (size_t)n, "flood", 5)) {
-        /* Not what was asked, cut, or somebody else's. */
+        /* Somebody else's, and most of them cut. */
+        p[0] ^= 0xff;
         for (int i = 0; i < 200; i++)
             (void)sendto(net->udp, p, (size_t)(i % 60), 0, (struct sockaddr *)&from, length);
     }
@@ -230,19 +232,23 @@ static void serve_udp(struct net *net)
         (void)sendto(net->udp, r.p, r.n, 0, (struct sockaddr *)&from, length);
 }
 
-/* One question on each connection. */
+/* One connection at a time, and one question on each. */
 static void serve_tcp(struct net *net)
 {
     static struct reply r;
     uint8_t p[1024];
-    int fd = accept(net->tcp, NULL, NULL);
-    ssize_t n = recv(fd, p, sizeof(p), 0);
+    if (net->accepted < 0) {
+        net->accepted = accept(net->tcp, NULL, NULL);
+        return;
+    }
+    ssize_t n = recv(net->accepted, p, sizeof(p), 0);
     if (n > 2 && serve(net, p + 2, (size_t)n - 2, true, &r)) {
         const uint8_t size[] = {(uint8_t)(r.n >> 8), (uint8_t)r.n};
-        (void)send(fd, size, 2, MSG_NOSIGNAL);
-        (void)send(fd, r.p, r.n, MSG_NOSIGNAL);
+        (void)send(net->accepted, size, 2, MSG_NOSIGNAL);
+        (void)send(net->accepted, r.p, r.n, MSG_NOSIGNAL);
     }
-    (void)close(fd);
+    (void)close(net->accepted);
+    net->accepted = -1;
 }
 
 /* ---- The loop ---- */
@@ -290,7 +296,8 @@ static void turn(struct net *net)
     size_t n = net->watched_count;
     memcpy(p, net->watched, n * sizeof(*p));
     p[n] = (struct pollfd){.fd = net->udp, .events = POLLIN};
-    p[n + 1] = (struct pollfd){.fd = net->tcp, .events = POLLIN};
+    p[n + 1] =
+        (struct pollfd){.fd = net->accepted < 0 ? net->tcp : net->accepted, .events = POLLIN};
     int wait = resolver_timeout_ms(net->resolver);
     assert_true(poll(p, n + 2, wait < 0 || wait > 5000 ? 5000 : wait) >= 0);
     if (p[n].revents)
@@ -400,6 +407,7 @@ static void open_net(struct net *net)
 {
     uint16_t port;
     memset(net, 0, sizeof(*net));
+    net->accepted = -1;
     open_servers(net, &port);
     (void)snprintf(net->servers, sizeof(net->servers), "127.0.0.1:%u", port);
     (void)snprintf(net->hosts, sizeof(net->hosts), "/tmp/test_resolve.XXXXXX");
@@ -423,6 +431,8 @@ static void close_net(struct net *net)
     assert_int_equal(net->watched_count, 0);
     (void)close(net->udp);
     (void)close(net->tcp);
+    if (net->accepted >= 0)
+        (void)close(net->accepted);
     (void)unlink(net->hosts);
 }
 
@@ -579,7 +589,7 @@ static void a_thread_brings_the_answer(void **state)
     struct got g[40] = {0};
     open_net(&net);
     for (size_t i = 0; i < ARRAY_SIZE(g); i++)
-        start(&net, &g[i], name, NULL, AF_INET);
+        start(&net, &g[i], name, i % 2 ? "_mqtt._tcp" : NULL, AF_INET);
     turn(&net);
     resolve_cancel(g[1].look);
     g[1].done = true;
@@ -602,9 +612,8 @@ static void without_c_ares_there_are_no_services(void **state)
         skip();
     struct net net;
     open_net(&net);
-    static const char why[] = "- SRV records need a broker that was built WITH_SRV";
-    assert_answer(&net, "broker.test", "_mqtt._tcp", AF_UNSPEC, why);
-    assert_answer(&net, "_mqtt._tcp.broker.test", NULL, AF_UNSPEC, why);
+    assert_answer(&net, "_mqtt._tcp.broker.test", NULL, AF_UNSPEC,
+                  "- SRV records need a broker that was built WITH_SRV");
     close_net(&net);
 }
 
@@ -778,7 +787,8 @@ static void a_flood_of_addresses_is_bounded(void **state)
     wait_for(&net, &g);
     count_words(g.text, &words);
     assert_int_equal(words, RESOLVE_ADDRESSES_MAX);
-    assert_in_range(net.asked[A], 3, 12);
+    /* Each over UDP and, for it is long, once more over TCP. */
+    assert_in_range(net.asked[A], 3, 4 + 2 * 8);
     assert_answer(&net, "chain.test", NULL, AF_UNSPEC, "fd00::1:1883 10.0.0.1:1883");
     assert_in_range(net.slowest_us, 0, CALL_MAX_US);
     close_net(&net);

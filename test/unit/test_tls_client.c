@@ -631,6 +631,30 @@ static void by_pre_shared_key(void **state)
     }
 }
 
+static unsigned find_dora(SSL *ssl, const char *identity, unsigned char *key, unsigned key_max)
+{
+    (void)key_max;
+    return (unsigned)find_psk(ssl, str_c(identity), key);
+}
+
+static void a_server_with_keys_and_a_certificate(void **state)
+{
+    (void)state;
+    const struct tls_settings server = usual_server();
+    const struct tls_client_settings s = {.psk_identity = "dora", .psk_key = "0123456789abcdef"};
+    if (!feature_built(FEATURE_TLS_PSK)) {
+        skip();
+    }
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        struct ends e;
+        make_ends(&e, &s, &server);
+        e.version = version;
+        SSL_CTX_set_psk_server_callback(e.server.ctx->ssl, find_dora);
+        open_ends(&e, HOST);
+        clear_ends(&e);
+    }
+}
+
 /* Be it ever so valid: who has the key is whom we want. */
 static void a_certificate_in_the_place_of_a_key(void **state)
 {
@@ -1521,6 +1545,7 @@ int main(void)
         UNIT_TEST(a_certificate_of_ours),
         UNIT_TEST(a_certificate_of_ours_that_will_not_do),
         UNIT_TEST(by_pre_shared_key),
+        UNIT_TEST(a_server_with_keys_and_a_certificate),
         UNIT_TEST(a_certificate_in_the_place_of_a_key),
         UNIT_TEST(sessions_are_resumed),
         UNIT_TEST(sessions_that_are_over),
