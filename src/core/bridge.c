@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DEFAULT_PORT 1883
 /* How often one that is up looks whether there is something to do. */
 #define LOOK_MS 1000
 /* A remote broker that has accepted the bit of try_private is suspected of not knowing it when so
@@ -22,15 +21,6 @@
 #define CLOSES_OF_KNOWN 3
 /* After an attempt for which there was no memory. */
 #define RETRY_MS 1000
-
-const char *bridge_place(const struct conf_bridge_address *a, char out[BRIDGE_ADDRESS_MAX])
-{
-    unsigned port = a->port ? a->port : DEFAULT_PORT;
-
-    (void)snprintf(out, BRIDGE_ADDRESS_MAX, strchr(a->host, ':') ? "[%.255s]:%u" : "%.255s:%u",
-                   a->host, port);
-    return out;
-}
 
 /* --- birth and death --- */
 
@@ -61,7 +51,7 @@ struct bridge *bridge_new(struct broker *b, struct conf_bridge *conf)
     return br;
 }
 
-void bridge_unwant(struct broker *b, struct bridge *br)
+static void unwant(struct broker *b, struct bridge *br)
 {
     if (br->is_wanted)
         TAILQ_REMOVE(&b->bridges.wanted, br, wanted);
@@ -80,7 +70,7 @@ static void want(struct broker *b, struct bridge *br)
 static void set_state(struct broker *b, struct bridge *br, enum bridge_state state)
 {
     wheel_disarm(&b->bridges.wheel, &br->timer);
-    bridge_unwant(b, br);
+    unwant(b, br);
     br->ticket = 0;
     br->probe = 0;
     b->bridges.lazy -= br->state == BRIDGE_IDLE && br->conf->start_type == CONF_START_LAZY;
@@ -342,13 +332,13 @@ static bool is_wished(enum reason why)
            why == REASON_BRIDGE_CHANGED || why == REASON_BRIDGE_REMOVED || why == REASON_SHUTDOWN;
 }
 
-void bridges_part(struct broker *b, struct conn *c, enum reason why)
+void bridge_parts(struct broker *b, struct conn *c, enum reason why)
 {
     if (bridge_of(c)->state == BRIDGE_UP && is_wished(why))
         bridge_send_farewell(b, bridge_of(c));
 }
 
-void bridges_ended(struct broker *b, struct conn *c, enum reason why, const char *detail)
+void bridge_ended(struct broker *b, struct conn *c, enum reason why, const char *detail)
 {
     struct bridge *br = bridge_of(c);
     bool was_up = br->state == BRIDGE_UP;
@@ -373,7 +363,7 @@ void bridges_ended(struct broker *b, struct conn *c, enum reason why, const char
     }
 }
 
-void bridges_gone(struct broker *b, struct conn *c)
+void bridge_gone(struct broker *b, struct conn *c)
 {
     struct bridge *br = bridge_of(c);
 
@@ -467,7 +457,7 @@ bool broker_take_dial(struct broker *b, struct dial_order *order)
                                  .conf = conf_bridge_ref(br->conf),
                                  .address = br->wants_probe ? 0 : br->address,
                                  .probe = br->wants_probe};
-    bridge_unwant(b, br);
+    unwant(b, br);
     if (order->probe) {
         br->probe = order->ticket;
     } else {

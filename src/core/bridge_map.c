@@ -3,7 +3,6 @@
  */
 #include "core/bridge_map.h"
 
-#include "core/topicmap.h"
 #include "mqtt/topic.h"
 
 #include <string.h>
@@ -36,7 +35,7 @@ static bool replace(struct str name, size_t off, struct str by, char *room, stru
 {
     size_t rest = name.n - off;
 
-    if (by.n + rest > TOPICMAP_ROOM)
+    if (by.n + rest > BRIDGE_MAP_ROOM)
         return false;
     if (!room)
         return true;

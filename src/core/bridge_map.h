@@ -11,10 +11,12 @@
 #include "conf/conf.h"
 #include "mqtt/reason.h"
 
+/* What a mapped topic may take. */
+#define BRIDGE_MAP_ROOM UINT16_MAX
 /*
  * What a topic of the remote broker is called here: a part of `name`, or written to `room`
- * (TOPICMAP_ROOM bytes). REASON_OK; REASON_UNMAPPED, REASON_MOUNT_LENGTH, REASON_LEVELS: it has no
- * name here.
+ * (BRIDGE_MAP_ROOM bytes). REASON_OK; REASON_UNMAPPED, REASON_MOUNT_LENGTH, REASON_LEVELS: it has
+ * no name here.
  */
 enum reason bridge_map_in(const struct conf_bridge *bridge, struct str name, char *room,
                           struct str *inside);

@@ -4,7 +4,7 @@
 #ifndef CORE_BRIDGE_SESSION_H
 #define CORE_BRIDGE_SESSION_H
 
-#include "core/bridge.h"
+#include "core/bridge_state.h"
 
 /* Find or make it, with the subscriptions that the section wants and no other. ERR_NOMEM. */
 MUST_CHECK enum err bridge_session_open(struct broker *b, struct bridge *br);

@@ -18,6 +18,16 @@
 #include <string.h>
 
 #define HALF_OF_IDS 32768
+#define DEFAULT_PORT 1883
+
+const char *bridge_place(const struct conf_bridge_address *a, char out[BRIDGE_ADDRESS_MAX])
+{
+    unsigned port = a->port ? a->port : DEFAULT_PORT;
+
+    (void)snprintf(out, BRIDGE_ADDRESS_MAX, strchr(a->host, ':') ? "[%.255s]:%u" : "%.255s:%u",
+                   a->host, port);
+    return out;
+}
 
 /* Requests by number. The former section's come last: it is forgotten before they are answered. */
 enum { REQUEST_NAME, REQUEST_NOTIFY, REQUEST_TOPICS };
@@ -152,6 +162,13 @@ static enum err undo_former(struct broker *b, struct bridge *br)
     return e;
 }
 
+const char *bridge_own_name(struct broker *b)
+{
+    if (!b->bridges.name[0])
+        b->make_id(b->make_id_ctx, b->bridges.name);
+    return b->bridges.name;
+}
+
 /* Only brokers that know of bridges are asked for their names: others might take it ill. */
 static enum err ask_name(struct broker *b, struct bridge *br)
 {
@@ -159,7 +176,7 @@ static enum err ask_name(struct broker *b, struct bridge *br)
 
     if (!br->conf->try_private || br->plain)
         return ERR_OK;
-    (void)snprintf(topic, sizeof(topic), "%s%s", BRIDGE_PEER_TOPIC, bridges_name(b));
+    (void)snprintf(topic, sizeof(topic), "%s%s", BRIDGE_PEER_TOPIC, bridge_own_name(b));
     return send_subscribe(b, br, REQUEST_NAME, str_c(topic), QOS_0);
 }
 

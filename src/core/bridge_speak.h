@@ -5,7 +5,10 @@
 #ifndef CORE_BRIDGE_SPEAK_H
 #define CORE_BRIDGE_SPEAK_H
 
-#include "core/bridge.h"
+#include "core/bridge_state.h"
+
+/* "HOST:PORT"; returns out. */
+const char *bridge_place(const struct conf_bridge_address *a, char out[BRIDGE_ADDRESS_MAX]);
 
 /* ERR_NOMEM, as all of these. */
 MUST_CHECK enum err bridge_send_connect(struct broker *b, struct bridge *br);
@@ -33,5 +36,8 @@ void bridge_untell(struct broker *b, struct bridge *br);
 /* Where brokers of ours that are bridged exchange their names: this and the name of the one that
  * asks. */
 #define BRIDGE_PEER_TOPIC "$SYS/broker/peer/"
+/* What this broker is called by others of ours that it is bridged with: at random, as long as it
+ * runs. */
+const char *bridge_own_name(struct broker *b);
 
 #endif

@@ -17,8 +17,11 @@
 
 void bridges_init(struct broker *b, uint64_t seed)
 {
+    static const struct bridge_hooks hooks = {
+        .parts = bridge_parts, .ended = bridge_ended, .gone = bridge_gone};
     struct bridges *all = &b->bridges;
 
+    all->hooks = &hooks;
     TAILQ_INIT(&all->all);
     TAILQ_INIT(&all->wanted);
     wheel_init(&all->wheel, 0);
@@ -171,13 +174,6 @@ void bridges_count_drop(struct session_env *env, const struct session *s)
 
 /* --- names --- */
 
-const char *bridges_name(struct broker *b)
-{
-    if (!b->bridges.name[0])
-        b->make_id(b->make_id_ctx, b->bridges.name);
-    return b->bridges.name;
-}
-
 /* A name could be anything; a filter with wildcards is none. */
 static bool is_name(struct str name)
 {
@@ -202,7 +198,7 @@ enum err bridges_meet(struct broker *b, struct conn *c, struct str filter, bool 
     if (!is_name(name))
         return ERR_OK;
     *met = true;
-    p.payload = str_c(bridges_name(b));
+    p.payload = str_c(bridge_own_name(b));
     session_set_kin(&b->env, c->session, kin_get(&b->env.kin, name));
     n = encode_publish_head(packet, &p);
     return outbox_put_parts(&b->hub, &c->out, OUTBOX_NEXT, str_of((char *)packet, n), p.payload);

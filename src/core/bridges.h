@@ -4,35 +4,12 @@
 #ifndef CORE_BRIDGES_H
 #define CORE_BRIDGES_H
 
-#include "base/rng.h"
-#include "base/wheel.h"
 #include "core/broker.h"
-#include "core/circle.h"
 #include "mqtt/frame.h"
 #include "mqtt/packet.h"
 
-#include <sys/queue.h>
-
-struct bridge;
 struct session;
 struct session_env;
-
-/* Messages in flight over one bridge at most: the packet ids of its requests are further away. */
-#define BRIDGE_INFLIGHT_MAX 16384
-
-struct bridges {
-    TAILQ_HEAD(, bridge) all;
-    TAILQ_HEAD(, bridge) wanted; /* to be dialled for, or probed */
-    struct wheel wheel;
-    struct rng rng;
-    uint64_t ticket;  /* the last one */
-    uint64_t tell_ms; /* when their figures are to be told */
-    uint32_t lazy;    /* bridges that wait for something to do */
-    bool begun;
-    bool stopped;             /* the broker ends: none is connected any more */
-    struct circle circle;     /* of what bridges bring */
-    char name[BROKER_ID_MAX]; /* see bridges_name; empty: not made yet */
-};
 
 void bridges_init(struct broker *b, uint64_t seed);
 void bridges_clear(struct broker *b);
@@ -53,22 +30,12 @@ typedef enum reason packet_handler(struct broker *b, struct conn *c, const struc
 packet_handler *bridges_handler(enum packet_type type);
 /* Its timer has fired: CONNACK is due, or it is time for PINGREQ. */
 void bridges_due(struct broker *b, struct conn *c);
-/* It is about to end: say farewell, if there is time for that. */
-void bridges_part(struct broker *b, struct conn *c, enum reason why);
-/* It has ended. */
-void bridges_ended(struct broker *b, struct conn *c, enum reason why, const char *detail);
-/* It is closed, and its memory may be used again. */
-void bridges_gone(struct broker *b, struct conn *c);
 /* Is this the acknowledgement of a request of its own, not of a message? */
 bool bridges_asked(const struct conn *c, uint16_t id);
 /* A PUBLISH that it brings: is it only the other broker's name? */
 bool bridges_met(struct broker *b, struct conn *c, const struct packet_publish *p);
 
 /* --- of bridges of others --- */
-
-/* What this broker is called by others of ours that it is bridged with: at random, as long as it
- * runs. */
-const char *bridges_name(struct broker *b);
 
 /* A bridge subscribes: does it only tell the name of its broker, and ask for ours? Answered then.
  * ERR_NOMEM. */

@@ -50,27 +50,6 @@ void bridges_due(struct broker *b, struct conn *c)
     (void)c;
 }
 
-void bridges_part(struct broker *b, struct conn *c, enum reason why)
-{
-    (void)b;
-    (void)c;
-    (void)why;
-}
-
-void bridges_ended(struct broker *b, struct conn *c, enum reason why, const char *detail)
-{
-    (void)b;
-    (void)c;
-    (void)why;
-    (void)detail;
-}
-
-void bridges_gone(struct broker *b, struct conn *c)
-{
-    (void)b;
-    (void)c;
-}
-
 bool bridges_asked(const struct conn *c, uint16_t id)
 {
     (void)c;

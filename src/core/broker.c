@@ -4,6 +4,7 @@
 #include "core/broker.h"
 
 #include "base/mem.h"
+#include "core/bridges.h"
 #include "core/dispatch.h"
 #include "core/ending.h"
 #include "core/feed.h"

@@ -3,6 +3,7 @@
  */
 #include "core/dispatch.h"
 
+#include "core/bridges.h"
 #include "core/ending.h"
 #include "core/handlers.h"
 #include "mqtt/decode.h"

@@ -63,9 +63,9 @@ void conn_end(struct broker *b, struct conn *c, enum reason why, const char *det
     if (c->state == CONN_CLOSING)
         return;
     if (c->role == CONN_BRIDGE) {
-        bridges_part(b, c, why);
+        b->bridges.hooks->parts(b, c, why);
         end(b, c, why);
-        bridges_ended(b, c, why, detail);
+        b->bridges.hooks->ended(b, c, why, detail);
         return;
     }
     report_closed(
@@ -114,7 +114,7 @@ void conn_free(struct broker *b, struct conn *c)
     conf_listener_unref(c->peer.listener);
     conf_listener_unref(c->out.map);
     if (c->role == CONN_BRIDGE) {
-        bridges_gone(b, c);
+        b->bridges.hooks->gone(b, c);
         return;
     }
     slab_free(&b->conns, c);

@@ -1,6 +1,7 @@
 /*
  * The acknowledgements of QoS 1 and 2 (3.4 to 3.7), both ways.
  */
+#include "core/bridges.h"
 #include "core/handlers.h"
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"

@@ -5,6 +5,7 @@
 #include "core/bridge.h"
 #include "core/bridge_session.h"
 #include "core/bridge_speak.h"
+#include "core/bridges.h"
 #include "core/ending.h"
 #include "core/handlers.h"
 #include "mqtt/decode.h"

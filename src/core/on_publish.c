@@ -2,6 +2,7 @@
  * PUBLISH (3.3): to everyone who subscribed, then the answer.
  */
 #include "core/access.h"
+#include "core/bridges.h"
 #include "core/handlers.h"
 #include "core/job.h"
 #include "core/topicmap.h"

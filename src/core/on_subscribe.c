@@ -2,6 +2,7 @@
  * SUBSCRIBE and UNSUBSCRIBE (3.8, 3.10). A packet may hold half a million filters: it is checked as
  * a whole, then worked off within each turn's budget; the connection's input waits meanwhile.
  */
+#include "core/bridges.h"
 #include "core/feed.h"
 #include "core/handlers.h"
 #include "core/job.h"

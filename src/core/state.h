@@ -6,7 +6,7 @@
 #define CORE_STATE_H
 
 #include "base/wheel.h"
-#include "core/bridges.h"
+#include "core/bridging.h"
 #include "core/broker.h"
 #include "core/conn.h"
 #include "core/logins.h"

@@ -102,8 +102,7 @@ static bool are_alike(const struct conf_bridge *a, const struct conf_bridge *b)
 struct tls_ctx *bridge_keys_find(const struct bridge_keys *keys, const struct conf_bridge *conf)
 {
     for (size_t i = 0; i < keys->count; i++) {
-        const struct conf_bridge *there = keys->of[i].conf;
-        if (there == conf || (strcmp(there->name, conf->name) == 0 && are_alike(there, conf))) {
+        if (are_alike(keys->of[i].conf, conf)) {
             return keys->of[i].tls;
         }
     }
@@ -149,21 +148,34 @@ static bool may_replace(const struct conf_bridge *conf, const struct tls_ctx *ol
     return keys_owner_may_replace(&owner, old, fresh, how->now_s, how->log);
 }
 
+/* Of files that nobody has read yet for this configuration. */
+static enum err read_files(const struct conf_bridge *conf, const struct bridge_keys_how *how,
+                           struct tls_ctx **out)
+{
+    struct tls_ctx *former = how->former ? bridge_keys_find(how->former, conf) : NULL;
+    const struct bridge_key *namesake = find_name(how->former, conf->name);
+    enum err e = make(conf, how, out);
+    if (e != ERR_OK && e != ERR_NOMEM && former && is_out_of_reach(conf)) {
+        tell_kept(conf, how->log);
+        *out = tls_ctx_ref(former);
+        e = ERR_OK;
+    }
+    if (e == ERR_OK && namesake && !may_replace(conf, namesake->tls, *out, how)) {
+        tls_ctx_unref(*out);
+        e = ERR_INVAL;
+    }
+    return e;
+}
+
 static enum err make_one(struct conf_bridge *conf, const struct bridge_keys_how *how,
                          struct bridge_keys *out)
 {
-    const struct bridge_key *former = find_name(how->former, conf->name);
-    struct tls_ctx *tls = NULL;
-    enum err e = make(conf, how, &tls);
-    if (e != ERR_OK && e != ERR_NOMEM && former && are_alike(former->conf, conf) &&
-        is_out_of_reach(conf)) {
-        tell_kept(conf, how->log);
-        tls = tls_ctx_ref(former->tls);
-        e = ERR_OK;
-    }
-    if (e == ERR_OK && former && !may_replace(conf, former->tls, tls, how)) {
-        tls_ctx_unref(tls);
-        e = ERR_INVAL;
+    struct tls_ctx *tls = bridge_keys_find(out, conf);
+    enum err e = ERR_OK;
+    if (tls) {
+        (void)tls_ctx_ref(tls);
+    } else {
+        e = read_files(conf, how, &tls);
     }
     if (e == ERR_OK) {
         out->of[out->count++] = (struct bridge_key){.conf = conf_bridge_ref(conf), .tls = tls};
@@ -207,36 +219,76 @@ enum err bridge_keys_make(const struct conf *conf, const struct bridge_keys_how 
 
 /* --- files that change --- */
 
-static enum err renew(struct bridge_key *key, const struct bridge_keys_how *how)
+/* What was read is not used. Its time may be still to come: an authority's clock may be ahead of
+ * ours. */
+static void keep(const struct bridge_key *key, const struct tls_ctx *fresh,
+                 const struct bridge_keys_how *how, struct bridge_keys_news *news)
+{
+    int64_t early_s = fresh ? tls_ctx_begins(fresh) - how->now_s : 0;
+    tell_kept(key->conf, how->log);
+    if (early_s > 0 && (news->early_s == 0 || early_s < news->early_s)) {
+        news->early_s = early_s;
+    }
+}
+
+static void replace(struct bridge_key *key, struct tls_ctx *fresh, const struct log *log)
+{
+    char whose[WHOSE_MAX];
+    tls_ctx_unref(key->tls);
+    key->tls = fresh;
+    log_info(log, "The certificates and keys of %s were read anew.",
+             owner_of(key->conf, whose).whose);
+}
+
+static enum err renew(struct bridge_key *key, const struct bridge_keys_how *how,
+                      struct bridge_keys_news *news)
 {
     struct tls_ctx *fresh = NULL;
     char whose[WHOSE_MAX];
     const struct keys_owner owner = owner_of(key->conf, whose);
     enum err e = make(key->conf, how, &fresh);
     if (e == ERR_OK && may_replace(key->conf, key->tls, fresh, how)) {
-        tls_ctx_unref(key->tls);
-        key->tls = fresh;
-        log_info(how->log, "The certificates and keys of %s were read anew.", whose);
+        replace(key, fresh, how->log);
         keys_owner_warn(&owner, fresh, how->now_s, how->log);
         return ERR_OK;
     }
+    keep(key, fresh, how, news);
     tls_ctx_unref(fresh);
-    tell_kept(key->conf, how->log);
     return e == ERR_NOMEM ? ERR_NOMEM : ERR_OK;
 }
 
+static bool is_changed(const struct bridge_key *key, const struct bridge_keys_news *news)
+{
+    const char *files[BRIDGE_KEYS_FILES];
+    bool changed = false;
+    bridge_keys_files(key->conf, files);
+    for (int i = 0; i < BRIDGE_KEYS_FILES; i++) {
+        changed = changed || (files[i] && news->is_changed(news->ctx, files[i]));
+    }
+    return changed;
+}
+
+/* Does no section before it say the same? */
+static bool is_first(const struct bridge_keys *keys, size_t i)
+{
+    size_t k = 0;
+    while (!are_alike(keys->of[k].conf, keys->of[i].conf)) {
+        k++;
+    }
+    return k == i;
+}
+
 enum err bridge_keys_renew(struct bridge_keys *keys, const struct bridge_keys_how *how,
-                           bool (*is_changed)(void *ctx, const char *path), void *ctx)
+                           struct bridge_keys_news *news)
 {
     enum err e = ERR_OK;
     for (size_t i = 0; i < keys->count; i++) {
-        const char *files[BRIDGE_KEYS_FILES];
-        bool changed = false;
-        bridge_keys_files(keys->of[i].conf, files);
-        for (int k = 0; k < BRIDGE_KEYS_FILES; k++) {
-            changed = changed || (files[k] && is_changed(ctx, files[k]));
-        }
-        if (changed && renew(&keys->of[i], how) != ERR_OK) {
+        struct bridge_key *key = &keys->of[i];
+        /* The first that says the same: it has been looked at, if it is not this one. */
+        struct tls_ctx *first = bridge_keys_find(keys, key->conf);
+        if (first != key->tls) {
+            replace(key, tls_ctx_ref(first), how->log);
+        } else if (is_first(keys, i) && is_changed(key, news) && renew(key, how, news) != ERR_OK) {
             e = ERR_NOMEM;
         }
     }

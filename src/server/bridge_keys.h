@@ -4,6 +4,8 @@
  *
  * They lie beside the configuration, not in it: a section that stays the same over a reload may
  * have other files behind it. Who connects looks up its section when it is about to shake hands.
+ * Sections that say the same of TLS share one context: reading a hundred times the same list of
+ * authorities would take seconds.
  */
 #ifndef SERVER_BRIDGE_KEYS_H
 #define SERVER_BRIDGE_KEYS_H
@@ -49,14 +51,19 @@ struct bridge_keys_how {
 MUST_CHECK enum err bridge_keys_make(const struct conf *conf, const struct bridge_keys_how *how,
                                      struct bridge_keys *out);
 void bridge_keys_clear(struct bridge_keys *keys);
+/* Which files have changed; when to read again what has been read too early. */
+struct bridge_keys_news {
+    bool (*is_changed)(void *ctx, const char *path);
+    void *ctx;
+    int64_t early_s; /* so many seconds before a certificate is valid; 0 = none was too early */
+};
 /*
  * Anew what comes of changed files, for the next connect; what is bad is an error on the log, and
  * the former stays. ERR_NOMEM: some was not read.
  */
 MUST_CHECK enum err bridge_keys_renew(struct bridge_keys *keys, const struct bridge_keys_how *how,
-                                      bool (*is_changed)(void *ctx, const char *path), void *ctx);
-/* The context for this section, or for one that says the same of TLS under the same name; NULL:
- * there is none. */
+                                      struct bridge_keys_news *news);
+/* The context for this section, or for one that says the same of TLS; NULL: there is none. */
 struct tls_ctx *bridge_keys_find(const struct bridge_keys *keys, const struct conf_bridge *conf);
 /* Warn if a certificate of ours has expired, or will soon. */
 void bridge_keys_warn(const struct bridge_keys *keys, int64_t now_s, const struct log *log);

@@ -9,7 +9,6 @@
 #include "base/mem.h"
 #include "net/resolve.h"
 #include "net/tls.h"
-#include "server/link.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

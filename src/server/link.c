@@ -65,27 +65,9 @@ void links_clear(struct links *ls)
     slab_clear(&ls->slab);
 }
 
-/* A link for this socket, which is closed without memory. */
-static struct link *new_link(struct links *ls, int fd, uint16_t group, enum link_state state)
-{
-    struct tcp tcp;
-    tcp_init(&tcp, fd);
-    struct link *l = slab_alloc(&ls->slab);
-    if (!l) {
-        transport_close(&tcp.base);
-        errno = ENOMEM;
-        return NULL;
-    }
-    *l = (struct link){.tcp = tcp, .group = group, .state = (uint8_t)state};
-    l->io = &l->tcp.base;
-    l->watch = (struct watch){.fd = fd, .kind = ls->watch_kind};
-    TAILQ_INSERT_TAIL(&ls->list[state], l, entry);
-    return l;
-}
-
 void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group)
 {
-    struct link *l = new_link(ls, fd, group, LINK_LIVE);
+    struct link *l = link_new(ls, fd, group, LINK_LIVE);
     if (!l) {
         return;
     }
@@ -97,21 +79,6 @@ void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group
         return;
     }
     link_close(ls, l);
-}
-
-struct link *link_dial(struct links *ls, int fd, struct dial *dial)
-{
-    struct link *l = new_link(ls, fd, LINK_NO_GROUP, LINK_DIALLING);
-    if (l && poll_add(ls->poll, &l->watch, POLL_OUT) != ERR_OK) {
-        int error = errno;
-        link_close(ls, l);
-        errno = error;
-        return NULL;
-    }
-    if (l) {
-        l->dial = dial;
-    }
-    return l;
 }
 
 static void read_once(struct links *ls, struct link *l)

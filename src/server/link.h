@@ -22,12 +22,6 @@ void links_clear(struct links *ls);
  * header, if the rules of the group want one, and its TLS handshake, if the group has keys.
  */
 void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group);
-/*
- * The same for a socket that this dial has opened, which is connected or on its way. NULL, errno
- * set: no memory, or the system does not allow it; fd is closed then. It says by dial_ready() when
- * it can be written to.
- */
-MUST_CHECK struct link *link_dial(struct links *ls, int fd, struct dial *dial);
 /* Its watch has been reported with these bits of enum poll_interest: one read at most. */
 void link_ready(struct links *ls, struct watch *w, unsigned events);
 /* One read of each whose transport holds input that no watch will report, while the core takes any.

@@ -26,6 +26,38 @@ static void move_to(struct links *ls, struct link *l, enum link_state state)
     TAILQ_INSERT_TAIL(&ls->list[state], l, entry);
 }
 
+struct link *link_new(struct links *ls, int fd, uint16_t group, enum link_state state)
+{
+    struct tcp tcp;
+    tcp_init(&tcp, fd);
+    struct link *l = slab_alloc(&ls->slab);
+    if (!l) {
+        transport_close(&tcp.base);
+        errno = ENOMEM;
+        return NULL;
+    }
+    *l = (struct link){.tcp = tcp, .group = group, .state = (uint8_t)state};
+    l->io = &l->tcp.base;
+    l->watch = (struct watch){.fd = fd, .kind = ls->watch_kind};
+    TAILQ_INSERT_TAIL(&ls->list[state], l, entry);
+    return l;
+}
+
+struct link *link_dial(struct links *ls, int fd, struct dial *dial)
+{
+    struct link *l = link_new(ls, fd, LINK_NO_GROUP, LINK_DIALLING);
+    if (l && poll_add(ls->poll, &l->watch, POLL_OUT) != ERR_OK) {
+        int error = errno;
+        link_close(ls, l);
+        errno = error;
+        return NULL;
+    }
+    if (l) {
+        l->dial = dial;
+    }
+    return l;
+}
+
 void link_close(struct links *ls, struct link *l)
 {
     ls->encrypted -= link_is_encrypted(l);

@@ -131,6 +131,16 @@ void link_watch(struct links *ls, struct link *l, unsigned interest);
  */
 void link_keep_input(struct links *ls, struct link *l);
 
+/* --- a new one --- */
+
+/* Takes fd; it is not watched yet. NULL without memory: errno says so, and fd is closed. */
+MUST_CHECK struct link *link_new(struct links *ls, int fd, uint16_t group, enum link_state state);
+/*
+ * The same for a socket that this dial has opened, which is connected or on its way. NULL: also
+ * when the system does not allow it. It says by dial_ready() when it can be written to.
+ */
+MUST_CHECK struct link *link_dial(struct links *ls, int fd, struct dial *dial);
+
 /* --- from one state to another --- */
 
 /* The core has it from here on: it is live. False: no memory, and nothing has changed. */

@@ -497,8 +497,12 @@ static void renew_bridges(struct secrets *s, struct now now)
 {
     const struct bridge_keys_how how = {
         .keylog = &s->keylog, .log = s->log, .former = &s->bridges, .now_s = now.wall_s};
-    if (bridge_keys_renew(&s->bridges, &how, is_changed, s) != ERR_OK) {
+    struct bridge_keys_news news = {.is_changed = is_changed, .ctx = s};
+    if (bridge_keys_renew(&s->bridges, &how, &news) != ERR_OK) {
         could_not_read(s, now);
+    }
+    if (news.early_s > 0) {
+        try_again(s, now.mono_ms + (uint64_t)news.early_s * 1000);
     }
 }
 

@@ -27,6 +27,7 @@ enum {
 struct load {
     const struct bench_options *options;
     const struct target *target;
+    struct target subscribe_target;
     struct bench_result *result;
     struct bench_error *error;
     struct engine engine;
@@ -63,7 +64,8 @@ static bool login_send(struct load *l, struct client *client)
 
     snprintf(id, sizeof id, "bench%d%c%u", (int)getpid(), client->subscriber ? 's' : 'p',
              (unsigned)client->index);
-    return conn_dial(&client->conn, l->target, l->error) &&
+    return conn_dial(&client->conn, client->subscriber ? &l->subscribe_target : l->target,
+                     l->error) &&
            conn_login_send(&client->conn, &login, l->error);
 }
 
@@ -286,9 +288,18 @@ static bool load_measured(struct load *l)
     return meter_stop(&meter, result, ok ? l->error : NULL) && ok;
 }
 
+/* A bridge between two brokers is measured from the one to the other. */
+static bool resolve_subscribers(struct load *l)
+{
+    const struct bench_options *o = l->options;
+
+    return o->subscribe_port == 0 ||
+           target_resolve(&l->subscribe_target, o->host, o->subscribe_port, l->error);
+}
+
 static bool load_work(struct load *l)
 {
-    if (!connect_all(l)) {
+    if (!resolve_subscribers(l) || !connect_all(l)) {
         return false;
     }
     if (l->options->warmup > 0 && !phase_run(l, l->options->warmup, 0)) {
@@ -316,6 +327,7 @@ bool load_run(const struct bench_options *options, const struct target *target,
     struct load l = {
         .options = options,
         .target = target,
+        .subscribe_target = *target,
         .result = result,
         .error = error,
         .begin_ns = now_ns(),

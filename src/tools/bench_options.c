@@ -57,6 +57,8 @@ struct row {
 static const struct row rows[] = {
     {"host", 'h', KIND_TEXT, FOR_ALL, FIELD(host), 0, 255, "HOST", "the broker (127.0.0.1)"},
     {"port", 'p', KIND_NUMBER, FOR_ALL, FIELD(port), 1, 65535, "PORT", "its port (1883)"},
+    {"subscribe-port", 0, KIND_NUMBER, FOR_LOAD, FIELD(subscribe_port), 1, 65535, "PORT",
+     "port of the broker that subscribers connect to, if it is another one"},
     {"username", 'u', KIND_TEXT, FOR_ALL, FIELD(username), 0, WIRE_LOGIN_TEXT_MAX, "NAME",
      "name to log in with"},
     {"pw", 'P', KIND_TEXT, FOR_ALL, FIELD(password), 0, WIRE_LOGIN_TEXT_MAX, "PASSWORD",

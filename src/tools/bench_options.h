@@ -22,6 +22,7 @@ struct bench_options {
     enum scenario scenario;
     const char *host;
     uint64_t port;
+    uint64_t subscribe_port; /* of another broker, for subscribers; 0 = the same */
     const char *username;
     const char *password;
     const char *topic_prefix;
