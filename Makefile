@@ -108,12 +108,15 @@ PASSWD_C := $(wildcard src/tools/passwd.c src/tools/passwd_*.c)
 UNIT_C    := $(filter-out $(TWINS_OUT),$(sort $(wildcard test/unit/test_*.c)))
 UNITLIB_C := $(filter-out $(TWINS_OUT) test/unit/test_%,$(sort $(wildcard test/unit/*.c)))
 SIM_C     := $(sort $(wildcard test/sim/*.c))
+# Brokers linked by bridges: a simulator of its own, which shares a few files with the other.
+SIMBRIDGE_C  := $(sort $(wildcard test/sim/bridge/*.c))
+SIM_SHARED_C := test/sim/runner.c test/sim/trace.c test/sim/util.c
 FUZZ_C    := $(filter-out $(TWINS_OUT),$(sort $(wildcard test/fuzz/fuzz_*.c)))
 FUZZLIB_C := $(filter-out test/fuzz/fuzz_%,$(sort $(wildcard test/fuzz/*.c)))
 
 HEADERS   := $(sort $(wildcard lib/*/*.h src/*/*.h))
 PRODUCT_C := $(LIB_C) $(SRC_C) $(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C)
-TEST_C    := $(UNIT_C) $(UNITLIB_C) $(SIM_C) $(FUZZ_C) $(FUZZLIB_C)
+TEST_C    := $(UNIT_C) $(UNITLIB_C) $(SIM_C) $(SIMBRIDGE_C) $(FUZZ_C) $(FUZZLIB_C)
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 BODY_O := $(call object,$(LIB_C) $(SRC_C))
@@ -179,11 +182,11 @@ endef
 PROGRAMS := $(if $(MAIN_C),$(BUILD)/mosquitto) $(if $(filter %/bench.c,$(BENCH_C)),$(BUILD)/mosquitto_bench) \
 	$(if $(DUMP_C),$(BUILD)/mosquitto_db_dump) $(BUILD)/mosquitto_passwd
 UNITS    := $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(UNIT_C))
-SIM      := $(if $(SIM_C),$(BUILD)/sim)
+SIM      := $(BUILD)/sim $(if $(filter yes,$(WITH_BRIDGE)),$(BUILD)/sim_bridge)
 FUZZERS  := $(patsubst test/fuzz/%.c,$(BUILD)/%,$(FUZZ_C))
 
 .PHONY: all run test check unit sim fuzz fuzz-corpus pytest lint format asan switches coverage \
-	bench statements install uninstall clean help \
+	bench bench-bridge statements install uninstall clean help \
 	units fuzzers lint-headers lint-tidy FORCE
 
 all: $(PROGRAMS)
@@ -201,6 +204,7 @@ help:
 	  'make switches          build and unit tests with each WITH_* turned over, and with clang' \
 	  'make coverage          which lines the tests reach' \
 	  'make bench             broker CPU per message, beside the distribution'\''s broker (BENCH_ARGS=)' \
+	  'make bench-bridge      what a bridge carries, beside two of the distribution'\''s brokers' \
 	  'make statements        statements of the MQTT standard and the tests that cover them' \
 	  'make fuzz-corpus       keep what fuzzing found in test/fuzz/corpus' \
 	  'make format            let clang-format settle whitespace' \
@@ -250,6 +254,9 @@ $(UNITS): $(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(call object,$(UNITLIB_C)
 	$(call link,-lcmocka)
 
 $(BUILD)/sim: $(call object,$(SIM_C)) $(BODY_O) $(LINK_STAMP)
+	$(call link)
+
+$(BUILD)/sim_bridge: $(call object,$(SIMBRIDGE_C) $(SIM_SHARED_C)) $(BODY_O) $(LINK_STAMP)
 	$(call link)
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/test/fuzz/%.o $(call object,$(FUZZLIB_C)) $(BODY_O) $(LINK_STAMP)
@@ -338,6 +345,9 @@ BENCH_ARGS ?=
 
 bench: all
 	@$(PYTHON) -B test/bench/compare.py --ours $(BUILD)/mosquitto --bench $(BUILD)/mosquitto_bench $(BENCH_ARGS)
+
+bench-bridge: all
+	@$(PYTHON) -B test/bench/bridge.py --ours $(BUILD)/mosquitto --bench $(BUILD)/mosquitto_bench $(BENCH_ARGS)
 
 # ---- Lint -----------------------------------------------------------------------------------
 

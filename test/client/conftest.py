@@ -16,3 +16,9 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "statements(*ids): normative statements of MQTT 3.1.1 that the test covers"
     )
+    config.addinivalue_line("markers", "slow: waits for a time limit; runs first")
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that wait for servers go first, so that others run beside them."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
