@@ -223,12 +223,13 @@ enum reason decode_publish(const struct frame *f, struct packet_publish *p)
     if (UNLIKELY(p->dup && qos == QOS_0)) /* 3.3.1-2 */
         return REASON_DUP_QOS0;
     enum reason r = take_utf8(&s, &p->topic); /* 3.3.2-1 */
-    if (LIKELY(r == REASON_OK))
-        r = topic_check_name(p->topic);
-    if (LIKELY(r == REASON_OK) && qos != QOS_0)
+    if (UNLIKELY(r != REASON_OK))
+        return r;
+    enum reason name = topic_check_name(p->topic);
+    if (qos != QOS_0)
         r = take_id(&s, &p->id);
     p->payload = s; /* 3.3.3: what is left, nothing included */
-    return r;
+    return UNLIKELY(name != REASON_OK) ? name : r;
 }
 
 /* 3.4 to 3.7, 3.11 */

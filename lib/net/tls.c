@@ -91,6 +91,7 @@ static struct tls_state state_of(const struct tls *tls)
         .has_psk = tls->ctx->has_psk,
         .unknown_identity = tls->user.unknown_identity,
         .was_asked = remote && remote->was_asked,
+        .verdict = remote ? remote->verdict : NULL,
         .first = tls->wire.first,
         .first_n = tls->wire.first_n,
     };
@@ -99,10 +100,8 @@ static struct tls_state state_of(const struct tls *tls)
 static void fail_tls(struct tls *tls)
 {
     const struct tls_state state = state_of(tls);
-    const struct tls_remote *remote = tls->user.remote;
-    const char *words = tls_words_connection(&state);
-    fail(tls, EPROTO, remote && remote->verdict ? remote->verdict : words);
-    if (remote) {
+    fail(tls, EPROTO, tls_words_connection(&state));
+    if (tls->user.remote) {
         tls_client_forget(tls->ctx);
     }
 }
@@ -368,6 +367,7 @@ static enum err shake(struct tls *tls)
     enum verdict v = result == 1 ? WAITS : judge(tls, result);
     /* Also when it has failed: an alert tells the peer why. */
     (void)flush(tls);
+    tls_words_forget();
     if (result != 1) {
         look_at_beginning(tls);
     }

@@ -241,16 +241,22 @@ static const char *by_code(unsigned long code, const struct tls_state *s)
     return by_reason(reason, s);
 }
 
-/* The cipher or the store may have complained first, but what it meant for TLS is said by TLS. */
+/*
+ * The cipher or the store may have complained first, but what it meant for TLS is said by TLS.
+ * Where memory was missing, no verdict is worth anything.
+ */
 const char *tls_words_connection(const struct tls_state *s)
 {
-    const char *phrase = NULL;
+    static const char no_memory[] = "out of memory";
+    const char *phrase = s->verdict;
     const char *plain = NULL;
     unsigned long code;
-    while (!phrase && (code = ERR_get_error()) != 0) {
-        phrase = by_code(code, s);
+    while ((code = ERR_get_error()) != 0) {
+        if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE) {
+            phrase = no_memory;
+        }
+        phrase = phrase ? phrase : by_code(code, s);
         plain = plain ? plain : own_words(code);
     }
-    tls_words_forget();
     return phrase ? phrase : plain ? plain : "TLS has failed";
 }

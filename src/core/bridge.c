@@ -285,10 +285,53 @@ static void describe(enum reason why, const char *detail, char out[BRIDGE_WHY_MA
                    detail ? ": " : "", detail ? detail : "");
 }
 
+/* A message that was in flight first when a connection was lost so often is under suspicion. */
+#define STUCK_TIMES 3
+
+/*
+ * Some remote brokers close the connection when they cannot take a message: it is sent again with
+ * the next one, and so for ever. It is not for us to drop it, but to say which one it may be.
+ */
+static void suspect(struct bridge *br, char why[BRIDGE_WHY_MAX])
+{
+    const struct flow *f = br->session ? br->session->flow : NULL;
+    const struct flow_row *row = f && flow_inflight(f) > 0 ? flow_row_at(f, flow_head(f)) : NULL;
+    size_t used = strlen(why);
+    char topic[128];
+
+    if (!row || !row->message || flow_head(f) != br->stuck_seq)
+        br->stuck = 0;
+    if (!row || row->away || !row->message)
+        return;
+    br->stuck_seq = flow_head(f);
+    if (++br->stuck >= STUCK_TIMES)
+        (void)snprintf(why + used, BRIDGE_WHY_MAX - used,
+                       " (%u times now while a message on topic '%s' was the next to be "
+                       "acknowledged)",
+                       br->stuck,
+                       str_escape_strict(message_topic(row->message), topic, sizeof(topic)));
+}
+
+/* Where to go after a connection that has lasted was lost: to another address at once, if there is
+ * one. */
+static bool moves_on(struct broker *b, struct bridge *br)
+{
+    uint64_t lasted_ms = b->now.mono_ms - br->up_ms;
+    bool first = br->address == 0;
+
+    if (br->conf->round_robin || first)
+        step_address(br);
+    else
+        br->address = 0;
+    br->tried = 1;
+    return br->conf->address_count > 1 && lasted_ms >= br->conf->restart_base * UINT64_C(1000);
+}
+
 /* It was up, and nobody here wanted it to end. */
 static void lost(struct broker *b, struct bridge *br, const char *why)
 {
     uint64_t lasted_ms = b->now.mono_ms - br->up_ms;
+    char next[BRIDGE_ADDRESS_MAX];
     char place[BRIDGE_ADDRESS_MAX];
     uint32_t delay_ms;
 
@@ -298,13 +341,20 @@ static void lost(struct broker *b, struct bridge *br, const char *why)
         br->delay_ms = 0;
     if (br->doubted)
         br->plain = false;
-    br->address = br->conf->round_robin ? (br->address + 1) % br->conf->address_count : 0;
     if (br->conf->start_type == CONF_START_ONCE) {
         log_warning(&b->log, "Warning: Bridge %s disconnected from %s: %s (start_type once).",
                     br->conf->name, place, why);
         rest(b, br);
         return;
     }
+    if (moves_on(b, br)) {
+        log_warning(&b->log, "Warning: Bridge %s disconnected from %s: %s; trying %s next.",
+                    br->conf->name, place, why, bridge_place(bridge_address(br), next));
+        bridge_dial(b, br);
+        return;
+    }
+    if (!br->conf->round_robin)
+        br->address = 0;
     delay_ms = next_delay(b, br);
     log_warning(&b->log, "Warning: Bridge %s disconnected from %s: %s; next attempt in %u.%u s.",
                 br->conf->name, place, why, delay_ms / 1000, delay_ms / 100 % 10);
@@ -346,6 +396,8 @@ void bridge_ended(struct broker *b, struct conn *c, enum reason why, const char 
 
     bridge_notify_down(b, br);
     describe(why, detail, text);
+    if (was_up && !is_wished(why))
+        suspect(br, text);
     if (is_wished(why))
         stopped(b, br, why);
     else if (was_up)

@@ -330,7 +330,7 @@ void bridge_tell(struct broker *b, struct bridge *br)
 {
     char text[BRIDGE_ADDRESS_MAX];
 
-    if (!sys_is_on(b)) {
+    if (br->removed || !sys_is_on(b)) {
         bridge_untell(b, br); /* a value that nobody keeps up is worse than none */
         return;
     }

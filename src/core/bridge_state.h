@@ -56,6 +56,8 @@ struct bridge {
     uint16_t notice;  /* packet id of the notification on this connection; 0: none was sent */
     uint16_t request; /* packet id of its first request on this connection */
     enum bridge_state state;
+    uint64_t stuck_seq; /* of the message that was in flight first when it was lost … */
+    uint32_t stuck;     /* … so often, one after another */
     bool has_conn;
     bool is_wanted;   /* on the list */
     bool wants_probe; /* … for a probe */

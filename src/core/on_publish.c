@@ -198,19 +198,28 @@ static enum reason answer(struct broker *b, struct conn *c, const struct packet_
     return send_ack(b, c, PACKET_PUBREC, p->id);
 }
 
+/* Is it only a name that no topic can have? Some brokers of other makes let such names pass. */
+static bool is_misnamed(const struct packet_publish *p, enum reason decoded)
+{
+    bool name = decoded == REASON_TOPIC_EMPTY || decoded == REASON_TOPIC_WILDCARD ||
+                decoded == REASON_LEVELS;
+
+    return name && (p->qos == QOS_0 || p->id != 0);
+}
+
 /*
  * A remote broker sends what it likes: what has no name here is dropped, and the connection goes
- * on. REASON_UNMAPPED: that is done with.
+ * on; to end it would bring the same message again, for ever. REASON_UNMAPPED: that is done with.
  */
-static enum reason check_bridged(struct broker *b, struct conn *c, struct packet_publish *p)
+static enum reason check_bridged(struct broker *b, struct conn *c, struct packet_publish *p,
+                                 enum reason decoded)
 {
     struct str name = p->topic;
-    enum reason r;
+    enum reason r = decoded;
 
-    if (c->state != CONN_OPEN)
-        return REASON_NOT_CONNACK;
-    r = bridges_met(b, c, p) ? REASON_UNMAPPED
-                             : topicmap_name(c->out.map, name, b->mapped, &p->topic);
+    if (r == REASON_OK)
+        r = bridges_met(b, c, p) ? REASON_UNMAPPED
+                                 : topicmap_name(c->out.map, name, b->mapped, &p->topic);
     p->retain = p->retain && b->conf->global.retain_available;
     c->out.published = true; /* the link is in use */
     if (r == REASON_OK)
@@ -232,8 +241,8 @@ enum reason on_publish(struct broker *b, struct conn *c, const struct frame *f)
     struct packet_publish p;
     enum reason r = decode_publish(f, &p);
 
-    if (r == REASON_OK && UNLIKELY(c->role == CONN_BRIDGE))
-        r = check_bridged(b, c, &p);
+    if (UNLIKELY(c->role == CONN_BRIDGE) && (r == REASON_OK || is_misnamed(&p, r)))
+        r = check_bridged(b, c, &p, r);
     else if (r == REASON_OK && c->out.map)
         r = topicmap_name(c->out.map, p.topic, b->mapped, &p.topic);
     if (r == REASON_UNMAPPED)

@@ -450,6 +450,77 @@ static void nothing_comes_before_connack(void **state)
     end(&w);
 }
 
+/* Some brokers of other makes let such names pass; to end the connection would not end that. */
+static void names_that_no_topic_can_have_are_dropped(void **state)
+{
+    struct world w;
+    struct rig_client c;
+
+    (void)state;
+    begin(&w, SIMPLE "topic # in 2\n", false);
+    rig_connect(&w.rig, &c, "c", true);
+    rig_subscribe(&c, "#", QOS_2);
+    connect(&w, false);
+    rig_publish(&w.remote, "a/+/b", "x", QOS_1, 9);
+    rig_publish(&w.remote, "#", "x", QOS_2, 10);
+    rig_publish(&w.remote, "good", "x", QOS_1, 11);
+    rig_settle(&w.rig);
+    rig_expect_publish(&c, "good", "x", QOS_1);
+    rig_expect_nothing(&c);
+    assert_int_equal(rig_expect(&w.remote, PACKET_PUBACK), 9);
+    assert_int_equal(rig_expect(&w.remote, PACKET_PUBREC), 10);
+    assert_int_equal(rig_expect(&w.remote, PACKET_PUBACK), 11);
+    assert_int_equal(rig_logged(&w.rig, "publish to 'a/+/b': invalid topic: wildcard"), 1);
+    rig_forget(&c);
+    end(&w);
+}
+
+/* A remote broker that cannot take a message, and closes, is sent it again and again. */
+static void a_message_that_ends_connections_is_named(void **state)
+{
+    struct world w;
+    struct rig_client c;
+
+    (void)state;
+    begin(&w, SIMPLE "topic # out 1\n", false);
+    rig_connect(&w.rig, &c, "c", true);
+    rig_publish(&c, "too hard", "x", QOS_1, 1);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(rig_logged(&w.rig, "too hard"), 0);
+        connect(&w, true);
+        rig_forget(&w.remote);
+        rig_pass(&w.rig, 60000);
+    }
+    assert_int_equal(rig_logged(&w.rig, "(3 times now while a message on topic 'too hard' was the "
+                                        "next to be acknowledged)"),
+                     1);
+    rig_forget(&c);
+    end(&w);
+}
+
+/* Not after a pause: somebody else may be there. */
+static void another_address_is_tried_at_once(void **state)
+{
+    struct world w;
+    struct dial_order order;
+
+    (void)state;
+    begin(&w, "connection up\naddresses one two\nrestart_timeout 3\ntopic a out\n", false);
+    connect(&w, false);
+    rig_pass(&w.rig, 3000);
+    rig_forget(&w.remote);
+    assert_true(rig_take_dial(&w.rig, &order));
+    assert_int_equal(order.address, 1);
+    broker_dial_failed(w.rig.b, order.ticket, "no luck");
+    conf_bridge_unref(order.conf);
+    assert_false(rig_take_dial(&w.rig, &order));
+    rig_pass(&w.rig, 3001);
+    connect(&w, false);
+    rig_forget(&w.remote); /* that was short: there is a pause */
+    assert_false(rig_take_dial(&w.rig, &order));
+    end(&w);
+}
+
 static void silence_is_noticed(void **state)
 {
     struct world w;
@@ -585,6 +656,9 @@ int main(void)
         UNIT_TEST(a_lazy_bridge_comes_and_goes),
         UNIT_TEST(what_a_server_may_not_send_ends_it),
         UNIT_TEST(nothing_comes_before_connack),
+        UNIT_TEST(names_that_no_topic_can_have_are_dropped),
+        UNIT_TEST(a_message_that_ends_connections_is_named),
+        UNIT_TEST(another_address_is_tried_at_once),
         UNIT_TEST(silence_is_noticed),
         UNIT_TEST(nobody_takes_its_session),
         UNIT_TEST(only_what_changed_is_changed),
