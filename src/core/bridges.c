@@ -15,6 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* When there was no memory for a bridge. */
+#define AGAIN_MS 5000
+
 void bridges_init(struct broker *b, uint64_t seed)
 {
     static const struct bridge_hooks hooks = {
@@ -64,10 +67,12 @@ static void start(struct broker *b, struct conf_bridge *conf)
 {
     struct bridge *br = bridge_new(b, conf);
 
-    if (br)
+    if (br) {
         bridge_begin(b, br);
-    else
-        log_error(&b->log, "Error: Bridge %s cannot be started: out of memory.", conf->name);
+        return;
+    }
+    log_error(&b->log, "Error: Bridge %s cannot be started now: out of memory.", conf->name);
+    b->bridges.again_ms = b->now.mono_ms + AGAIN_MS;
 }
 
 void bridges_commit(struct broker *b)
@@ -77,6 +82,7 @@ void bridges_commit(struct broker *b)
     if (!b->bridges.begun)
         return; /* the first turn starts them all */
     b->bridges.tell_ms = 0;
+    b->bridges.again_ms = 0;
     for (struct bridge *br = TAILQ_FIRST(&b->bridges.all); br; br = next) {
         next = TAILQ_NEXT(br, entry);
         if (!br->removed && !is_configured(b->conf, br->conf->name))
@@ -133,6 +139,8 @@ void bridges_work(struct broker *b)
         wheel_advance(&b->bridges.wheel, b->now.mono_ms);
         bridges_commit(b);
     }
+    if (UNLIKELY(b->bridges.again_ms) && b->bridges.again_ms <= b->now.mono_ms)
+        bridges_commit(b);
     if (LIKELY(TAILQ_EMPTY(&b->bridges.all)) || b->bridges.stopped)
         return;
     wheel_advance(&b->bridges.wheel, b->now.mono_ms);
@@ -150,11 +158,15 @@ uint64_t bridges_next(const struct broker *b)
 
     if (!b->bridges.begun)
         return b->conf->bridge_count > 0 ? 0 : UINT64_MAX;
-    if (TAILQ_EMPTY(&b->bridges.all) || b->bridges.stopped)
+    if (b->bridges.stopped)
         return UINT64_MAX;
+    if (TAILQ_EMPTY(&b->bridges.all))
+        return b->bridges.again_ms ? b->bridges.again_ms : UINT64_MAX;
     due = wheel_next_ms(&b->bridges.wheel);
     if (!TAILQ_EMPTY(&b->bridges.wanted))
         return 0;
+    if (b->bridges.again_ms && b->bridges.again_ms < due)
+        due = b->bridges.again_ms;
     return due < b->bridges.tell_ms ? due : b->bridges.tell_ms;
 }
 

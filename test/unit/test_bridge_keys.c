@@ -107,6 +107,37 @@ static bool is_the_path(void *path, const char *changed)
     return strcmp(path, changed) == 0;
 }
 
+/* A context for two sections that say the same; also when its files change. */
+static void is_shared(void **state)
+{
+    (void)state;
+    char text[CONF_MAX];
+    char path[CERTS_PATH_MAX];
+    struct bridge_keys keys;
+    (void)certs_write(files.directory, "shared.pem", &files.ca.x, 1, path);
+    (void)snprintf(text, sizeof(text),
+                   "listener 1883\nconnection one\naddress a\nbridge_cafile %s\ntopic #\n"
+                   "connection two\naddress b\nbridge_cafile %s\ntopic #\n"
+                   "connection three\naddress a\nbridge_cafile %s\ntopic #\n",
+                   path, path, files.ca_path);
+    struct conf *c = loaded(text);
+    assert_ok(bridge_keys_make(c, &how, &keys));
+    assert_int_equal(keys.count, 3);
+    assert_ptr_equal(keys.of[0].tls, keys.of[1].tls);
+    assert_ptr_not_equal(keys.of[0].tls, keys.of[2].tls);
+    struct tls_ctx *held = tls_ctx_ref(keys.of[0].tls);
+    struct bridge_keys_news news = {.is_changed = is_the_path, .ctx = path};
+    assert_ok(bridge_keys_renew(&keys, &how, &news));
+    assert_ptr_not_equal(keys.of[0].tls, held);
+    assert_ptr_equal(keys.of[0].tls, keys.of[1].tls);
+    assert_logged("The certificates and keys of connection one (m.conf:2) were read anew.");
+    assert_logged("The certificates and keys of connection two (m.conf:6) were read anew.");
+    assert_not_logged("connection three");
+    tls_ctx_unref(held);
+    bridge_keys_clear(&keys);
+    conf_free(c);
+}
+
 /* Of changed files a context is made anew; of bad ones it is not. */
 static void is_renewed(void **state)
 {
@@ -347,6 +378,7 @@ int main(void)
         UNIT_TEST(makes_none_without_tls),
         UNIT_TEST(is_found_by_what_it_says),
         UNIT_TEST(is_renewed),
+        UNIT_TEST(is_shared),
         UNIT_TEST(waits_for_its_time),
         UNIT_TEST(survives_failing_memory),
         UNIT_TEST(speaks_tls),
