@@ -19,6 +19,8 @@
 /* A remote broker that has accepted the bit of try_private is suspected of not knowing it when so
  * many connections have been closed without an answer. */
 #define CLOSES_OF_KNOWN 3
+/* So long a remote broker may take to answer CONNECT; some clusters need seconds. */
+#define CONNACK_MS 15000
 /* After an attempt for which there was no memory. */
 #define RETRY_MS 1000
 
@@ -554,7 +556,7 @@ static void open_conn(struct broker *b, struct bridge *br, const struct peer *pe
     br->refused = 0;
     br->notice = 0;
     TAILQ_INSERT_TAIL(&b->all, c, entry);
-    wheel_arm(&b->wheel, &c->timer, b->now.mono_ms + CONNECT_TIMEOUT_MS);
+    wheel_arm(&b->wheel, &c->timer, b->now.mono_ms + CONNACK_MS);
     work_charge(&b->work, WORK_CONNECT);
 }
 

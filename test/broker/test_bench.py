@@ -109,6 +109,16 @@ def test_connections_come_and_go(roomy):
     assert found["connections"] == 200
 
 
+def test_subscribers_at_another_broker(brokers):
+    """Without a bridge between the two nothing arrives, and the run says so."""
+    near, far = brokers.start(), brokers.start()
+    run = bench("--port", near.port, "--subscribe-port", far.port, "-n", 1, "-m", 5, "--warmup", 0, "--timeout", 0.5, "pairs")
+    assert run.returncode == 1 and "stalled" in run.stderr
+    near.log.wait(r"New client connected from .* as bench\d+p0 ")
+    far.log.wait(r"New client connected from .* as bench\d+s0 ")
+    assert not near.log.find(r"bench\d+s0") and not far.log.find(r"bench\d+p0")
+
+
 def test_report_for_people(roomy):
     run = bench("--port", roomy.port, "-n", 2, "-m", 50, "--warmup", 0, "pairs")
     assert run.returncode == 0
