@@ -15,8 +15,8 @@
  * allows a DUP-free first byte only; password without user name is refused in both versions.
  */
 enum reason decode_connect(const struct frame *f, struct packet_connect *p);
-/* 3.3; the topic name is checked (topic_check_name), UTF-8 first. If only that is wrong, the rest is
- * filled in all the same; an id of 0 above QoS 0 means that the id is wrong, too. */
+/* 3.3; the topic name is checked (topic_check_name), UTF-8 first. If only that is wrong, the rest
+ * is filled in all the same; an id of 0 above QoS 0 means that the id is wrong, too. */
 enum reason decode_publish(const struct frame *f, struct packet_publish *p);
 /* PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK: 3.4-3.7, 3.11. `level` PROTOCOL_31 tolerates DUP in
  * PUBREL, SUBSCRIBE, UNSUBSCRIBE. */

@@ -155,6 +155,7 @@ static enum err take_fresh(struct broker *b, struct bridge *br)
     br->address = 0;
     br->plain = false;
     br->known = false;
+    br->shy = false;
     if (strcmp(former->local_clientid, br->conf->local_clientid) != 0 ||
         former->local_clean != br->conf->local_clean)
         bridge_session_end(b, br);
@@ -341,7 +342,9 @@ static void lost(struct broker *b, struct bridge *br, const char *why)
     bridge_place(bridge_address(br), place);
     if (lasted_ms >= br->conf->restart_stable * UINT64_C(1000))
         br->delay_ms = 0;
-    if (br->doubted)
+    if (br->plain && br->asked && !br->answered)
+        br->shy = true; /* that may have been too much for it: without, the next time */
+    else if (br->doubted)
         br->plain = false;
     if (br->conf->start_type == CONF_START_ONCE) {
         log_warning(&b->log, "Warning: Bridge %s disconnected from %s: %s (start_type once).",

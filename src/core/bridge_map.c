@@ -20,7 +20,9 @@ static const struct conf_bridge_topic *find_rule(const struct conf_bridge *bridg
 
     for (size_t i = 0; i < bridge->topic_count; i++) {
         const struct conf_bridge_topic *t = &bridge->topics[i];
-        if (!(t->direction & way) || (plain && !has_prefix(t)) ||
+        size_t prefix = way == CONF_IN ? t->remote_prefix : t->local_prefix;
+        /* "p/#" matches "p" as well (4.7.1-2), which has no prefix to take off. */
+        if (!(t->direction & way) || name.n < prefix || (plain && !has_prefix(t)) ||
             !topic_matches(str_c(way == CONF_IN ? t->remote : t->local), name))
             continue;
         if (has_prefix(t))

@@ -99,7 +99,7 @@ enum err bridge_send_connect(struct broker *b, struct bridge *br)
 
     if (tells_remote(conf)) {
         p.has_will = true;
-        p.will_retain = true;
+        p.will_retain = conf->outgoing_retain;
         p.will_qos = QOS_1;
         p.will_topic = str_c(conf->notification_topic);
         p.will_payload = STR("0");
@@ -169,12 +169,22 @@ const char *bridge_own_name(struct broker *b)
     return b->bridges.name;
 }
 
-/* Only brokers that know of bridges are asked for their names: others might take it ill. */
+/*
+ * Only brokers that know of bridges are asked for their names, since others might take it ill; but
+ * in doubt it is tried: without the bit and the name, messages would return.
+ */
+static bool may_ask(const struct bridge *br)
+{
+    return br->conf->try_private && (!br->plain || (br->doubted && !br->shy));
+}
+
 static enum err ask_name(struct broker *b, struct bridge *br)
 {
     char topic[sizeof(BRIDGE_PEER_TOPIC) + BROKER_ID_MAX];
 
-    if (!br->conf->try_private || br->plain)
+    br->asked = may_ask(br);
+    br->answered = false;
+    if (!br->asked)
         return ERR_OK;
     (void)snprintf(topic, sizeof(topic), "%s%s", BRIDGE_PEER_TOPIC, bridge_own_name(b));
     return send_subscribe(b, br, REQUEST_NAME, str_c(topic), QOS_0);
@@ -201,7 +211,7 @@ enum err bridge_send_requests(struct broker *b, struct bridge *br)
 
 const char *bridge_subscribed(const struct bridge *br, uint16_t id, bool *any)
 {
-    *any = br->conf->try_private && !br->plain && request_id(br, REQUEST_NAME) == id;
+    *any = br->asked && request_id(br, REQUEST_NAME) == id;
     for (size_t i = 0; i < br->conf->topic_count; i++) {
         if (request_id(br, REQUEST_TOPICS + i) == id && br->conf->topics[i].direction & CONF_IN) {
             *any = true;
@@ -228,7 +238,14 @@ static struct packet_publish notification(const struct bridge *br, struct str pa
                                    .payload = payload,
                                    .qos = QOS_1,
                                    .id = request_id(br, REQUEST_NOTIFY),
-                                   .retain = true};
+                                   .retain = br->conf->outgoing_retain};
+}
+
+/* Here it is retained in any case. */
+static void notify_here(struct broker *b, struct packet_publish p)
+{
+    p.retain = true;
+    (void)publish_own(b, &p);
 }
 
 enum err bridge_notify_up(struct broker *b, struct bridge *br)
@@ -236,7 +253,7 @@ enum err bridge_notify_up(struct broker *b, struct bridge *br)
     struct packet_publish p = notification(br, STR("1"));
 
     if (br->conf->notifications) {
-        (void)publish_own(b, &p);
+        notify_here(b, p);
         br->notified = true;
     }
     if (!tells_remote(br->conf))
@@ -250,7 +267,7 @@ void bridge_notify_down(struct broker *b, struct bridge *br)
     struct packet_publish p = notification(br, STR("0"));
 
     if (br->notified)
-        (void)publish_own(b, &p);
+        notify_here(b, p);
     br->notified = false;
 }
 

@@ -22,8 +22,8 @@ MUST_CHECK enum err bridge_send_ping(struct broker *b, struct bridge *br);
  * for is not said. */
 void bridge_send_farewell(struct broker *b, struct bridge *br);
 
-/* Tell both brokers, as far as the section wants that, that it is connected. ERR_NOMEM: the remote
- * one was not told. */
+/* Tell both brokers, as far as the section wants that, that it is connected. ERR_NOMEM: one
+ * of them was not told. */
 MUST_CHECK enum err bridge_notify_up(struct broker *b, struct bridge *br);
 /* Tell this one that it is not. */
 void bridge_notify_down(struct broker *b, struct bridge *br);

@@ -63,6 +63,9 @@ struct bridge {
     bool wants_probe; /* … for a probe */
     bool plain;       /* goes without the bit that says that it is a bridge */
     bool doubted;    /* … because a connection with it was closed: that may have another reason */
+    bool asked;      /* for the remote broker's name, on this connection … */
+    bool answered;   /* … and it did not take that ill */
+    bool shy;        /* it did: it is not asked any more while in doubt */
     bool known;      /* the remote broker has accepted that bit */
     bool pinged;     /* PINGREQ is out */
     bool lost;       /* messages were dropped since it was up */

@@ -204,12 +204,13 @@ enum err bridges_meet(struct broker *b, struct conn *c, struct str filter, bool 
     size_t n;
 
     *met = false;
-    if (LIKELY(!c->session->bridge) || !str_has_prefix(filter, topic))
+    if (LIKELY(!str_has_prefix(filter, topic)) || c->session->own)
         return ERR_OK;
     name = str_of(filter.p + topic.n, filter.n - topic.n);
     if (!is_name(name))
         return ERR_OK;
     *met = true;
+    c->session->bridge = true; /* also without the bit: it may be in doubt */
     p.payload = str_c(bridge_own_name(b));
     session_set_kin(&b->env, c->session, kin_get(&b->env.kin, name));
     n = encode_publish_head(packet, &p);

@@ -33,10 +33,10 @@ struct bridges {
     TAILQ_HEAD(, bridge) wanted; /* to be dialled for, or probed */
     struct wheel wheel;
     struct rng rng;
-    uint64_t ticket;  /* the last one */
-    uint64_t tell_ms; /* when their figures are to be told */
-    uint32_t lazy;    /* bridges that wait for something to do */
-    uint64_t again_ms;        /* when those that there was no memory for are tried again; 0: none */
+    uint64_t ticket;   /* the last one */
+    uint64_t tell_ms;  /* when their figures are to be told */
+    uint32_t lazy;     /* bridges that wait for something to do */
+    uint64_t again_ms; /* when those that there was no memory for are tried again; 0: none */
     bool begun;
     bool stopped;             /* the broker ends: none is connected any more */
     struct circle circle;     /* of what bridges bring */

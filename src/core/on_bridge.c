@@ -140,6 +140,7 @@ static enum reason on_suback(struct broker *b, struct conn *c, const struct fram
     filter = bridge_subscribed(br, id, &asked);
     if (!asked || codes.n != 1)
         return REASON_SUBACK;
+    br->answered = br->answered || !filter;
     if ((uint8_t)codes.p[0] == SUBACK_FAILURE && filter)
         log_warning(&b->log,
                     "Warning: Bridge %s: the remote broker refuses the subscription to '%s'.",
