@@ -1,22 +1,15 @@
 /*
  * The simulator: the real core in memory, under a virtual clock, with clients, a network and a disk
- * that are all decided by one seed.
- *
- *     SEED=n STEPS=m build/sim     run one seed again, exactly; SEEDS=k: and those that follow
- *     SECONDS=s build/sim          run new seeds for so long
- *     TRACE=1                      print every event
+ * that are all decided by one seed; how to run it stands in runner.h.
  *
  * A failed check prints the seed, the step, what was expected and what came, and the last events.
  */
 #include "sim.h"
+#include "runner.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/personality.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define STEPS_DEFAULT 1500
@@ -43,8 +36,7 @@ void sim_fail(struct sim *s, const char *fmt, ...)
     va_start(args, fmt);
     (void)vfprintf(stderr, fmt, args);
     va_end(args);
-    (void)fprintf(stderr, "\nsim: replay with SEED=%llu STEPS=%llu\n", (unsigned long long)s->seed,
-                  (unsigned long long)s->steps);
+    (void)fputc('\n', stderr);
     _Exit(1); /* no leak check: everything is still there */
 }
 
@@ -433,21 +425,6 @@ static void run_seed(struct sim *s)
     s->totals->steps += s->steps;
 }
 
-static bool env_number(const char *name, uint64_t *value)
-{
-    const char *text = getenv(name);
-    char *rest;
-
-    if (!text || !*text)
-        return false;
-    *value = strtoull(text, &rest, 0);
-    if (*rest) {
-        (void)fprintf(stderr, "sim: %s=%s is no number\n", name, text);
-        exit(2);
-    }
-    return true;
-}
-
 static void report(const struct totals *t)
 {
     (void)printf("sim: %llu seeds, %llu steps: %llu packets in, %llu out, %llu messages delivered, "
@@ -467,80 +444,36 @@ static void report(const struct totals *t)
                  (unsigned long long)t->cleaned, (unsigned long long)t->failures);
 }
 
-/*
- * Each seed runs in a process of its own, and addresses are not randomised: what depends on them
- * (the order of a hash table of pointers) is then the same whenever the seed is run again.
- */
-static void fix_addresses(char **argv)
-{
-    int now = personality(0xffffffff);
-
-    if (now == -1 || (now & ADDR_NO_RANDOMIZE) ||
-        personality((unsigned)now | ADDR_NO_RANDOMIZE) < 0)
-        return;
-    (void)execv("/proc/self/exe", argv);
-}
-
 static struct sim *world_new(void)
 {
     struct sim *s = calloc(1, sizeof *s);
-    void *shared =
-        mmap(NULL, sizeof *s->totals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    if (!s || shared == MAP_FAILED)
+    if (!s)
         exit(2);
-    s->totals = shared;
-    s->steps = STEPS_DEFAULT;
+    s->totals = runner_shared(sizeof *s->totals);
     names_init(&s->names);
     return s;
 }
 
-/* False when it failed. */
-static bool run_apart(struct sim *s)
+static void run_world(void *ctx, uint64_t seed, uint64_t steps, bool loud)
 {
-    int status = 0;
-    pid_t child = fork();
+    struct sim *s = ctx;
 
-    if (child == 0) {
-        run_seed(s);
-        free(s);
-        exit(0);
-    }
-    if (child < 0 || waitpid(child, &status, 0) != child) {
-        perror("sim");
-        exit(2);
-    }
-    if (WIFSIGNALED(status))
-        (void)fprintf(stderr, "sim: FAILED by signal %d\nsim: replay with SEED=%llu STEPS=%llu\n",
-                      WTERMSIG(status), (unsigned long long)s->seed, (unsigned long long)s->steps);
-    else if (status)
-        (void)fprintf(stderr, "sim: seed %llu failed\n", (unsigned long long)s->seed);
-    return status == 0;
+    s->seed = seed;
+    s->steps = steps;
+    s->trace.loud = loud;
+    run_seed(s);
+    free(s);
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t seconds = 20;
-    uint64_t seeds = 1;
-    uint64_t loud = 0;
-    bool good = true;
-    time_t start = time(NULL);
-
     (void)argc;
-    fix_addresses(argv);
+    runner_fix_addresses(argv);
     struct sim *s = world_new();
-    bool single = env_number("SEED", &s->seed);
-    (void)env_number("STEPS", &s->steps);
-    (void)env_number("SEEDS", &seeds);
-    (void)env_number("SECONDS", &seconds);
-    s->trace.loud = env_number("TRACE", &loud) && loud;
-    if (!single)
-        s->seed = (uint64_t)start * 100000;
-    do {
-        good = run_apart(s);
-        s->seed++;
-    } while (good &&
-             (single ? s->totals->seeds < seeds : (uint64_t)(time(NULL) - start) < seconds));
+    struct runner runner = {
+        .name = "sim", .steps = STEPS_DEFAULT, .seconds = 20, .run = run_world, .ctx = s};
+    bool good = runner_go(&runner);
     report(s->totals);
     free(s);
     return good ? 0 : 1;
