@@ -143,6 +143,7 @@ static enum err take_fresh(struct broker *b, struct bridge *br)
 
     if (!fresh)
         return ERR_OK;
+    set_state(b, br, BRIDGE_NEW); /* whether it is lazy may change */
     (void)conf_bridge_ref(former);
     if (take_section(br, fresh)) {
         conf_bridge_unref(former);
@@ -150,8 +151,6 @@ static enum err take_fresh(struct broker *b, struct bridge *br)
     }
     br->fresh = NULL;
     conf_bridge_unref(fresh);
-    conf_bridge_unref(br->former);
-    br->former = former;
     br->address = 0;
     br->plain = false;
     br->known = false;
@@ -159,6 +158,10 @@ static enum err take_fresh(struct broker *b, struct bridge *br)
     if (strcmp(former->local_clientid, br->conf->local_clientid) != 0 ||
         former->local_clean != br->conf->local_clean)
         bridge_session_end(b, br);
+    if (br->former)
+        conf_bridge_unref(former); /* it was never connected with that */
+    else
+        br->former = former;
     return ERR_OK;
 }
 
@@ -175,7 +178,7 @@ void bridge_begin(struct broker *b, struct bridge *br)
 {
     bool changed = br->fresh != NULL;
 
-    if (take_fresh(b, br) || ((changed || !br->session) && prepare_session(b, br))) {
+    if (take_fresh(b, br) || ((changed || !br->session || !br->ready) && prepare_session(b, br))) {
         wait_for_next(b, br, RETRY_MS);
         return;
     }
@@ -423,11 +426,12 @@ void bridge_ended(struct broker *b, struct conn *c, enum reason why, const char 
 void bridge_gone(struct broker *b, struct conn *c)
 {
     struct bridge *br = bridge_of(c);
+    bool changes = br->state == BRIDGE_IDLE && br->fresh;
 
     br->has_conn = false;
     if (br->removed)
         bridge_free(b, br);
-    else if (br->state == BRIDGE_PARTING && !b->bridges.stopped)
+    else if ((br->state == BRIDGE_PARTING || changes) && !b->bridges.stopped)
         bridge_begin(b, br);
 }
 

@@ -32,6 +32,17 @@ static const struct conf_bridge_topic *find_rule(const struct conf_bridge *bridg
     return plain;
 }
 
+bool bridge_map_is_root(const struct conf_bridge *bridge, struct str inside)
+{
+    for (size_t i = 0; i < bridge->topic_count; i++) {
+        const struct conf_bridge_topic *t = &bridge->topics[i];
+        if (t->direction & CONF_OUT && t->local_prefix == inside.n + 1 &&
+            t->local[inside.n] == '/' && memcmp(t->local, inside.p, inside.n) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* `name` with the first `off` bytes replaced; false: too long. */
 static bool replace(struct str name, size_t off, struct str by, char *room, struct str *out)
 {

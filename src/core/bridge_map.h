@@ -24,5 +24,7 @@ enum reason bridge_map_in(const struct conf_bridge *bridge, struct str name, cha
  * whether it has one. */
 bool bridge_map_out(const struct conf_bridge *bridge, struct str inside, char *room,
                     struct str *name);
+/* Is it a local prefix without its '/'? "a/#" matches that, too, but it has no name there. */
+bool bridge_map_is_root(const struct conf_bridge *bridge, struct str inside);
 
 #endif

@@ -1,6 +1,5 @@
 /*
- * The journal does not know of bridges: after a restart the session is found by its client id, with
- * whatever it had subscribed to.
+ * After a restart the session is found by its client id, with whatever it had subscribed to.
  */
 #include "core/bridge_session.h"
 
@@ -15,11 +14,32 @@ static void evict(struct broker *b, struct session *s)
     conn_end(b, CONTAINER_OF(s->out, struct conn, out), REASON_TAKEN_OVER, "by a bridge");
 }
 
-/* Its former session, if it may go on with that. ERR_NOMEM. */
-static enum err find(struct broker *b, const struct conf_bridge *conf, struct session **found)
+/* Another bridge had this id before the configuration was changed, and is to have another one, or
+ * none: its session ends. */
+static void take_from_bridge(struct broker *b, const struct bridge *br, const struct session *s)
 {
+    struct bridge *other;
+
+    TAILQ_FOREACH(other, &b->bridges.all, entry)
+    {
+        if (other == br || other->session != s)
+            continue;
+        if (other->has_conn)
+            conn_end(b, &other->conn, REASON_BRIDGE_CHANGED, NULL);
+        bridge_session_end(b, other);
+    }
+}
+
+/* Its former session, if it may go on with that. ERR_NOMEM. */
+static enum err find(struct broker *b, const struct bridge *br, struct session **found)
+{
+    const struct conf_bridge *conf = br->conf;
     struct session *s = sessions_find(&b->sessions, str_c(conf->local_clientid));
 
+    if (s && s->own) {
+        take_from_bridge(b, br, s);
+        s = sessions_find(&b->sessions, str_c(conf->local_clientid));
+    }
     if (s && s->out) {
         evict(b, s);
         s = sessions_find(&b->sessions, str_c(conf->local_clientid));
@@ -88,24 +108,31 @@ enum err bridge_session_open(struct broker *b, struct bridge *br)
     struct session *s = NULL;
     struct str filter;
 
-    br->session = NULL;
-    if (find(b, br->conf, &s))
+    br->ready = false;
+    if (find(b, br, &s))
         return ERR_NOMEM;
+    br->session = NULL;
     if (!s)
         s = sessions_make(&b->sessions, str_c(br->conf->local_clientid),
                           br->conf->local_clean ? 0 : SESSIONS_NEW);
     if (!s)
         return ERR_NOMEM;
     br->session = s;
-    s->own = true;
-    s->bridge = true;
+    if (!s->own) {
+        s->own = true;
+        s->bridge = true;
+        sessions_note(&b->sessions, s); /* the journal is to know, too */
+    }
     s->lazy = br->conf->start_type == CONF_START_LAZY;
     session_disown(&b->env, s);
     while (find_surplus(b, br, &filter)) {
         if (subscription_remove(&b->env, s, filter))
             return ERR_NOMEM;
     }
-    return subscribe(b, br, FEED_NONE);
+    if (subscribe(b, br, FEED_NONE))
+        return ERR_NOMEM;
+    br->ready = true;
+    return ERR_OK;
 }
 
 enum err bridge_session_feed(struct broker *b, struct bridge *br, bool all)
@@ -122,6 +149,7 @@ void bridge_session_end(struct broker *b, struct bridge *br)
     br->session = NULL;
     session_set_kin(&b->env, s, 0);
     s->own = false;
+    s->lazy = false;
     if (!sessions_end_reserve(&b->sessions, s))
         sessions_end(&b->sessions, s);
 }

@@ -242,10 +242,10 @@ static struct packet_publish notification(const struct bridge *br, struct str pa
 }
 
 /* Here it is retained in any case. */
-static void notify_here(struct broker *b, struct packet_publish p)
+static enum err notify_here(struct broker *b, struct packet_publish p)
 {
     p.retain = true;
-    (void)publish_own(b, &p);
+    return publish_own(b, &p);
 }
 
 enum err bridge_notify_up(struct broker *b, struct bridge *br)
@@ -253,8 +253,9 @@ enum err bridge_notify_up(struct broker *b, struct bridge *br)
     struct packet_publish p = notification(br, STR("1"));
 
     if (br->conf->notifications) {
-        notify_here(b, p);
         br->notified = true;
+        if (notify_here(b, p))
+            return ERR_NOMEM;
     }
     if (!tells_remote(br->conf))
         return ERR_OK;
@@ -267,7 +268,7 @@ void bridge_notify_down(struct broker *b, struct bridge *br)
     struct packet_publish p = notification(br, STR("0"));
 
     if (br->notified)
-        notify_here(b, p);
+        (void)notify_here(b, p);
     br->notified = false;
 }
 

@@ -41,6 +41,7 @@ struct bridge {
     struct conf_bridge *former;   /* whose subscriptions the remote broker has still; or NULL */
     struct conf_listener *rules;  /* of its connection */
     struct session *session;      /* NULL: a clean one that is made with the next connection */
+    size_t met;                   /* the address of its last connection */
     struct wheel_timer timer;     /* waiting: the next attempt; up: a look around */
     uint64_t ticket;              /* of the dial; 0 = none */
     uint64_t probe;               /* of the probe; 0 = none */
@@ -59,6 +60,7 @@ struct bridge {
     uint64_t stuck_seq; /* of the message that was in flight first when it was lost … */
     uint32_t stuck;     /* … so often, one after another */
     bool has_conn;
+    bool ready;       /* its session has the subscriptions that the section wants */
     bool is_wanted;   /* on the list */
     bool wants_probe; /* … for a probe */
     bool plain;       /* goes without the bit that says that it is a bridge */

@@ -43,7 +43,10 @@ MUST_CHECK enum err bridges_meet(struct broker *b, struct conn *c, struct str fi
 /* A bridge brings this message: does it come round and round? That is logged. */
 void bridges_watch(struct broker *b, const struct conn *c, const struct packet_publish *p);
 
+/* For broker_check: NULL, or what is wrong. */
+const char *bridges_examine(const struct broker *b);
+
 /* A session_env's own_dropped. */
-void bridges_count_drop(struct session_env *env, const struct session *s);
+void bridges_count_drop(struct session_env *env, const struct session *s, bool could_pass);
 
 #endif

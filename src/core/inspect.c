@@ -2,6 +2,7 @@
  * A look at the whole state: for tests, the simulator, and an administrator who asks.
  */
 #include "base/mem.h"
+#include "core/bridges.h"
 #include "core/state.h"
 
 #include <inttypes.h>
@@ -140,6 +141,8 @@ const char *broker_check(const struct broker *b)
         wrong = check_authors(b);
     if (!wrong)
         wrong = check_settled(b, places);
+    if (!wrong)
+        wrong = bridges_examine(b);
     return wrong ? wrong : check_conns(b);
 }
 

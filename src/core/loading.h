@@ -33,6 +33,8 @@ struct loading_session {
     uint16_t id_len;
     uint16_t user_len;
     uint16_t port; /* of the listener that it came through; with `user` */
+    bool bridge;   /* its client is one */
+    bool own;      /* … of ours */
 };
 
 struct loading {

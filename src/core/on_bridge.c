@@ -40,7 +40,7 @@ static enum err join(struct broker *b, struct bridge *br, bool present)
     struct conn *c = &br->conn;
     struct session *s;
 
-    if (!br->session && bridge_session_open(b, br))
+    if ((!br->session || !br->ready) && bridge_session_open(b, br))
         return ERR_NOMEM;
     s = br->session;
     if (!present && session_forget_inbound(&b->env, s))
@@ -69,6 +69,10 @@ static enum err speak(struct broker *b, struct bridge *br, bool present)
     bool all = !present || br->lost || br->former;
     enum err e = bridge_send_requests(b, br);
 
+    /* Whose name is known may have been another one, which has sent what this one is to have. */
+    if (!br->asked || br->former || br->address != br->met)
+        session_set_kin(&b->env, br->session, 0);
+    br->met = br->address;
     if (!e)
         e = bridge_notify_up(b, br);
     session_attach(&b->env, br->session, &br->conn.out);

@@ -141,7 +141,7 @@ static enum reason admit(struct broker *b, struct conn *c, const struct packet_c
     c->level = p->level & 7U;
     c->keepalive_s = p->keepalive_s;
     s->bridge = p->bridge;
-    if (present && s->number) {
+    if (s->number && (present || s->bridge)) {
         s->absent_s = 0;
         sessions_note(&b->sessions, s);
     }

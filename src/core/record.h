@@ -49,11 +49,14 @@ enum record_type {
     /* Who published the message that is its topic's retained one: number, id = port, text = user
      * name, payload = client id. */
     RECORD_AUTHOR,
+    /* Its client is a bridge, behind the CLIENT record that says no more of it: session, flags. */
+    RECORD_BRIDGE,
     RECORD_TYPES
 };
 
 #define RECORD_FLAG_RETAIN 1 /* QUEUE: to be sent with RETAIN */
 #define RECORD_FLAG_GIVEN 2  /* QUEUE: for a feed, as by GIVEN */
+#define RECORD_FLAG_OWN 1    /* BRIDGE: one of ours */
 #define RECORD_FLAG_FEED 1   /* SUBSCRIBE: retained messages are still to be given */
 
 struct record {

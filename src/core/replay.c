@@ -142,6 +142,8 @@ static enum err apply_client(struct loading_session *l, const struct record *r, 
         return r->text.n > UINT16_MAX || r->time > INT64_MAX ? ERR_MALFORMED : ERR_NOMEM;
     l->absent_s = (int64_t)r->time;
     l->position = position;
+    l->bridge = false;
+    l->own = false;
     flow_load_position(l->flow, r->seq, r->id);
     return loading_name(l, r->text);
 }
@@ -226,6 +228,10 @@ static enum err apply_to_session(struct broker *b, const struct record *r, uint6
         return feed_given_add(&l->given, r->number);
     case RECORD_IN_ADD:
         return apply_in_add(l, r);
+    case RECORD_BRIDGE:
+        l->bridge = true;
+        l->own = r->flags & RECORD_FLAG_OWN;
+        return ERR_OK;
     case RECORD_OWNER:
         return r->text.n > UINT16_MAX ? ERR_MALFORMED : loading_own(l, r->text, r->id);
     default:
@@ -337,6 +343,8 @@ static enum err make_session(struct broker *b, struct loading_session *l, int64_
     s->unnoted = l->absent_s == 0;
     b->unnoted |= s->unnoted;
     s->position = l->position;
+    s->bridge = l->bridge;
+    s->own = l->own;
     s->flow = l->flow;
     l->flow = NULL;
     session_weigh(&b->env, s,

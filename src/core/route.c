@@ -168,9 +168,9 @@ static enum qos effective(const struct session_env *env, const struct publicatio
 }
 
 /* Between copies at QoS 1 and 2 one at QoS 0 may be queued: it must not take their room. */
-static bool needs_row(const struct session_env *env, enum qos qos)
+static bool needs_row(const struct session_env *env, const struct session *s, enum qos qos)
 {
-    return qos > QOS_0 || (env->duplicates && env->queue_qos0);
+    return qos > QOS_0 || (env->duplicates && (env->queue_qos0 || s->lazy));
 }
 
 /* How many rows in all, and of each session at its first place. */
@@ -181,7 +181,7 @@ static size_t count_rows(struct route *r, const struct session_env *env,
 
     for (size_t i = 0; i < r->n; i++) {
         const struct receiver *to = &r->receivers[i];
-        if (!needs_row(env, effective(env, pub, to)))
+        if (!needs_row(env, to->session, effective(env, pub, to)))
             continue;
         r->receivers[to->session->slot].rows++;
         rows++;

@@ -234,7 +234,7 @@ static void dropped(struct session_env *env, struct session *s, enum reason why)
 
     env->stats->publish_dropped++;
     if (s->own)
-        env->own_dropped(env, s);
+        env->own_dropped(env, s, true);
     if (s->dropping) {
         s->dropped++;
         return;
@@ -270,16 +270,18 @@ static enum reason full_queue(const struct session_env *env, const struct sessio
     return max > 0 && flow_queued(s->flow) >= max ? REASON_QUEUE_FULL : REASON_QUEUE_BYTES;
 }
 
-/* Does a packet with this topic, as it is called here, and payload fit the bridge's limit? */
+/* Does a packet with this topic, as it is called here, and payload fit the bridge's limit, or that
+ * of the protocol, which a prefix may pass? */
 static bool fits_bridge(const struct session_env *env, const struct conf_listener *map,
                         struct str topic, size_t payload, enum qos qos)
 {
     const struct conf_bridge *bridge = map->bridge;
+    size_t max = bridge && bridge->max_packet_size > 0 ? bridge->max_packet_size : PACKET_MAX;
     struct str name;
 
-    return !bridge || bridge->max_packet_size == 0 ||
+    return !bridge || payload + FIXED_HEADER_MAX + 4 + UINT16_MAX <= max ||
            !topicmap_back(map, topic, env->hub->mapped, &name) ||
-           encode_publish_head_size(name, payload, qos) + payload <= bridge->max_packet_size;
+           encode_publish_head_size(name, payload, qos) + payload <= max;
 }
 
 /*
@@ -299,14 +301,14 @@ static bool is_visible(struct session_env *env, struct session *s, struct str to
         if (fits_bridge(env, s->out->map, topic, payload, qos))
             return true;
         why = REASON_BRIDGE_PACKET_TOO_LARGE;
-    } else if (s->own) {
-        why = REASON_UNMAPPED;
     } else if (topicmap_is_root(s->out->map, topic)) {
         return false;
+    } else if (s->own) {
+        why = REASON_UNMAPPED;
     }
     env->stats->publish_dropped++;
     if (s->own)
-        env->own_dropped(env, s);
+        env->own_dropped(env, s, false);
     if (!s->outside) {
         who = party_of(env, s);
         report_dropping(env->report, &who, why);

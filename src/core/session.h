@@ -68,8 +68,8 @@ struct session_env {
     struct report *report;
     struct party (*party_of)(const struct outbox *out); /* who reads what is put there */
     struct publication_scratch *scratch; /* for rows sent while another publication is under way */
-    /* A message for a bridge of ours was dropped. */
-    void (*own_dropped)(struct session_env *env, const struct session *s);
+    /* A message for a bridge of ours was dropped: could it have passed at another time? */
+    void (*own_dropped)(struct session_env *env, const struct session *s, bool could_pass);
     struct flow_limits limits;
     struct flow_limits own_limits; /* of bridges of ours */
     bool queue_qos0;

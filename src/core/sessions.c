@@ -64,6 +64,10 @@ void sessions_note(struct sessions *all, struct session *s)
         return;
     s->position = persist_write(p, &r);
     session_record_owner(all->env, s);
+    if (s->bridge && !persist_reserve(p, 1, 0))
+        session_record(
+            all->env, s,
+            (struct record){.type = RECORD_BRIDGE, .flags = s->own ? RECORD_FLAG_OWN : 0});
 }
 
 void sessions_note_absent(struct sessions *all)
@@ -144,6 +148,7 @@ void sessions_end(struct sessions *all, struct session *s)
     }
     (void)table_remove(&all->by_id, &ops, all, hash_id(all, id), &id);
     session_leave_work(all->env, s);
+    session_set_kin(all->env, s, 0);
     s->number = 0;
     s->serial = 0;
     s->ended = true;

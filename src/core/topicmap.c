@@ -88,7 +88,7 @@ bool topicmap_is_root(const struct conf_listener *map, struct str inside)
     struct str mount = str_c(map->mount_point ? map->mount_point : "");
 
     if (map->bridge)
-        return false;
+        return bridge_map_is_root(map->bridge, inside);
     if (str_eq(inside, mount))
         return true;
     return mount.n > 0 && mount.p[mount.n - 1] == '/' &&

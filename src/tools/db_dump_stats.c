@@ -144,7 +144,8 @@ static void print_records(const struct dump_store *s, struct dump_line *line)
                                                     [RECORD_RETAIN_CLEAR] = "retain_clear",
                                                     [RECORD_GIVEN] = "given",
                                                     [RECORD_OWNER] = "owner",
-                                                    [RECORD_AUTHOR] = "author"};
+                                                    [RECORD_AUTHOR] = "author",
+                                                    [RECORD_BRIDGE] = "bridge"};
 
     for (int i = RECORD_CLIENT; i < RECORD_TYPES; i++) {
         line_begin(line, "records");

@@ -41,6 +41,7 @@ static const struct record samples[] = {
     {.type = RECORD_RETAIN, .number = 5},
     {.type = RECORD_RETAIN_CLEAR, .text = STR("a/b/c")},
     {.type = RECORD_GIVEN, .session = 3, .number = 1u << 20},
+    {.type = RECORD_BRIDGE, .session = 4, .flags = RECORD_FLAG_OWN},
     {.type = RECORD_OWNER, .session = 4, .id = 1883, .text = STR("joe")},
     {.type = RECORD_AUTHOR,
      .number = 1u << 20,

@@ -793,6 +793,11 @@ static void record_everything(struct rig *r)
     rig_forget(&c);
     rig_connect(r, &c, "third", true);
     rig_forget(&c);
+    assert_true(rig_open(r, &c));
+    rig_send_connect(&c, &(struct packet_connect){
+                             .client_id = STR("bridge"), .level = PROTOCOL_311, .bridge = true});
+    rig_settle(r);
+    rig_forget(&c);
     rig_settle(r);
 }
 
