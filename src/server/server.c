@@ -552,6 +552,7 @@ enum server_exit server_run(const struct conf_args *args)
 {
     struct server s = {.args = *args, .daemon = {.parent = -1}};
     s.args.is_user = privileges_is_user;
+    signals_hold();
     keep_standard_fds();
     logsink_init(&s.sink);
     trees_init(&s.trees);

@@ -20,6 +20,19 @@ struct meaning {
             {SIGUSR1, SIGNAL_SAVE}, {SIGUSR2, SIGNAL_STATISTICS}, {SIGRTMIN, SIGNAL_REOPEN_LOG},   \
     }
 
+void signals_hold(void)
+{
+    const struct meaning meanings[] = SIGNALS;
+    sigset_t set;
+    (void)sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_SIZE(meanings); i++) {
+        if (meanings[i].wish != SIGNAL_STOP) {
+            (void)sigaddset(&set, meanings[i].number);
+        }
+    }
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 enum err signals_open(int *fd)
 {
     const struct meaning meanings[] = SIGNALS;

@@ -16,6 +16,9 @@ enum signal_wish {
     SIGNAL_REOPEN_LOG  /* SIGRTMIN */
 };
 
+/* First of all: what comes before signals_open() waits for it, instead of ending a start halfway.
+ * Who wants to stop need not wait. */
+void signals_hold(void);
 /* From here on these signals are read from *fd, and SIGPIPE is ignored. ERR_SYSTEM: errno. */
 MUST_CHECK enum err signals_open(int *fd);
 /* The next signal that came; never waits. */
