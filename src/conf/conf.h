@@ -203,6 +203,7 @@ struct conf_global {
     uint64_t max_inflight_bytes;    /* 0 = no limit */
     uint32_t max_queued_messages;   /* 0 = no limit */
     uint64_t max_queued_bytes;      /* 0 = no limit */
+    bool queue_drops_oldest;        /* queue_overflow oldest */
     uint32_t max_packet_size;       /* 0 = no limit but the protocol's */
     uint32_t message_size_limit;    /* of a payload; 0 = no limit */
     uint32_t max_keepalive;         /* seconds; 0 = no cap */

@@ -44,6 +44,9 @@ static const struct option_word log_facilities[] = {
 static const struct option_word log_formats[] = {
     {"text", 0, WORD_ASSIGNS}, {"json", 1, WORD_ASSIGNS}, {NULL, 0, WORD_ADDS}};
 
+static const struct option_word overflow_choices[] = {
+    {"newest", 0, WORD_ASSIGNS}, {"oldest", 1, WORD_ASSIGNS}, {NULL, 0, WORD_ADDS}};
+
 static const struct conf_option rows[] = {
     {
         .name = "connection_messages",
@@ -156,6 +159,17 @@ static const struct conf_option rows[] = {
         .flags = OPT_RELOAD | OPT_SIZE,
         .doc = "Bytes of messages that wait for one client behind those in flight; further "
                "ones are dropped; 0 means no limit.",
+    },
+    {
+        .name = "queue_overflow",
+        .since = "ours",
+        .type = OPTION_CHOICE,
+        GLOBAL(queue_drops_oldest),
+        .words = overflow_choices,
+        .flags = OPT_RELOAD,
+        .doc =
+            "What is dropped when a queue has reached its limit: the message that comes (newest) "
+            "or the one that has waited longest (oldest).",
     },
     {
         .name = "max_packet_size",

@@ -36,6 +36,7 @@ static void take_limits(struct broker *b)
     b->env.queue_qos0 = g->queue_qos0_messages;
     b->env.duplicates = g->allow_duplicate_messages;
     b->env.upgrade = g->upgrade_outgoing_qos;
+    b->env.drop_oldest = g->queue_drops_oldest;
     b->env.check_author = g->check_retain_source;
     b->persist.stored.resident_limit = g->persistence_memory_limit;
     b->report.conf = b->conf;

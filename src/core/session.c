@@ -634,6 +634,45 @@ static void record_row(struct session_env *env, const struct session *s, uint64_
                         .flags = (uint8_t)(flags | (row->retain ? RECORD_FLAG_RETAIN : 0U))});
 }
 
+/* Rows that were dropped stay as long as one before them is unfinished: so many may. */
+#define DROPPED_SPAN 60000
+
+/*
+ * Drop what has waited longest. Where too much was dropped already behind one message that was sent
+ * and not acknowledged, it is that one's turn; but not at QoS 2, where its packet id would be lost.
+ * False: nothing could be dropped.
+ */
+static bool drop_oldest(struct session_env *env, struct session *s)
+{
+    uint64_t seq = flow_begun(s->flow);
+
+    if (seq - flow_head(s->flow) >= DROPPED_SPAN)
+        seq = flow_head(s->flow);
+    if (seq == flow_tail(s->flow) || flow_row_at(s->flow, seq)->state > FLOW_WAIT_PUBACK ||
+        session_record_reserve(env, s, 1, 0))
+        return false;
+    dropped(env, s, full_queue(env, s));
+    session_record(env, s, record_of_end(s->flow, seq));
+    session_weigh(env, s, -PERSIST_ROW_BYTES);
+    flow_set_done(s->flow, seq);
+    work_charge(env->work, WORK_FREE);
+    return true;
+}
+
+/* Has its queue room for one more message, perhaps in the place of older ones? */
+static bool has_room(struct session_env *env, struct session *s, bool connected, enum qos qos,
+                     size_t bytes)
+{
+    const struct flow_limits *lim = session_limits(env, s);
+
+    while (!flow_has_room(s->flow, lim, connected, qos, bytes)) {
+        bool useless = lim->max_queued_bytes > 0 && bytes > lim->max_queued_bytes;
+        if (LIKELY(!env->drop_oldest) || useless || !drop_oldest(env, s))
+            return false;
+    }
+    return true;
+}
+
 static void deliver_qos0(struct session_env *env, struct session *s, struct publication *pub,
                          bool retain)
 {
@@ -664,7 +703,7 @@ static void queue_qos0(struct session_env *env, struct session *s, struct public
         return;
     if (publication_keep(pub) || session_reserve_alone(env, s, bytes))
         dropped(env, s, REASON_NOMEM);
-    else if (!flow_has_room(s->flow, session_limits(env, s), false, QOS_0, bytes))
+    else if (!has_room(env, s, false, QOS_0, bytes))
         dropped(env, s, full_queue(env, s));
     else
         record_row(env, s, push_row(env, s, pub->message, QOS_0, retain), pub->message, 0);
@@ -692,7 +731,7 @@ void session_deliver(struct session_env *env, struct session *s, struct publicat
         queue_qos0(env, s, pub, retain);
         return;
     }
-    if (!flow_has_room(s->flow, session_limits(env, s), s->out != NULL, qos, bytes)) {
+    if (!has_room(env, s, s->out != NULL, qos, bytes)) {
         dropped(env, s, full_queue(env, s));
         return;
     }

@@ -74,6 +74,7 @@ struct session_env {
     struct flow_limits own_limits; /* of bridges of ours */
     bool queue_qos0;
     bool duplicates;          /* one copy for each subscription that matches */
+    bool drop_oldest;         /* … rather than the newest, when a queue is full */
     bool upgrade;             /* deliver at the subscription's QoS, also above the published one */
     struct session_list todo; /* sessions that have something to send and could not go on */
     struct table feeds;       /* cursors by session and filter */

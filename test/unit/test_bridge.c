@@ -429,6 +429,43 @@ static void retained_messages_and_their_end_travel(void **state)
     end(&w);
 }
 
+/* The limits of queues hold for bridges, and so does what is dropped. */
+static void a_full_queue_drops_what_is_configured(void **state)
+{
+    struct world w;
+    struct rig_client c;
+
+    (void)state;
+    for (int oldest = 0; oldest < 2; oldest++) {
+        memset(&w, 0, sizeof(w));
+        rig_setup(&w.rig);
+        w.rig.conf.global.max_queued_messages = 3;
+        w.rig.conf.global.queue_drops_oldest = oldest;
+        take_bridges(&w, SIMPLE "topic # out 1\n");
+        rig_start(&w.rig);
+        rig_turn(&w.rig);
+        rig_connect(&w.rig, &c, "c", true);
+        for (uint16_t i = 1; i <= 9; i++) {
+            char text[2] = {(char)('0' + i), '\0'};
+            rig_publish(&c, "t", text, QOS_1, i);
+        }
+        rig_settle(&w.rig);
+        assert_int_equal(TAILQ_FIRST(&w.rig.b->bridges.all)->dropped, 6);
+        assert_int_equal(rig_logged(&w.rig, "dropped for client local.here.up [not connected]: "
+                                            "queue is full (max_queued_messages 3)"),
+                         1);
+        (void)expect_connect(&w);
+        connack(&w.remote, true, 0);
+        rig_settle(&w.rig);
+        rig_expect_publish(&w.remote, "t", oldest ? "7" : "1", QOS_1);
+        rig_expect_publish(&w.remote, "t", oldest ? "8" : "2", QOS_1);
+        rig_expect_publish(&w.remote, "t", oldest ? "9" : "3", QOS_1);
+        rig_expect_nothing(&w.remote);
+        rig_forget(&c);
+        end(&w);
+    }
+}
+
 /* --- lazy --- */
 
 static void a_lazy_bridge_comes_and_goes(void **state)
@@ -1417,6 +1454,7 @@ int main(void)
         UNIT_TEST(what_waits_goes_out_in_order_and_once),
         UNIT_TEST(what_the_remote_forgot_is_forgotten),
         UNIT_TEST(retained_messages_and_their_end_travel),
+        UNIT_TEST(a_full_queue_drops_what_is_configured),
         UNIT_TEST(a_lazy_bridge_comes_and_goes),
         UNIT_TEST(what_a_server_may_not_send_ends_it),
         UNIT_TEST(nothing_comes_before_connack),

@@ -2,6 +2,7 @@
  * Delivery to one client over the life of its session: window, queue, resending, exactly once,
  * feeds of retained messages.
  */
+#include "base/mem.h"
 #include "core/session.h"
 
 #include "mqtt/decode.h"
@@ -157,6 +158,126 @@ static void the_queue_may_be_limited_in_bytes(void **state)
     assert_int_equal(broker_stats(s.r.b)->publish_dropped, 8);
     again(&s);
     assert_int_equal(rig_drain(&s.c), 2);
+    scene_end(&s);
+}
+
+/* --- queue_overflow oldest --- */
+
+static void oldest_begin(struct scene *s, bool persistent, uint32_t messages, uint64_t bytes)
+{
+    memset(s, 0, sizeof(*s));
+    rig_setup(&s->r);
+    s->r.setup.persistent = persistent;
+    s->r.conf.global.max_inflight_messages = 2;
+    s->r.conf.global.max_queued_messages = messages;
+    s->r.conf.global.max_queued_bytes = bytes;
+    s->r.conf.global.queue_drops_oldest = true;
+    rig_start(&s->r);
+    rig_connect(&s->r, &s->p, "publisher", true);
+    rig_connect(&s->r, &s->c, "client", false);
+    rig_subscribe(&s->c, "t", QOS_2);
+}
+
+static void publish_number(struct scene *s, unsigned n, enum qos qos)
+{
+    char text[16];
+
+    (void)snprintf(text, sizeof(text), "%u", n);
+    rig_publish(&s->p, "t", text, qos, qos ? ++s->id : 0);
+    if (s->id == UINT16_MAX)
+        s->id = 0;
+    rig_settle(&s->r);
+    if (qos == QOS_2)
+        rig_send_ack(&s->p, PACKET_PUBREL, s->id);
+    (void)rig_drain(&s->p);
+}
+
+static void expect_numbers(struct scene *s, unsigned first, unsigned last, enum qos qos)
+{
+    for (unsigned n = first; n <= last; n++) {
+        char text[16];
+        uint16_t id;
+        (void)snprintf(text, sizeof(text), "%u", n);
+        id = expect(s, text, qos).id;
+        rig_send_ack(&s->c, PACKET_PUBACK, id);
+        rig_settle(&s->r);
+    }
+    rig_expect_nothing(&s->c);
+}
+
+/* The newest stay; what was sent and not acknowledged too; over a restart it is the same. */
+static void the_oldest_may_be_dropped_instead(void **state)
+{
+    (void)state;
+    for (int persistent = 0; persistent < 2; persistent++) {
+        struct scene s;
+        oldest_begin(&s, persistent, 5, 0);
+        for (unsigned n = 1; n <= 20; n++)
+            publish_number(&s, n, QOS_1);
+        assert_int_equal(broker_stats(s.r.b)->publish_dropped, 13);
+        assert_int_equal(rig_drain(&s.c), 2);
+        rig_close(&s.c);
+        publish_number(&s, 21, QOS_1);
+        if (persistent) {
+            rig_check_replay(&s.r);
+            rig_forget(&s.c);
+            rig_forget(&s.p);
+            rig_restart(&s.r);
+        }
+        again(&s);
+        assert_true(expect(&s, "1", QOS_1).dup);
+        assert_true(expect(&s, "2", QOS_1).dup);
+        rig_expect_nothing(&s.c);
+        rig_send_ack(&s.c, PACKET_PUBACK, 1);
+        rig_send_ack(&s.c, PACKET_PUBACK, 2);
+        rig_settle(&s.r);
+        expect_numbers(&s, 17, 21, QOS_1);
+        assert_int_equal(rig_logged(&s.r, "max_queued_messages 5"), 1);
+        scene_end(&s);
+    }
+}
+
+static void one_that_is_too_large_drops_no_other(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    oldest_begin(&s, false, 0, 20);
+    rig_close(&s.c);
+    for (unsigned n = 101; n <= 110; n++)
+        publish_number(&s, n, QOS_1); /* 4 bytes each, with the topic */
+    publish(&s, "far too much for this queue", QOS_1);
+    assert_int_equal(broker_stats(s.r.b)->publish_dropped, 6);
+    again(&s);
+    (void)expect(&s, "106", QOS_1);
+    scene_end(&s);
+}
+
+/* Rows that were dropped are let go of, however long the first one is not acknowledged. */
+static void a_long_absence_costs_a_bounded_amount(void **state)
+{
+    struct scene s;
+    size_t used;
+
+    (void)state;
+    unit_needs_tracking();
+    oldest_begin(&s, false, 3, 0);
+    for (unsigned n = 0; n < 10; n++)
+        publish_number(&s, n, QOS_1);
+    rig_close(&s.c);
+    used = mem_used();
+    for (unsigned n = 0; n < 200000; n++) {
+        rig_publish(&s.p, "t", "x", QOS_1, (uint16_t)(n % 1000 + 1));
+        if (n % 100 == 0) {
+            rig_settle(&s.r);
+            (void)rig_drain(&s.p);
+        }
+    }
+    rig_settle(&s.r);
+    assert_in_range(mem_used() - used, 0, 60000 * 17 + 4096);
+    rig_check(&s.r);
+    again(&s);
+    assert_true(rig_drain(&s.c) > 0);
     scene_end(&s);
 }
 
@@ -587,6 +708,9 @@ int main(void)
         UNIT_TEST(the_window_counts_the_whole_handshake),
         UNIT_TEST(a_full_queue_drops_and_says_so_once),
         UNIT_TEST(the_queue_may_be_limited_in_bytes),
+        UNIT_TEST(the_oldest_may_be_dropped_instead),
+        UNIT_TEST(one_that_is_too_large_drops_no_other),
+        UNIT_TEST(a_long_absence_costs_a_bounded_amount),
         UNIT_TEST(qos0_for_the_absent_only_if_so_configured),
         UNIT_TEST(long_queues_drain_within_the_budget),
         UNIT_TEST(what_is_unfinished_comes_again_in_order),
