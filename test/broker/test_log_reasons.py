@@ -98,6 +98,13 @@ IN_OTHER_FILES = {
     "PASSWORD": "test_passwords.py", "REVOKED": "test_passwords.py", "LOGIN_FAILURES": "test_passwords.py",
     "NO_IDENTITY": "test_passwords.py", "NO_SUBJECT": "test_passwords.py", "LOGINS_MAX": "test_login.c",
     "ACL": "test_rights.c", "PROVEN_NAME": "test_three_listeners.py",
+    "UNMAPPED": "test_bridge_hostile.py", "NOT_CONNACK": "test_bridge_hostile.py",
+    "SECOND_CONNACK": "test_bridge_hostile.py", "NOT_FOR_CLIENT": "test_bridge_hostile.py",
+    "SUBACK": "test_bridge_hostile.py", "PING_TIMEOUT": "test_bridge_hostile.py",
+    "CONNACK_REFUSED": "test_bridge_connect.py", "BRIDGE_PACKET_TOO_LARGE": "test_bridge_topics.py",
+    "BRIDGE_ID": "test_bridge_beside.py", "BRIDGE_IDLE": "test_bridge_starts.py",
+    "BRIDGE_PRIMARY": "test_bridge_starts.py", "BRIDGE_CHANGED": "test_bridge_reload.py",
+    "BRIDGE_REMOVED": "test_bridge_reload.py", "CONNACK_TIMEOUT": "test_bridge.c",
 }
 
 

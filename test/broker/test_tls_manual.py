@@ -142,6 +142,8 @@ def test_reasons_are_worded_as_on_the_log():
     """Each that the page explains is one that the broker can give."""
     sources = "".join((ROOT / path).read_text(encoding="utf-8") for path in ("lib/net/tls_words.c", "src/server/greeting.c"))
     sources = re.sub(r'"\s*"', "", sources)
+    for macro, begin in (("PEER", "the client "), ("CERTIFICATE", "certificate ")):
+        sources += "".join(f'"{begin}{words}"' for words in re.findall(rf'{macro}\("([^"]*)"\)', sources))
     part = PAGE.read_text(encoding="utf-8").split("most frequent reasons:")[1].split(".El")[0]
     items = [re.sub(r" ?, Li ", "\n", row).split("\n") for row in re.findall(r"^\.It Li (.*)$", part, re.MULTILINE)]
     reasons = [reason for row in items for reason in row]

@@ -613,6 +613,22 @@ static void another_address_is_tried_at_once(void **state)
     end(&w);
 }
 
+static void no_connack_is_noticed(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w, SIMPLE "topic # in 2\n", false);
+    (void)expect_connect(&w);
+    rig_pass(&w.rig, 14000);
+    assert_non_null(w.remote.conn);
+    rig_pass(&w.rig, 1001);
+    rig_settle(&w.rig);
+    rig_expect_closed(&w.remote);
+    assert_int_equal(rig_logged(&w.rig, "no CONNACK in time"), 1);
+    end(&w);
+}
+
 static void silence_is_noticed(void **state)
 {
     struct world w;
@@ -1461,6 +1477,7 @@ int main(void)
         UNIT_TEST(names_that_no_topic_can_have_are_dropped),
         UNIT_TEST(a_message_that_ends_connections_is_named),
         UNIT_TEST(another_address_is_tried_at_once),
+        UNIT_TEST(no_connack_is_noticed),
         UNIT_TEST(silence_is_noticed),
         UNIT_TEST(nobody_takes_its_session),
         UNIT_TEST(only_what_changed_is_changed),
