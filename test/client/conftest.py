@@ -10,15 +10,15 @@ pytest.register_assert_rewrite("mqtt_wire", "broker_process", "broker_fixtures",
 
 from broker_fixtures import all_brokers, broker, brokers, name, own_broker  # noqa: E402,F401
 from certificates import pki  # noqa: E402,F401
+from order import spread  # noqa: E402
 
 
 def pytest_configure(config):
     config.addinivalue_line(
         "markers", "statements(*ids): normative statements of MQTT 3.1.1 that the test covers"
     )
-    config.addinivalue_line("markers", "slow: waits for a time limit; runs first")
+    config.addinivalue_line("markers", "slow: waits for a time limit or for servers; begins early")
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that wait for servers go first, so that others run beside them."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    spread(items)
