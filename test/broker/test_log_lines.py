@@ -39,6 +39,7 @@ def in_order(lines, expected):
 
 
 def test_the_start(broker):
+    broker.log.wait("running$")
     lines = messages(broker.log.lines)
     assert re.fullmatch(r"mosquitto version \S+ starting", lines[0])
     in_order(lines, [
