@@ -46,6 +46,16 @@ static struct loading_filter *filter_find(const struct loading_session *l, struc
     return table_find(&l->filters, &filter_ops, NULL, hash_text(text), &text);
 }
 
+/* With its last feed goes what was given: it says nothing of the feeds that come later. */
+static void set_feed(struct loading_session *l, struct loading_filter *f, bool feed)
+{
+    l->feeds += feed;
+    l->feeds -= f->feed;
+    if (f->feed && l->feeds == 0)
+        table_clear(&l->given);
+    f->feed = feed;
+}
+
 enum err loading_subscribe(struct loading_session *l, struct str filter, enum qos qos, bool feed)
 {
     struct loading_filter *f = filter_find(l, filter);
@@ -65,13 +75,18 @@ enum err loading_subscribe(struct loading_session *l, struct str filter, enum qo
     if (feed && f->feed)
         table_clear(&l->given); /* it was asked for all of them once more */
     f->qos = qos;
-    f->feed = feed;
+    set_feed(l, f, feed);
     return ERR_OK;
 }
 
 void loading_unsubscribe(struct loading_session *l, struct str filter)
 {
-    filter_free(table_remove(&l->filters, &filter_ops, NULL, hash_text(filter), &filter));
+    struct loading_filter *f =
+        table_remove(&l->filters, &filter_ops, NULL, hash_text(filter), &filter);
+
+    if (f)
+        set_feed(l, f, false);
+    filter_free(f);
 }
 
 void loading_fed(struct loading_session *l, struct str filter)
@@ -79,7 +94,7 @@ void loading_fed(struct loading_session *l, struct str filter)
     struct loading_filter *f = filter_find(l, filter);
 
     if (f)
-        f->feed = false;
+        set_feed(l, f, false);
 }
 
 struct loading_filter *loading_next_filter(const struct loading_session *l, uint64_t *cursor)

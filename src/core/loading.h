@@ -32,9 +32,10 @@ struct loading_session {
     char *user;           /* whose it is; NULL: not known */
     uint16_t id_len;
     uint16_t user_len;
-    uint16_t port; /* of the listener that it came through; with `user` */
-    bool bridge;   /* its client is one */
-    bool own;      /* … of ours */
+    uint16_t port;  /* of the listener that it came through; with `user` */
+    uint32_t feeds; /* filters with one */
+    bool bridge;    /* its client is one */
+    bool own;       /* … of ours */
 };
 
 struct loading {

@@ -675,6 +675,45 @@ static void several_feeds_run_at_once(void **state)
 }
 
 /* A session that ends with a feed, rows and subscriptions leaves nothing. */
+/* What a feed has given that is over says nothing of the next one, which a crash interrupts. */
+static void a_later_feed_gives_it_again(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    memset(&s, 0, sizeof(s));
+    rig_setup(&s.r);
+    s.r.setup.persistent = true;
+    s.r.conf.global.max_inflight_messages = 2;
+    rig_start(&s.r);
+    rig_connect(&s.r, &s.p, "publisher", true);
+    rig_retain(&s.p, "kept", "value", QOS_1, 1);
+    rig_settle(&s.r);
+    rig_connect(&s.r, &s.c, "client", false);
+    rig_subscribe(&s.c, "t", QOS_1);
+    rig_subscribe(&s.c, "kept", QOS_1);
+    rig_send_ack(&s.c, PACKET_PUBACK, rig_expect_publish(&s.c, "kept", "value", QOS_1).id);
+    rig_settle(&s.r);
+    rig_unsubscribe(&s.c, "kept");
+    rig_publish(&s.p, "t", "1", QOS_1, 2);
+    rig_publish(&s.p, "t", "2", QOS_1, 3);
+    rig_settle(&s.r);
+    assert_int_equal(rig_drain(&s.c), 2); /* the window is full */
+    rig_subscribe(&s.c, "kept", QOS_1);
+    rig_expect_nothing(&s.c);
+    rig_forget(&s.c);
+    rig_forget(&s.p);
+    rig_restart(&s.r);
+    assert_true(rig_connect(&s.r, &s.c, "client", false));
+    rig_send_ack(&s.c, PACKET_PUBACK, expect(&s, "1", QOS_1).id);
+    rig_send_ack(&s.c, PACKET_PUBACK, expect(&s, "2", QOS_1).id);
+    rig_settle(&s.r);
+    assert_true(rig_expect_publish(&s.c, "kept", "value", QOS_1).retain);
+    rig_forget(&s.c);
+    rig_settle(&s.r);
+    rig_end(&s.r);
+}
+
 static void an_ended_session_leaves_nothing(void **state)
 {
     struct scene s;
@@ -724,6 +763,7 @@ int main(void)
         UNIT_TEST(unsubscribing_ends_the_feed),
         UNIT_TEST(subscribing_again_begins_the_feed_again),
         UNIT_TEST(several_feeds_run_at_once),
+        UNIT_TEST(a_later_feed_gives_it_again),
         UNIT_TEST(an_ended_session_leaves_nothing),
     };
 
