@@ -48,7 +48,7 @@ struct rule {
 /* A `connection` section, and what the model makes of it. */
 struct section {
     unsigned owner, remote; /* nodes */
-    char name[8];
+    char name[12];
     struct rule rules[RULES];
     unsigned rule_n;
     unsigned keepalive;
