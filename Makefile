@@ -90,20 +90,30 @@ TWINS_OUT   := $(foreach t,$(TWINS),$(call twin_file,$(t))$(if $(call twin_on,$(
 TWINS_OUT   += $(foreach t,$(FEATURE_FILES),$(if $(call twin_on,$(t)),,$(call twin_file,$(t)).c))
 TWINS_NONE  := $(foreach t,$(TWINS),$(call twin_file,$(t))_none.c)
 
-LIB_FOUND := $(sort $(wildcard lib/base/*.c lib/mqtt/*.c lib/net/*.c))
+LIB_FOUND := $(sort $(wildcard lib/base/*.c lib/mqtt/*.c lib/net/*.c lib/client/*.c))
 SRC_FOUND := $(sort $(wildcard src/conf/*.c src/auth/*.c src/core/*.c src/store/*.c src/server/*.c))
 STRAY     := $(filter-out $(TWINS_NONE),$(filter %_none.c,$(LIB_FOUND) $(SRC_FOUND)))
 ifneq ($(STRAY),)
 $(error $(STRAY): a twin that no switch selects; name it in TWINS of config.mk)
 endif
 
-LIB_C   := $(filter-out $(TWINS_OUT),$(LIB_FOUND))
+# The client library is all of lib; what the broker uses of it has nothing of the client.
+LIBRARY_C := $(filter-out $(TWINS_OUT),$(LIB_FOUND))
+CLIENT_C  := $(filter lib/client/%,$(LIBRARY_C))
+LIB_C     := $(filter-out $(CLIENT_C),$(LIBRARY_C))
 SRC_C   := $(filter-out $(TWINS_OUT),$(SRC_FOUND))
 MAIN_C  := $(wildcard src/main.c)
 BENCH_C := $(filter-out $(TWINS_OUT),$(wildcard src/tools/bench.c src/tools/bench_*.c))
 # Without a store there is nothing to look into.
 DUMP_C  := $(if $(filter yes,$(WITH_PERSISTENCE)),$(wildcard src/tools/db_dump.c src/tools/db_dump_*.c))
 PASSWD_C := $(wildcard src/tools/passwd.c src/tools/passwd_*.c)
+# The client programs, and what they have in common.
+CLIENTS  := $(foreach p,pub sub rr,$(if $(wildcard src/tools/$(p).c),$(p)))
+PUB_C    := $(wildcard src/tools/pub.c src/tools/pub_*.c)
+SUB_C    := $(wildcard src/tools/sub.c src/tools/sub_*.c)
+RR_C     := $(wildcard src/tools/rr.c src/tools/rr_*.c)
+COMMON_C := $(wildcard src/tools/client_*.c)
+CLIENTS_C := $(PUB_C) $(SUB_C) $(RR_C) $(COMMON_C)
 
 UNIT_C    := $(filter-out $(TWINS_OUT),$(sort $(wildcard test/unit/test_*.c)))
 UNITLIB_C := $(filter-out $(TWINS_OUT) test/unit/test_%,$(sort $(wildcard test/unit/*.c)))
@@ -114,12 +124,13 @@ SIM_SHARED_C := test/sim/runner.c test/sim/trace.c test/sim/util.c
 FUZZ_C    := $(filter-out $(TWINS_OUT),$(sort $(wildcard test/fuzz/fuzz_*.c)))
 FUZZLIB_C := $(filter-out test/fuzz/fuzz_%,$(sort $(wildcard test/fuzz/*.c)))
 
-HEADERS   := $(sort $(wildcard lib/*/*.h src/*/*.h))
-PRODUCT_C := $(LIB_C) $(SRC_C) $(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C)
+HEADERS   := $(sort $(wildcard include/*.h lib/*/*.h src/*/*.h))
+PRODUCT_C := $(LIBRARY_C) $(SRC_C) $(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C) $(CLIENTS_C)
 TEST_C    := $(UNIT_C) $(UNITLIB_C) $(SIM_C) $(SIMBRIDGE_C) $(FUZZ_C) $(FUZZLIB_C)
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
-BODY_O := $(call object,$(LIB_C) $(SRC_C))
+BODY_O    := $(call object,$(LIB_C) $(SRC_C))
+LIBRARY_O := $(call object,$(LIBRARY_C))
 
 # ---- Flags ----------------------------------------------------------------------------------
 
@@ -163,6 +174,7 @@ endif
 ALL_CFLAGS  = $(STANDARD) $(INCLUDES) $(WARNINGS) -fvisibility=hidden $(HARDEN) $(CPPFLAGS) \
 	$(CFLAGS) $(EXTRA)
 ALL_LDFLAGS = -pie -Wl,--as-needed $(HARDEN_LD) $(CFLAGS) $(EXTRA) $(LDFLAGS)
+LIBRARY_LIBS = $(LIBS_TLS:%=$(if $(filter yes,$(WITH_TLS)),%)) $(if $(filter yes,$(WITH_SRV)),$(LIBS_SRV)) -lpthread $(LDLIBS)
 ALL_LIBS    = $(sort $(foreach s,$(FEATURES_ON),$(LIBS_$(s)))) -lpthread $(LDLIBS)
 
 # Files that hold the flags and the list of objects of the last run: they change only when
@@ -180,7 +192,10 @@ endef
 # ---- Programs -------------------------------------------------------------------------------
 
 PROGRAMS := $(if $(MAIN_C),$(BUILD)/mosquitto) $(if $(filter %/bench.c,$(BENCH_C)),$(BUILD)/mosquitto_bench) \
-	$(if $(DUMP_C),$(BUILD)/mosquitto_db_dump) $(BUILD)/mosquitto_passwd
+	$(if $(DUMP_C),$(BUILD)/mosquitto_db_dump) $(BUILD)/mosquitto_passwd \
+	$(CLIENTS:%=$(BUILD)/mosquitto_%)
+LIBRARY_SO := $(if $(filter yes,$(WITH_SHARED_LIBRARIES)),$(BUILD)/libmosquitto.so.1)
+LIBRARY_A  := $(if $(filter yes,$(WITH_STATIC_LIBRARIES)),$(BUILD)/libmosquitto.a)
 UNITS    := $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(UNIT_C))
 SIM      := $(BUILD)/sim $(if $(filter yes,$(WITH_BRIDGE)),$(BUILD)/sim_bridge)
 FUZZERS  := $(patsubst test/fuzz/%.c,$(BUILD)/%,$(FUZZ_C))
@@ -189,7 +204,7 @@ FUZZERS  := $(patsubst test/fuzz/%.c,$(BUILD)/%,$(FUZZ_C))
 	bench bench-bridge statements install uninstall clean help \
 	units fuzzers lint-headers lint-tidy FORCE
 
-all: $(PROGRAMS)
+all: $(PROGRAMS) $(LIBRARY_SO) $(LIBRARY_A)
 
 help:
 	@printf '%s\n' \
@@ -250,7 +265,37 @@ PASSWD_BODY_C := $(filter lib/base/% lib/mqtt/utf8.c src/auth/pwhash.c src/auth/
 $(BUILD)/mosquitto_passwd: $(call object,$(PASSWD_C) $(PASSWD_BODY_C)) $(LINK_STAMP)
 	$(call link)
 
-$(UNITS): $(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(call object,$(UNITLIB_C)) $(BODY_O) $(LINK_STAMP)
+# The version of Mosquitto's library whose calls this one has, as programs ask for it.
+LIBRARY_VERSION = $(shell awk '/define LIBMOSQUITTO_(MAJOR|MINOR|REVISION)/ { v = v s $$3; s = "." } END { print v }' include/mosquitto.h)
+
+# Symbol versions come from the map; what it does not name stays inside.
+LIBRARY_MAP := lib/client/libmosquitto.map
+$(BUILD)/libmosquitto.so.1: $(LIBRARY_O) $(LIBRARY_MAP) $(LINK_STAMP)
+	@echo '  LD    $@'
+	$(Q)$(CC) -shared $(filter-out -pie,$(ALL_LDFLAGS)) -Wl,-soname,$(@F) \
+	  -Wl,--version-script=$(LIBRARY_MAP) -o $@ $(LIBRARY_O) $(LIBRARY_LIBS)
+	$(Q)ln -sf $(@F) $(BUILD)/libmosquitto.so
+
+# One object, in which only public names are left: short ones of ours cannot clash with the user's.
+$(BUILD)/libmosquitto.a: $(LIBRARY_O) $(LINK_STAMP)
+	@echo '  AR    $@'
+	$(Q)$(CC) $(CFLAGS) $(EXTRA) -r -nostdlib -o $(BUILD)/obj/libmosquitto.o $(LIBRARY_O)
+	$(Q)$(OBJCOPY) --localize-hidden $(BUILD)/obj/libmosquitto.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(BUILD)/obj/libmosquitto.o
+
+# The client programs use the shared library if there is one, beside them or where it is installed.
+ifneq ($(LIBRARY_SO),)
+CLIENT_LINK := -L$(BUILD) -lmosquitto -Wl,-rpath,'$$ORIGIN:$$ORIGIN/$(RELATIVE_LIBDIR)'
+else
+CLIENT_O    := $(LIBRARY_O)
+endif
+$(BUILD)/mosquitto_pub: $(call object,$(PUB_C))
+$(BUILD)/mosquitto_sub: $(call object,$(SUB_C))
+$(BUILD)/mosquitto_rr: $(call object,$(RR_C))
+$(CLIENTS:%=$(BUILD)/mosquitto_%): $(call object,$(COMMON_C)) $(CLIENT_O) $(LINK_STAMP) | $(LIBRARY_SO)
+	$(call link,$(CLIENT_LINK) -lcjson)
+
+$(UNITS): $(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(call object,$(UNITLIB_C)) $(BODY_O) $(LIBRARY_O) $(LINK_STAMP)
 	$(call link,-lcmocka)
 
 $(BUILD)/sim: $(call object,$(SIM_C)) $(BODY_O) $(LINK_STAMP)
@@ -259,7 +304,7 @@ $(BUILD)/sim: $(call object,$(SIM_C)) $(BODY_O) $(LINK_STAMP)
 $(BUILD)/sim_bridge: $(call object,$(SIMBRIDGE_C) $(SIM_SHARED_C)) $(BODY_O) $(LINK_STAMP)
 	$(call link)
 
-$(FUZZERS): $(BUILD)/%: $(BUILD)/obj/test/fuzz/%.o $(call object,$(FUZZLIB_C)) $(BODY_O) $(LINK_STAMP)
+$(FUZZERS): $(BUILD)/%: $(BUILD)/obj/test/fuzz/%.o $(call object,$(FUZZLIB_C)) $(BODY_O) $(LIBRARY_O) $(LINK_STAMP)
 	$(call link)
 
 -include $(patsubst %.o,%.d,$(call object,$(sort $(PRODUCT_C) $(LIB_FOUND) $(SRC_FOUND) $(TEST_C))))
@@ -351,13 +396,13 @@ bench-bridge: all
 
 # ---- Lint -----------------------------------------------------------------------------------
 
-TIDY_OK    := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(LIB_FOUND) $(SRC_FOUND) $(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C))
+TIDY_OK    := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(LIB_FOUND) $(SRC_FOUND) $(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C) $(CLIENTS_C))
 HEADERS_OK := $(patsubst %.h,$(BUILD)/headers/%.ok,$(HEADERS))
 TIDY_FLAGS  = $(STANDARD) $(INCLUDES) $(filter-out -Werror,$(WARNINGS))
 
-lint: $(BODY_O) $(call object,$(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C))
+lint: $(BODY_O) $(LIBRARY_O) $(call object,$(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C) $(CLIENTS_C))
 	+@RESULT=$(RESULTS)/lint BUILD='$(BUILD)' MAKE='$(SUBMAKE)' JOBS='$(JOBS)' PYTHON=$(PYTHON) \
-	  CLANG_FORMAT='$(CLANG_FORMAT)' test/lint/run.sh $(BODY_O)
+	  CLANG_FORMAT='$(CLANG_FORMAT)' test/lint/run.sh $(sort $(BODY_O) $(LIBRARY_O))
 
 lint-tidy: $(TIDY_OK)
 lint-headers: $(HEADERS_OK)
@@ -396,7 +441,7 @@ compile_commands.json: $(PRODUCT_C) $(TEST_C) Makefile config.mk
 
 INSTALL  ?= install
 EXAMPLES := $(wildcard mosquitto.conf.example pwfile.example aclfile.example pskfile.example)
-TOOLS    := mosquitto_bench mosquitto_passwd $(if $(DUMP_C),mosquitto_db_dump)
+TOOLS    := mosquitto_bench mosquitto_passwd $(CLIENTS:%=mosquitto_%) $(if $(DUMP_C),mosquitto_db_dump)
 MANUALS  := $(if $(filter yes,$(WITH_DOCS)),$(filter-out $(if $(DUMP_C),,man/mosquitto_db_dump.1),$(wildcard man/*.[1-8])))
 # How systemd starts the broker, with the paths of this installation.
 UNIT      := $(if $(filter yes,$(WITH_SYSTEMD)),src/server/mosquitto.service)
@@ -409,6 +454,13 @@ install: all
 	$(if $(filter yes,$(WITH_STRIP)),$(STRIP) '$(DESTDIR)$(sbindir)/mosquitto' $(TOOLS:%='$(DESTDIR)$(bindir)/%'))
 	$(foreach f,$(EXAMPLES),$(INSTALL) -m 644 $(f) '$(DESTDIR)$(sysconfdir)/$(f)' &&) true
 	$(foreach f,$(MANUALS),$(INSTALL) -D -m 644 $(f) '$(call man_path,$(f))' &&) true
+	$(INSTALL) -D -m 644 include/mosquitto.h '$(DESTDIR)$(includedir)/mosquitto.h'
+	$(if $(LIBRARY_SO),$(INSTALL) -D -m 755 $(LIBRARY_SO) '$(DESTDIR)$(libdir)/libmosquitto.so.1')
+	$(if $(LIBRARY_SO),ln -sf libmosquitto.so.1 '$(DESTDIR)$(libdir)/libmosquitto.so')
+	$(if $(LIBRARY_A),$(INSTALL) -D -m 644 $(LIBRARY_A) '$(DESTDIR)$(libdir)/libmosquitto.a')
+	sed -e 's,@prefix@,$(prefix),g' -e 's,@includedir@,$(includedir),g' -e 's,@libdir@,$(libdir),g' \
+	  -e 's,@version@,$(LIBRARY_VERSION),g' -e 's,@libs@,$(LIBRARY_LIBS),g' lib/client/libmosquitto.pc.in > $(BUILD)/libmosquitto.pc
+	$(INSTALL) -D -m 644 $(BUILD)/libmosquitto.pc '$(DESTDIR)$(libdir)/pkgconfig/libmosquitto.pc'
 ifneq ($(UNIT),)
 	@mkdir -p $(BUILD)
 	sed -e 's,@sbindir@,$(sbindir),g' -e 's,@sysconfdir@,$(sysconfdir),g' $(UNIT) > $(BUILD)/mosquitto.service
@@ -417,7 +469,9 @@ endif
 
 uninstall:
 	rm -f '$(DESTDIR)$(sbindir)/mosquitto' '$(DESTDIR)$(bindir)/mosquitto_bench' '$(DESTDIR)$(bindir)/mosquitto_db_dump' \
-	  '$(DESTDIR)$(bindir)/mosquitto_passwd'
+	  '$(DESTDIR)$(bindir)/mosquitto_passwd' $(CLIENTS:%='$(DESTDIR)$(bindir)/mosquitto_%') \
+	  '$(DESTDIR)$(includedir)/mosquitto.h' '$(DESTDIR)$(libdir)/pkgconfig/libmosquitto.pc' \
+	  $(foreach f,libmosquitto.so.1 libmosquitto.so libmosquitto.a,'$(DESTDIR)$(libdir)/$(f)')
 	$(foreach f,$(EXAMPLES),rm -f '$(DESTDIR)$(sysconfdir)/$(f)' &&) true
 	$(foreach f,$(wildcard man/*.[1-8]),rm -f '$(call man_path,$(f))' &&) true
 	rm -f '$(DESTDIR)$(unitdir)/mosquitto.service'

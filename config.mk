@@ -42,6 +42,12 @@ WITH_UNIX_SOCKETS := yes
 # Ask hosts.allow and hosts.deny about each client, as daemon "mosquitto" (TCP wrappers).
 WITH_WRAP := yes
 
+# Reach brokers through SOCKS5 proxies, in the client library.
+WITH_SOCKS := yes
+
+# The client library may be used by several threads at once, and has mosquitto_loop_start().
+WITH_THREADING := yes
+
 # ---- The build itself -----------------------------------------------------------------------
 
 # Strip programs when they are installed.
@@ -59,6 +65,10 @@ WITH_ASAN := no
 # Install the manual pages.
 WITH_DOCS := yes
 
+# The client library as libmosquitto.so.1, which the client programs then use; and as libmosquitto.a.
+WITH_SHARED_LIBRARIES := yes
+WITH_STATIC_LIBRARIES := no
+
 # ---- Not in this release yet ----------------------------------------------------------------
 # These are accepted, say so in one line, and change nothing.
 
@@ -70,12 +80,8 @@ WITH_FUZZING := no
 WITH_HTTP_API := no
 WITH_JEMALLOC := no
 WITH_OLD_KEEPALIVE := no
-WITH_SHARED_LIBRARIES := no
-WITH_SOCKS := no
 WITH_SQLITE := no
-WITH_STATIC_LIBRARIES := no
 WITH_STRICT_PROTOCOL := no
-WITH_THREADING := no
 WITH_WEBSOCKETS := no
 WITH_XTREPORT := no
 
@@ -98,9 +104,11 @@ TWINS := \
 	BRIDGE:src/server/dial \
 	MEMORY_TRACKING:lib/base/mem_track \
 	PERSISTENCE:src/server/disk \
+	SOCKS:lib/net/socks5 \
 	SRV:lib/net/resolve \
 	SYS_TREE:src/core/sys \
 	SYSTEMD:src/server/systemd \
+	THREADING:lib/client/thread \
 	ARGON2:src/auth/argon2id \
 	TLS:lib/net/tls \
 	TLS:lib/net/tls_ctx \
@@ -152,11 +160,10 @@ LIBS_TLS := -lssl -lcrypto
 LIBS_UUID := -luuid
 LIBS_WRAP := -lwrap
 
-SWITCHES_FEATURE := ARGON2 BRIDGE MEMORY_TRACKING PERSISTENCE SRV SYSTEMD SYS_TREE TLS TLS_PSK UNIX_SOCKETS UUID WRAP
-SWITCHES_BUILD   := STRIP LTO COVERAGE ASAN DOCS
+SWITCHES_FEATURE := ARGON2 BRIDGE MEMORY_TRACKING PERSISTENCE SOCKS SRV SYSTEMD SYS_TREE THREADING TLS TLS_PSK UNIX_SOCKETS UUID WRAP
+SWITCHES_BUILD   := STRIP LTO COVERAGE ASAN DOCS SHARED_LIBRARIES STATIC_LIBRARIES
 SWITCHES_LATER   := CJSON CONTROL EC EDITLINE FUZZING HTTP_API JEMALLOC \
-	OLD_KEEPALIVE SHARED_LIBRARIES SOCKS SQLITE STATIC_LIBRARIES \
-	STRICT_PROTOCOL THREADING WEBSOCKETS XTREPORT
+	OLD_KEEPALIVE SQLITE STRICT_PROTOCOL WEBSOCKETS XTREPORT
 SWITCHES_NONE    := ADNS BUNDLED_DEPS DB_UPGRADE EPOLL GMOCK
 
 # ---- Compilers ------------------------------------------------------------------------------
@@ -166,13 +173,18 @@ CC := gcc
 endif
 CFLAGS ?= -O2 -g
 STRIP  ?= strip
+OBJCOPY ?= objcopy
 
 # ---- Where things are installed -------------------------------------------------------------
 
 prefix     ?= /usr/local
 bindir     ?= $(prefix)/bin
 sbindir    ?= $(prefix)/sbin
+libdir     ?= $(prefix)/lib
+includedir ?= $(prefix)/include
 mandir     ?= $(prefix)/share/man
 unitdir    ?= $(prefix)/lib/systemd/system
 sysconfdir ?= /etc/mosquitto
 DESTDIR    ?=
+# From bindir to libdir: where installed client programs look for the library first.
+RELATIVE_LIBDIR = $(shell realpath -m --relative-to='$(bindir)' '$(libdir)')

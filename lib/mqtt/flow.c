@@ -13,6 +13,12 @@ static uint16_t next_id(const struct flow *f)
     return (uint16_t)(f->last_id % ID_MAX + 1);
 }
 
+/* Of a waiting row: its own, or what comes next. */
+static uint16_t row_id(const struct flow *f, const struct flow_row *row)
+{
+    return row->id ? row->id : next_id(f);
+}
+
 static void row_uncount(struct flow *f, const struct flow_row *row)
 {
     if (row->state == FLOW_QUEUED) {
@@ -140,9 +146,16 @@ static bool span_open(const struct flow *f)
     return f->head == f->begun || f->begun - f->head < ID_MAX;
 }
 
-static bool window_fits(const struct flow *f, const struct flow_limits *lim, size_t bytes)
+/* Ids in flight rise, so that they can be bisected, and none meets itself. */
+static bool id_rises(const struct flow *f, uint16_t id)
 {
-    if (!span_open(f) || (f->head < f->begun && next_id(f) == rows_at(f, f->head)->id))
+    return f->head == f->begun || rows_distance(f, id) > rows_distance(f, f->last_id);
+}
+
+static bool window_fits(const struct flow *f, const struct flow_limits *lim, uint16_t id,
+                        size_t bytes)
+{
+    if (!span_open(f) || !id_rises(f, id))
         return false;
     if (lim->max_inflight && f->inflight >= lim->max_inflight)
         return false;
@@ -152,13 +165,13 @@ static bool window_fits(const struct flow *f, const struct flow_limits *lim, siz
 
 bool flow_window_open(const struct flow *f, const struct flow_limits *lim)
 {
-    return f->sent == f->tail && window_fits(f, lim, 1);
+    return f->sent == f->tail && window_fits(f, lim, next_id(f), 1);
 }
 
 bool flow_has_room(const struct flow *f, const struct flow_limits *lim, bool connected,
                    enum qos qos, size_t bytes)
 {
-    if (connected && qos != QOS_0 && f->sent == f->tail && window_fits(f, lim, bytes))
+    if (connected && qos != QOS_0 && f->sent == f->tail && window_fits(f, lim, next_id(f), bytes))
         return true;
     if (lim->max_queued && f->queued >= lim->max_queued)
         return false;
@@ -189,6 +202,14 @@ uint64_t flow_push(struct flow *f, struct message *m, enum qos qos, bool retain)
                                      .bytes = m->topic_len + m->payload_len,
                                      .qos = (uint8_t)qos,
                                      .retain = retain});
+}
+
+uint64_t flow_push_as(struct flow *f, struct message *m, enum qos qos, bool retain, uint16_t id)
+{
+    uint64_t seq = flow_push(f, m, qos, retain);
+
+    rows_at(f, seq)->id = id;
+    return seq;
 }
 
 uint64_t flow_push_away(struct flow *f, struct blob *ticket, uint32_t bytes, enum qos qos,
@@ -243,13 +264,14 @@ bool flow_peek(const struct flow *f, const struct flow_limits *lim, struct flow_
     if (f->begun == f->tail)
         return false;
     const struct flow_row *row = rows_at(f, f->begun);
-    bool open = row->qos == QOS_0 ? span_open(f) : window_fits(f, lim, row->bytes);
+    uint16_t id = row_id(f, row);
+    bool open = row->qos == QOS_0 ? span_open(f) : window_fits(f, lim, id, row->bytes);
     if (!open)
         return false;
     *next = (struct flow_next){
         .seq = f->begun,
         .row = row,
-        .id = row->qos == QOS_0 ? 0 : next_id(f),
+        .id = row->qos == QOS_0 ? 0 : id,
     };
     return true;
 }
@@ -267,7 +289,7 @@ void flow_advance(struct flow *f)
     if (row->qos == QOS_0) {
         row_finish(f, row);
     } else {
-        row_begin(f, row, next_id(f));
+        row_begin(f, row, row_id(f, row));
         f->begun++;
         f->sent++;
     }
@@ -379,8 +401,6 @@ struct recount {
 /* A row waiting for the window, or dropped while it waited. */
 static bool check_waiting(const struct flow_row *row, struct recount *sum)
 {
-    if (row->id != 0)
-        return false;
     if (row->state == FLOW_DONE)
         return row->message == NULL;
     sum->queued++;

@@ -85,6 +85,11 @@ MUST_CHECK enum err flow_reserve(struct flow *f, uint32_t rows);
 /* Add a row at the tail; takes a reference of its own to m. After flow_reserve only. Returns its
  * sequence number. */
 uint64_t flow_push(struct flow *f, struct message *m, enum qos qos, bool retain);
+/*
+ * The same at QoS 1 or 2 for an owner who hands out ids himself, from 1 up and around, to all that
+ * he sends: the row goes out with this one. It waits as long as its id would meet one in flight.
+ */
+uint64_t flow_push_as(struct flow *f, struct message *m, enum qos qos, bool retain, uint16_t id);
 /* The same for a message that is not in memory. */
 uint64_t flow_push_away(struct flow *f, struct blob *ticket, uint32_t bytes, enum qos qos,
                         bool retain);

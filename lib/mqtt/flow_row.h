@@ -23,7 +23,7 @@ struct flow_row { /* 16 bytes */
         struct blob *ticket; /* if `away` */
     };
     uint32_t bytes; /* topic and payload, for the byte limits (kept when the message is gone) */
-    uint16_t id;    /* 0 while queued */
+    uint16_t id;    /* 0 while queued, but for flow_push_as */
     uint8_t qos;    /* effective: 0, 1, 2 */
     uint8_t state : 4;
     uint8_t retain : 1; /* send with RETAIN set */

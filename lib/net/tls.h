@@ -39,6 +39,9 @@ const char *tls_why(const struct transport *t);
 #define TLS_TEXT_MAX 128
 const char *tls_text(const struct transport *t, char out[TLS_TEXT_MAX]);
 
+/* The SSL of OpenSSL; valid as long as t. NULL without TLS. */
+void *tls_ssl(const struct transport *t);
+
 /* What the peer is called by what it has proven. */
 enum tls_name { TLS_IDENTITY /* CN of its certificate, or PSK identity */, TLS_SUBJECT };
 #define TLS_NAME_MAX 1024

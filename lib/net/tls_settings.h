@@ -48,7 +48,18 @@ struct tls_client_settings {
     const char *psk_identity; /* both, the key in hexadecimal: no certificates then */
     const char *psk_key;
     unsigned lowest;   /* version: 11, 12 or 13; 0 = 12 */
+    unsigned highest;  /* likewise; 0 = the newest */
     bool insecure;     /* do not compare the host's name with the certificate */
+    bool unverified;   /* do not look at the certificate at all; no authorities are needed then */
+    bool system_paths; /* neither authorities nor a key: trust what OpenSSL trusts by itself */
+    /* The password of an encrypted keyfile: as OpenSSL's pem_password_cb, with its `userdata`; NULL
+     * = a key that needs one is refused. */
+    int (*key_password)(char *buf, int size, int rwflag, void *userdata);
+    void *key_password_data;
+    /* An SSL_CTX of the caller's: a reference of its own is taken. It is used as it is if
+     * `ssl_ctx_as_is`, otherwise the settings above are put into it. NULL = a new one. */
+    void *ssl_ctx;
+    bool ssl_ctx_as_is;
     bool require_ocsp; /* the server must staple a proof that its certificate was not revoked */
     void (*keylog)(void *ctx, const char *line); /* as above */
     void *keylog_ctx;
