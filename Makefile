@@ -246,7 +246,7 @@ $(BUILD)/obj/%.o: %.c $(FLAGS_STAMP)
 define link
 @mkdir -p $(@D)
 @$(if $(Q),echo '  LD    $@')
-$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(ALL_LIBS) $(1)
+$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(ALL_LIBS) $(1)
 endef
 
 $(BUILD)/mosquitto: $(call object,$(MAIN_C)) $(BODY_O) $(LINK_STAMP)
@@ -295,7 +295,13 @@ $(BUILD)/mosquitto_rr: $(call object,$(RR_C))
 $(CLIENTS:%=$(BUILD)/mosquitto_%): $(call object,$(COMMON_C)) $(CLIENT_O) $(LINK_STAMP) | $(LIBRARY_SO)
 	$(call link,$(CLIENT_LINK) -lcjson)
 
-$(UNITS): $(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(call object,$(UNITLIB_C)) $(BODY_O) $(LIBRARY_O) $(LINK_STAMP)
+# Broker and client share short names here and there, and are never linked into one program: tests take
+# of the client what they ask for.
+CLIENT_AR := $(BUILD)/obj/client.a
+$(CLIENT_AR): $(call object,$(CLIENT_C)) $(LINK_STAMP)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+
+$(UNITS): $(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(call object,$(UNITLIB_C)) $(BODY_O) $(CLIENT_AR) $(LINK_STAMP)
 	$(call link,-lcmocka)
 
 $(BUILD)/sim: $(call object,$(SIM_C)) $(BODY_O) $(LINK_STAMP)
@@ -304,7 +310,7 @@ $(BUILD)/sim: $(call object,$(SIM_C)) $(BODY_O) $(LINK_STAMP)
 $(BUILD)/sim_bridge: $(call object,$(SIMBRIDGE_C) $(SIM_SHARED_C)) $(BODY_O) $(LINK_STAMP)
 	$(call link)
 
-$(FUZZERS): $(BUILD)/%: $(BUILD)/obj/test/fuzz/%.o $(call object,$(FUZZLIB_C)) $(BODY_O) $(LIBRARY_O) $(LINK_STAMP)
+$(FUZZERS): $(BUILD)/%: $(BUILD)/obj/test/fuzz/%.o $(call object,$(FUZZLIB_C)) $(BODY_O) $(CLIENT_AR) $(LINK_STAMP)
 	$(call link)
 
 -include $(patsubst %.o,%.d,$(call object,$(sort $(PRODUCT_C) $(LIB_FOUND) $(SRC_FOUND) $(TEST_C))))
@@ -454,7 +460,7 @@ install: all
 	$(if $(filter yes,$(WITH_STRIP)),$(STRIP) '$(DESTDIR)$(sbindir)/mosquitto' $(TOOLS:%='$(DESTDIR)$(bindir)/%'))
 	$(foreach f,$(EXAMPLES),$(INSTALL) -m 644 $(f) '$(DESTDIR)$(sysconfdir)/$(f)' &&) true
 	$(foreach f,$(MANUALS),$(INSTALL) -D -m 644 $(f) '$(call man_path,$(f))' &&) true
-	$(INSTALL) -D -m 644 include/mosquitto.h '$(DESTDIR)$(includedir)/mosquitto.h'
+	$(foreach f,mosquitto.h mqtt_protocol.h,$(INSTALL) -D -m 644 include/$(f) '$(DESTDIR)$(includedir)/$(f)' &&) true
 	$(if $(LIBRARY_SO),$(INSTALL) -D -m 755 $(LIBRARY_SO) '$(DESTDIR)$(libdir)/libmosquitto.so.1')
 	$(if $(LIBRARY_SO),ln -sf libmosquitto.so.1 '$(DESTDIR)$(libdir)/libmosquitto.so')
 	$(if $(LIBRARY_A),$(INSTALL) -D -m 644 $(LIBRARY_A) '$(DESTDIR)$(libdir)/libmosquitto.a')
@@ -470,7 +476,7 @@ endif
 uninstall:
 	rm -f '$(DESTDIR)$(sbindir)/mosquitto' '$(DESTDIR)$(bindir)/mosquitto_bench' '$(DESTDIR)$(bindir)/mosquitto_db_dump' \
 	  '$(DESTDIR)$(bindir)/mosquitto_passwd' $(CLIENTS:%='$(DESTDIR)$(bindir)/mosquitto_%') \
-	  '$(DESTDIR)$(includedir)/mosquitto.h' '$(DESTDIR)$(libdir)/pkgconfig/libmosquitto.pc' \
+	  '$(DESTDIR)$(includedir)/mosquitto.h' '$(DESTDIR)$(includedir)/mqtt_protocol.h' '$(DESTDIR)$(libdir)/pkgconfig/libmosquitto.pc' \
 	  $(foreach f,libmosquitto.so.1 libmosquitto.so libmosquitto.a,'$(DESTDIR)$(libdir)/$(f)')
 	$(foreach f,$(EXAMPLES),rm -f '$(DESTDIR)$(sysconfdir)/$(f)' &&) true
 	$(foreach f,$(wildcard man/*.[1-8]),rm -f '$(call man_path,$(f))' &&) true

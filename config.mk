@@ -110,6 +110,7 @@ TWINS := \
 	SYSTEMD:src/server/systemd \
 	THREADING:lib/client/thread \
 	ARGON2:src/auth/argon2id \
+	TLS:lib/client/user_ctx \
 	TLS:lib/net/tls \
 	TLS:lib/net/tls_ctx \
 	TLS:src/auth/pwdigest \
@@ -134,6 +135,8 @@ FEATURE_FILES := \
 	PERSISTENCE:src/server/disk_place \
 	PERSISTENCE:src/server/disk_thread \
 	PERSISTENCE:src/server/disk_trouble \
+	SOCKS:test/fuzz/fuzz_socks5 \
+	SOCKS:test/unit/test_socks5 \
 	SRV:lib/net/dns \
 	SRV:test/fuzz/fuzz_dns \
 	SRV:test/unit/test_dns \
@@ -146,6 +149,7 @@ FEATURE_FILES := \
 	TLS:lib/net/tls_words \
 	TLS:test/fuzz/fuzz_tls \
 	TLS:test/unit/certs \
+	TLS:test/unit/test_client_dial_tls \
 	TLS:test/unit/memwire \
 	TLS:test/unit/test_tls \
 	TLS:test/unit/test_bridge_keys \

@@ -23,40 +23,39 @@
 /* What the user has set; strings are owned, NULL = not set. */
 struct client_options {
     char *id; /* never NULL after mosquitto_new: made up if none was given */
+    char *username, *password;
     bool clean_session;
     uint8_t level; /* PROTOCOL_31 or PROTOCOL_311 */
 
-    char *username, *password;
     bool has_will;
+    bool will_retain;
+    enum qos will_qos;
     char *will_topic;
     void *will_payload;
     int will_len;
-    enum qos will_qos;
-    bool will_retain;
 
-    char *host; /* since the first connect */
-    int port;
-    bool srv;
+    int port; /* with host: since the first connect */
+    char *host;
     char *bind_address;   /* given with connect */
     char *bind_address_o; /* MOSQ_OPT_BIND_ADDRESS, for when none is given */
     int keepalive_s;
-    bool nodelay;
     uint32_t window; /* messages in flight */
-
     unsigned reconnect_delay_s, reconnect_delay_max_s;
     bool reconnect_exponential;
+    bool srv;
+    bool nodelay;
 
-    char *proxy_host, *proxy_username, *proxy_password;
     int proxy_port;
+    char *proxy_host, *proxy_username, *proxy_password;
 
-    bool tls; /* one of tls_set, tls_psk_set, MOSQ_OPT_TLS_USE_OS_CERTS, an SSL_CTX */
     char *cafile, *capath, *certfile, *keyfile;
     int (*key_password)(char *buf, int size, int rwflag, void *userdata);
     char *ciphers, *alpn, *psk_identity, *psk_key;
-    unsigned tls_version; /* exactly this: 11, 12, 13; 0 = 12 or newer */
-    bool tls_unverified, tls_insecure, tls_os_certs, tls_ocsp;
     void *ssl_ctx; /* the user's, one reference of ours */
     bool ssl_ctx_with_defaults;
+    bool tls; /* one of tls_set, tls_psk_set, MOSQ_OPT_TLS_USE_OS_CERTS, an SSL_CTX */
+    bool tls_unverified, tls_insecure, tls_os_certs, tls_ocsp;
+    unsigned tls_version; /* exactly this: 11, 12, 13; 0 = 12 or newer */
 };
 
 struct client_callbacks {
@@ -93,23 +92,50 @@ struct mosquitto {
     bool tls_stale;
     struct rng rng;
 
-    int wake[2];           /* a pipe or eventfd that ends the loop's poll; -1: none */
-    bool woken;            /* it holds a byte already */
-    bool threaded;         /* loop_start, or threaded_set: requests leave writing to the loop */
-    bool looping;          /* a thread is in the loop … */
-    pthread_t looper;      /* … this one */
-    bool stop;             /* loop_stop(force), destroy: the loop is to end */
+    uint32_t connection; /* counts connections and attempts: whoever has let go of the lock sees
+                            whether it is still the same one */
+    struct dial_way retired_way; /* let go while the loop polls for it, which closes it … */
+    struct dial *retired_dial;   /* … or that */
+
+    int wake;           /* an eventfd that ends the loop's poll */
+    bool woken;         /* it holds something already */
+    bool polling;       /* the loop is in poll() */
+    int connect_wake;   /* one that ends mosquitto_connect(), while a thread is in it; or -1 */
+    bool threaded;      /* loop_start, or threaded_set: requests leave writing to the loop */
+    bool hears;         /* messages have come on this connection */
+    uint64_t linger_ms; /* DISCONNECT is through: until when the broker may close; 0: it is not */
+    bool forever;       /* the loop is one that sees a connection to its end */
+    bool looping;       /* a thread is in the loop … */
+    pthread_t looper;   /* … this one */
+    bool noting;        /* a thread hands lines to the log callback */
+    bool stop;          /* loop_stop(force), destroy: the loop is to end */
+    bool leaving;       /* loop_stop: the background thread is to end after a disconnect */
+    bool stopping;      /* a thread waits for that */
     bool wants_disconnect; /* by mosquitto_disconnect: no reconnecting */
     unsigned attempts;     /* connections lost or failed in a row, for the delay */
+    uint64_t retry_ms;     /* when the loop connects again */
     struct thread thread;
 };
 
+/* The clock that everything here goes by: milliseconds, without jumps. */
+uint64_t client_now(void);
+/* A log whose lines go into `notes`. */
+struct log client_log(struct mosquitto *m);
+
 /* Take the lock. */
 void client_enter(struct mosquitto *m);
-/* Give it back, and hand the lines in `notes` to the log callback. */
+/* Give it back, and hand the lines in `notes` to the log callback. Keeps errno. */
 void client_leave(struct mosquitto *m);
+/* The same, for the end of a public function: with an error that errno belongs to. */
+int client_leave_with(struct mosquitto *m, int rc, int error);
 /* End the loop's poll, if somebody is in it. Locked. */
 void client_wake(struct mosquitto *m);
+
+/* Say that this thread runs the loop; false: one does already, maybe this one. Locked. */
+MUST_CHECK bool client_loop_begin(struct mosquitto *m);
+void client_loop_end(struct mosquitto *m);
+/* Is this thread in the loop, that is, in a callback? Locked. */
+bool client_is_inside(const struct mosquitto *m);
 
 /* The public error of an internal one; ERR_SYSTEM is MOSQ_ERR_ERRNO. */
 int client_error(enum err e);

@@ -34,6 +34,10 @@ struct dial_settings { /* strings are copied */
     const char *proxy_host; /* SOCKS5; NULL: none */
     uint16_t proxy_port;
     const char *proxy_username, *proxy_password; /* or NULL */
+    /* For tests; zero otherwise. As in struct resolver_poll; these must live as long as the dial.
+     */
+    const char *servers, *hosts;
+    uint32_t try_ms;
 };
 
 /* Why a dial has failed; the public error of it is made by who dials. */
@@ -45,7 +49,7 @@ enum dial_failure {
     DIAL_PROXY_TARGET, /* … says that the host does not exist or cannot be reached */
     DIAL_TLS,          /* the handshake has failed */
     DIAL_NOMEM,
-    DIAL_INVALID /* such a host, or address to bind to, cannot be */
+    DIAL_INVALID /* such a host, or address to bind to, cannot be, or not in this build */
 };
 
 /* Begin. Addresses, and names that need no name server, have their socket when this returns. NULL
@@ -53,19 +57,20 @@ enum dial_failure {
 MUST_CHECK struct dial *dial_new(const struct dial_settings *s, uint64_t now_ms);
 void dial_free(struct dial *d); /* and everything that was not taken; NULL is allowed */
 
-/* Go on with what is possible. ERR_OK: dial_take(); ERR_AGAIN: poll; otherwise it has failed. */
+/*
+ * Go on with what is possible; which descriptors are ready it sees by itself, so that it does no
+ * harm to come for nothing. ERR_OK: dial_take(); ERR_AGAIN: poll; otherwise it has failed.
+ */
 MUST_CHECK enum err dial_step(struct dial *d, uint64_t now_ms);
-/* What to poll for: at most n entries, with their events; how many. Then which of them are ready
- * (revents), before the next step. */
-int dial_poll(struct dial *d, struct pollfd *fds, int n);
-void dial_ready(struct dial *d, const struct pollfd *fds, int n);
+/* What to poll for: at most n entries, with their events; how many. */
+int dial_poll(const struct dial *d, struct pollfd *fds, int n);
 /* When to step at the latest, though no descriptor is ready; UINT64_MAX: never. */
 uint64_t dial_deadline(struct dial *d, uint64_t now_ms);
 /* The descriptor that matters most now, for loops that poll one only; -1: none. */
 int dial_fd(const struct dial *d);
 
-/* After ERR_OK: the way, owned by the caller now (transport_close, then free() the bottom by
- * dial_way_free), and its descriptor. */
+/* After ERR_OK: the way, owned by the caller now, who ends it by dial_way_close(). The layer of TLS
+ * may have input already: transport_has_input(). */
 struct dial_way {
     struct transport *transport; /* the topmost layer */
     struct transport *tls;       /* that of TLS, or NULL */
@@ -78,7 +83,7 @@ void dial_way_close(struct dial_way *way);
 
 /* After a failure. */
 enum dial_failure dial_failure(const struct dial *d);
-int dial_error(const struct dial *d);       /* errno of DIAL_CONNECT, 0 otherwise */
+int dial_error(const struct dial *d);       /* an errno, also of other failures; 0: none */
 const char *dial_why(const struct dial *d); /* a phrase, without a full stop */
 
 #endif

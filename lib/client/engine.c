@@ -28,6 +28,7 @@ struct engine *engine_new(const struct log *log)
     e->log = log;
     e->limits.max_inflight = WINDOW;
     e->why = "nothing";
+    idset_init(&e->pending_ids);
     outq_pool_init(&e->pool, SPARE_CHUNKS);
     return e;
 }
@@ -159,27 +160,10 @@ static enum err send_publish(struct engine *e, const struct packet_publish *p,
 
 /* --- messages of QoS 1 and 2 --- */
 
-static const struct engine_pending *pending_at(const struct engine *e, size_t i)
-{
-    return (const struct engine_pending *)(const void *)buf_begin(&e->pending) + i;
-}
-
-static size_t pending_count(const struct engine *e)
-{
-    return e->pending.len / sizeof(struct engine_pending);
-}
-
-static bool pending_has(const struct engine *e, uint16_t id)
-{
-    for (size_t i = 0; i < pending_count(e); i++) {
-        if (pending_at(e, i)->id == id)
-            return true;
-    }
-    return false;
-}
-
 static bool may_send(const struct engine *e)
 {
+    if (e->refused)
+        return false;
     return e->state == ENGINE_CONNECTED || (e->state == ENGINE_CONNECTING && !e->resends);
 }
 
@@ -205,7 +189,7 @@ enum err engine_pump(struct engine *e)
     if (!e->flow || !may_send(e))
         return ERR_OK;
     while (e->out.bytes < OUT_HIGH && flow_peek(e->flow, &e->limits, &next)) {
-        if (pending_has(e, next.id))
+        if (idset_has(&e->pending_ids, next.id))
             return ERR_OK;
         enum err err = send_next(e, &next);
         if (err != ERR_OK)
@@ -293,13 +277,14 @@ enum err engine_disconnect(struct engine *e)
 void engine_lost(struct engine *e)
 {
     e->state = ENGINE_IDLE;
-    e->has_connack = e->resends = e->unsettled = e->disconnect_sent = false;
+    e->has_connack = e->refused = e->resends = e->unsettled = e->disconnect_sent = false;
     outq_clear(&e->out, &e->pool);
     e->queued_bytes = 0;
     buf_drop(&e->in, e->in.len);
     e->need = 0;
     buf_drop(&e->marks, e->marks.len);
     buf_drop(&e->pending, e->pending.len);
+    idset_clear(&e->pending_ids);
     e->pinging = false;
     if (e->flow)
         flow_rewind(e->flow);
@@ -364,7 +349,7 @@ static uint16_t take_id(struct engine *e)
 
     for (uint32_t i = 0; i < UINT16_MAX; i++) {
         id = (uint16_t)(id % UINT16_MAX + 1);
-        if (!pending_has(e, id) && !(e->flow && flow_has_id(e->flow, id))) {
+        if (!idset_has(&e->pending_ids, id) && !(e->flow && flow_has_id(e->flow, id))) {
             e->last_id = id;
             return id;
         }
@@ -374,7 +359,7 @@ static uint16_t take_id(struct engine *e)
 
 static bool has_way(const struct engine *e)
 {
-    return e->state == ENGINE_CONNECTING || e->state == ENGINE_CONNECTED;
+    return !e->refused && (e->state == ENGINE_CONNECTING || e->state == ENGINE_CONNECTED);
 }
 
 static enum err publish_now(struct engine *e, const struct packet_publish *p, uint16_t *id)
@@ -435,6 +420,7 @@ static enum err add_pending(struct engine *e, enum packet_type answer, size_t fi
     struct engine_pending pending = {
         .filters = (uint32_t)filters, .id = id, .type = (uint16_t)answer};
 
+    idset_add(&e->pending_ids, id);
     return buf_add(&e->pending, &pending, sizeof(pending));
 }
 
@@ -458,7 +444,8 @@ static enum err request(struct engine *e, const struct str *filters, const enum 
         return ERR_CLOSED;
     if (size > PACKET_MAX)
         return ERR_TOO_LARGE;
-    if (buf_reserve(&e->pending, sizeof(struct engine_pending)) != ERR_OK)
+    if (buf_reserve(&e->pending, sizeof(struct engine_pending)) != ERR_OK ||
+        idset_reserve(&e->pending_ids) != ERR_OK)
         return ERR_NOMEM;
     uint16_t fresh = take_id(e);
     if (fresh == 0)

@@ -31,7 +31,8 @@ static enum outcome on_connack(struct engine *e, const struct frame *f, struct e
     e->has_connack = true;
     engine_log(e, "received CONNACK (%d)", ev->code);
     ev->kind = ENGINE_CONNACK;
-    if (ev->code != CONNACK_ACCEPTED)
+    e->refused = ev->code != CONNACK_ACCEPTED;
+    if (e->refused)
         return EVENT;
     if (e->state == ENGINE_CONNECTING)
         e->state = ENGINE_CONNECTED;
@@ -162,6 +163,7 @@ static uint32_t take_pending(struct engine *e, enum packet_type answer, uint16_t
         /* Answers come in the order of requests, as a rule: then this moves nothing. */
         memmove(&all[1], &all[0], i * sizeof(*all));
         buf_drop(&e->pending, sizeof(*all));
+        idset_remove(&e->pending_ids, id);
         return filters;
     }
     return 0;
@@ -253,10 +255,10 @@ static bool next_mark(struct engine *e, struct engine_event *ev)
     return true;
 }
 
-/* One packet off the input. ERR_AGAIN: there is none, or DISCONNECT is on its way. */
+/* One packet off the input. ERR_AGAIN: there is none, or nothing counts any more. */
 static enum err next_frame(struct engine *e, struct frame *f)
 {
-    if (e->state == ENGINE_IDLE || e->state == ENGINE_CLOSING)
+    if (e->state == ENGINE_IDLE || e->state == ENGINE_CLOSING || e->refused)
         return ERR_AGAIN;
     enum err err = frame_next(buf_str(&e->in), PACKET_MAX, f, &e->need);
     if (err == ERR_OK)

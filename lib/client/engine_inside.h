@@ -28,6 +28,7 @@ struct engine {
     enum engine_state state;
     uint32_t epoch;       /* counts connections */
     bool has_connack;     /* any */
+    bool refused;         /* … and it said no: nothing counts any more */
     bool forgets;         /* what a CONNACK without session means: nothing inbound is open */
     bool resends;         /* something of a former connection must go first */
     bool unsettled;       /* an event that will be acknowledged is with the user */
@@ -40,8 +41,9 @@ struct engine {
     struct buf in;
     size_t need; /* bytes of the packet that `in` begins with; 0 = not known */
     struct buf delivery;
-    struct buf marks;   /* struct engine_mark */
-    struct buf pending; /* struct engine_pending */
+    struct buf marks;         /* struct engine_mark */
+    struct buf pending;       /* struct engine_pending, in the order of requests … */
+    struct idset pending_ids; /* … and the ids of these */
 
     struct flow *flow; /* NULL until a message of QoS 1 or 2 */
     struct flow_limits limits;

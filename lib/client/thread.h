@@ -5,6 +5,7 @@
 #ifndef CLIENT_THREAD_H
 #define CLIENT_THREAD_H
 
+#include "base/base.h"
 #include "base/err.h"
 
 #include <pthread.h>

@@ -13,6 +13,9 @@
  * them, and are not used for new ones for long: a changed file is seen, and an idle resolver has
  * nothing open. A question cannot be taken back: it is forgotten by its look-up instead, and goes
  * with its channel.
+ *
+ * ares_library_init() is not called: outside Windows it only counts its calls, and that without a
+ * lock, while resolvers may be made by several threads.
  */
 #include "net/resolve.h"
 
@@ -613,10 +616,6 @@ struct resolver *resolver_new(const struct resolver_poll *poll)
     if (!r) {
         return NULL;
     }
-    if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
-        mem_free(r, sizeof(*r));
-        return NULL;
-    }
     r->poll = *poll;
     rng_seed(&r->rng, poll->seed);
     TAILQ_INIT(&r->due);
@@ -635,7 +634,6 @@ void resolver_free(struct resolver *r)
         look_free(l);
     }
     askers_retire(r);
-    ares_library_cleanup();
     mem_free(r, sizeof(*r));
 }
 

@@ -457,6 +457,7 @@ static struct tls *make(struct tls_ctx *ctx, struct transport *under, void *owne
     tls->base.ops = &tls_ops;
     tls->ctx = tls_ctx_ref(ctx);
     tls->wire.under = under;
+    tls->user.ctx = ctx;
     tls->user.owner = owner;
     tls->why = "nothing has failed";
     tls->ssl = SSL_new(ctx->ssl);
@@ -512,6 +513,11 @@ const char *tls_text(const struct transport *t, char out[TLS_TEXT_MAX])
     (void)snprintf(out, TLS_TEXT_MAX, "%s cipher %s", SSL_get_version(tls->ssl),
                    SSL_get_cipher_name(tls->ssl));
     return out;
+}
+
+void *tls_ssl(const struct transport *t)
+{
+    return tls_of_const(t)->ssl;
 }
 
 /* A user name must be text, and nothing in it may look like its end. */

@@ -1,8 +1,9 @@
 /*
  * The client's side: contexts for it, and what a connection of it begins and ends with.
  *
- * The server's certificate is always checked, and its name by OpenSSL itself; only `insecure`
- * leaves out the name. The latest session is kept in the context with the host that it was made
+ * The server's certificate is checked, and its name by OpenSSL itself; `insecure` leaves out the
+ * name, `unverified` all of it, and an SSL_CTX that is used as it is has ways of its own, to which
+ * the name is added. The latest session is kept in the context with the host that it was made
  * with, and is offered to no other. A session of TLS 1.3 is offered once, so that connections
  * cannot be told to be of the same client. Where a proof of no revocation is required, or a
  * pre-shared key is all there is, nothing is resumed: each connection proves it anew.
@@ -83,6 +84,9 @@ static struct tls_settings common(const struct tls_client_settings *s)
         .ciphers = s->ciphers,
         .ciphers_tls13 = s->ciphers_tls13,
         .lowest = s->lowest,
+        .highest = s->highest,
+        .key_password = s->key_password,
+        .key_password_data = s->key_password_data,
         .keylog = s->keylog,
         .keylog_ctx = s->keylog_ctx,
         .prefix = s->prefix,
@@ -135,7 +139,11 @@ static enum err use_authorities(struct tls_ctx *c, const struct tls_client_setti
                                 char why[TLS_WHY_MAX])
 {
     const struct tls_settings files = common(s);
-    if (!s->cafile && !s->capath && !s->use_os_certs) {
+    bool none = !s->cafile && !s->capath && !s->use_os_certs;
+    if (none && (s->unverified || s->ssl_ctx)) {
+        return ERR_OK;
+    }
+    if (none) {
         (void)snprintf(why, TLS_WHY_MAX,
                        "TLS needs to know who signs the server's certificate: %scafile, %scapath "
                        "or %stls_use_os_certs",
@@ -199,9 +207,12 @@ static enum err use_certificates(struct tls_ctx *c, const struct tls_client_sett
 
 static enum err build(struct tls_ctx *c, const struct tls_client_settings *s, char why[TLS_WHY_MAX])
 {
-    c->is_client = true;
-    c->insecure = s->insecure;
-    SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, note_verdict);
+    c->unverified = s->unverified;
+    if (s->unverified) {
+        SSL_CTX_set_verify(c->ssl, SSL_VERIFY_NONE, NULL);
+    } else {
+        SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, note_verdict);
+    }
     enum err e =
         s->psk_identity || s->psk_key ? tls_psk_offer(c, s, why) : use_certificates(c, s, why);
     if (e == ERR_OK && s->alpn) {
@@ -213,13 +224,28 @@ static enum err build(struct tls_ctx *c, const struct tls_client_settings *s, ch
     return e;
 }
 
+/* A reference; NULL without memory. */
+static SSL_CTX *ctx_of(const struct tls_client_settings *s)
+{
+    SSL_CTX *given = s->ssl_ctx;
+    if (!given) {
+        return SSL_CTX_new(TLS_client_method());
+    }
+    return SSL_CTX_up_ref(given) == 1 ? given : NULL;
+}
+
 enum err tls_ctx_new_client(const struct tls_client_settings *s, struct tls_ctx **out,
                             char why[TLS_WHY_MAX])
 {
     const struct tls_settings same = common(s);
-    enum err e = tls_inside_new(TLS_client_method(), &same, out, why);
+    bool as_is = s->ssl_ctx && s->ssl_ctx_as_is;
+    tls_words_forget();
+    enum err e = tls_inside_new(ctx_of(s), as_is ? NULL : &same, out, why);
     if (e == ERR_OK) {
-        e = build(*out, s, why);
+        (*out)->is_client = true;
+        (*out)->as_is = as_is;
+        (*out)->insecure = s->insecure;
+        e = as_is ? ERR_OK : build(*out, s, why);
     }
     if (e != ERR_OK) {
         tls_ctx_unref(*out);
@@ -257,10 +283,20 @@ static enum err copy_host(const char *host, char **out)
     return has_interface && !is_address(*out) ? ERR_INVAL : ERR_OK;
 }
 
+/* Is the name to be compared? Somebody else's SSL_CTX may expect another one. */
+static bool is_by_name(const struct tls_ctx *c, SSL *ssl)
+{
+    if (c->as_is && (SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE ||
+                     X509_VERIFY_PARAM_get0_host(SSL_get0_param(ssl), 0))) {
+        return false;
+    }
+    return !c->insecure && !c->unverified && !c->has_psk;
+}
+
 static bool expect_host(const struct tls_ctx *c, SSL *ssl, const char *host)
 {
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-    bool by_name = !c->insecure && !c->has_psk;
+    bool by_name = is_by_name(c, ssl);
     if (is_address(host)) {
         return !by_name || X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
     }
@@ -304,6 +340,9 @@ static void resume(struct tls_ctx *c, SSL *ssl, const char *host)
 
 enum err tls_client_prepare(struct tls_ctx *c, SSL *ssl, struct tls_user *user, const char *host)
 {
+    if (c->as_is) {
+        tls_inside_set_ways(ssl);
+    }
     user->remote = mem_zalloc(sizeof(*user->remote));
     enum err e = user->remote ? copy_host(host, &user->remote->host) : ERR_NOMEM;
     if (e == ERR_OK && !expect_host(c, ssl, user->remote->host)) {
@@ -320,7 +359,7 @@ bool tls_client_is_proven(const SSL *ssl)
 {
     const struct tls_ctx *c = tls_ctx_of(ssl);
     struct tls_remote *remote = tls_user_of(ssl)->remote;
-    if (c->has_psk) {
+    if (c->has_psk || c->unverified || c->as_is) {
         return true;
     }
     if (!SSL_get0_peer_certificate(ssl) || SSL_get_verify_result(ssl) != X509_V_OK) {

@@ -125,7 +125,8 @@ static enum err build(struct tls_ctx *c, const struct tls_settings *s, char why[
 
 enum err tls_ctx_new(const struct tls_settings *s, struct tls_ctx **out, char why[TLS_WHY_MAX])
 {
-    enum err e = tls_inside_new(TLS_server_method(), s, out, why);
+    tls_words_forget();
+    enum err e = tls_inside_new(SSL_CTX_new(TLS_server_method()), s, out, why);
     if (e == ERR_OK) {
         e = build(*out, s, why);
     }

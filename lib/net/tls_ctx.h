@@ -23,8 +23,8 @@ struct tls_ctx;
  */
 MUST_CHECK enum err tls_ctx_new(const struct tls_settings *s, struct tls_ctx **out,
                                 char why[TLS_WHY_MAX]);
-/* The same for a client. Certificates of servers are checked, whatever else is said: it takes one
- * of cafile, capath, use_os_certs and psk_key. */
+/* The same for a client. Certificates of servers are checked unless it is `unverified`: it takes
+ * one of cafile, capath, use_os_certs and psk_key, or an SSL_CTX that has authorities already. */
 MUST_CHECK enum err tls_ctx_new_client(const struct tls_client_settings *s, struct tls_ctx **out,
                                        char why[TLS_WHY_MAX]);
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *c);

@@ -30,7 +30,11 @@ struct pem {
     struct buf bytes;
     BIO *bio;
     char *why;
-    bool asked; /* for a passphrase */
+    /* Who knows the passphrase; NULL = nobody. */
+    int (*ask)(char *p, int size, int writing, void *data);
+    void *ask_data;
+    bool asked; /* for a passphrase … */
+    bool told;  /* … and there was an answer */
 };
 
 static enum err wrong(const struct pem *f, enum err e, const char *what)
@@ -79,14 +83,14 @@ static enum err pem_open(struct pem *f)
     return f->bio ? ERR_OK : no_memory(f);
 }
 
-/* Nobody can be asked for a passphrase. */
-static int no_passphrase(char *p, int size, int writing, void *asked)
+static int ask_passphrase(char *p, int size, int writing, void *pem)
 {
-    (void)p;
-    (void)size;
-    (void)writing;
-    *(bool *)asked = true;
-    return -1;
+    struct pem *f = pem;
+    /* OpenSSL tries another way when the answer was wrong; a person would be asked twice. */
+    int n = f->ask && !f->asked ? f->ask(p, size, writing, f->ask_data) : -1;
+    f->asked = true;
+    f->told = f->told || n > 0;
+    return n <= size ? n : -1;
 }
 
 static bool is_at_end(void)
@@ -103,7 +107,7 @@ static enum err read_all(struct pem *f, STACK_OF(X509_INFO) * *all)
     if (e != ERR_OK) {
         return e;
     }
-    *all = PEM_X509_INFO_read_bio(f->bio, NULL, no_passphrase, &f->asked);
+    *all = PEM_X509_INFO_read_bio(f->bio, NULL, ask_passphrase, f);
     return *all ? ERR_OK : wrong_because(f, "is broken", tls_words_take("not PEM"));
 }
 
@@ -225,9 +229,9 @@ enum err tls_files_crls(struct tls_ctx *c, const struct tls_settings *s, char wh
 
 /* ---- our own certificate and its key ---- */
 
-static enum err use_leaf(SSL_CTX *ssl, const struct pem *f)
+static enum err use_leaf(SSL_CTX *ssl, struct pem *f)
 {
-    X509 *leaf = PEM_read_bio_X509(f->bio, NULL, no_passphrase, (void *)&f->asked);
+    X509 *leaf = PEM_read_bio_X509(f->bio, NULL, ask_passphrase, f);
     if (!leaf) {
         return is_at_end() ? wrong(f, ERR_INVAL, "holds no certificate")
                            : wrong_because(f, "is broken", tls_words_take("not PEM"));
@@ -238,10 +242,12 @@ static enum err use_leaf(SSL_CTX *ssl, const struct pem *f)
                      : wrong_because(f, "cannot be used", tls_words_take("unknown reason"));
 }
 
-static enum err use_chain(SSL_CTX *ssl, const struct pem *f)
+/* An SSL_CTX of somebody else's may have a chain already. */
+static enum err use_chain(SSL_CTX *ssl, struct pem *f)
 {
     X509 *x;
-    while ((x = PEM_read_bio_X509(f->bio, NULL, no_passphrase, (void *)&f->asked)) != NULL) {
+    (void)SSL_CTX_clear_chain_certs(ssl);
+    while ((x = PEM_read_bio_X509(f->bio, NULL, ask_passphrase, f)) != NULL) {
         if (SSL_CTX_add0_chain_cert(ssl, x) != 1) {
             X509_free(x);
             return wrong_because(f, "cannot be used", tls_words_take("unknown reason"));
@@ -291,6 +297,12 @@ static enum err use_certfile(struct tls_ctx *c, const struct tls_settings *s, ch
 
 static enum err no_key(const struct pem *f)
 {
+    if (f->told) {
+        return wrong(f, ERR_INVAL, "cannot be decrypted: the password is wrong");
+    }
+    if (f->asked && f->ask) {
+        return wrong(f, ERR_INVAL, "is encrypted, and no password was given");
+    }
     if (f->asked) {
         return wrong(f, ERR_INVAL,
                      "is encrypted, and nobody can be asked for its passphrase: decrypt it with "
@@ -318,10 +330,17 @@ static enum err use_key(SSL_CTX *ssl, EVP_PKEY *key, const struct pem *f, const 
 
 static enum err use_keyfile(struct tls_ctx *c, const struct tls_settings *s, char why[TLS_WHY_MAX])
 {
-    struct pem f = {.prefix = c->prefix, .option = "keyfile", .path = s->keyfile, .why = why};
+    struct pem f = {
+        .prefix = c->prefix,
+        .option = "keyfile",
+        .path = s->keyfile,
+        .why = why,
+        .ask = s->key_password,
+        .ask_data = s->key_password_data,
+    };
     enum err e = pem_open(&f);
     if (e == ERR_OK) {
-        EVP_PKEY *key = PEM_read_bio_PrivateKey(f.bio, NULL, no_passphrase, &f.asked);
+        EVP_PKEY *key = PEM_read_bio_PrivateKey(f.bio, NULL, ask_passphrase, &f);
         e = key ? use_key(c->ssl, key, &f, s->certfile) : no_key(&f);
         EVP_PKEY_free(key);
     }

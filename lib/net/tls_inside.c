@@ -13,6 +13,10 @@
 /* What a peer may show: a chain of eight, each of 4 KiB; each costs a signature to be checked. */
 #define CHAIN_BYTES (32L * 1024)
 #define CHAIN_LENGTH 8
+/* What the transport over it counts on. */
+#define OPTIONS (SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF)
+#define MODES                                                                                      \
+    (SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER)
 
 static void log_secret(const SSL *ssl, const char *line)
 {
@@ -20,12 +24,17 @@ static void log_secret(const SSL *ssl, const char *line)
     c->keylog(c->keylog_ctx, line);
 }
 
+void tls_inside_set_ways(SSL *ssl)
+{
+    (void)SSL_set_options(ssl, OPTIONS);
+    (void)SSL_set_mode(ssl, MODES);
+    SSL_set_read_ahead(ssl, 1);
+}
+
 static void set_ways(struct tls_ctx *c, const struct tls_settings *s)
 {
-    (void)SSL_CTX_set_options(c->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                          SSL_OP_IGNORE_UNEXPECTED_EOF);
-    (void)SSL_CTX_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    (void)SSL_CTX_set_options(c->ssl, OPTIONS);
+    (void)SSL_CTX_set_mode(c->ssl, MODES);
     (void)SSL_CTX_set_read_ahead(c->ssl, 1);
     SSL_CTX_set_verify_depth(c->ssl, CHAIN_LENGTH);
     (void)SSL_CTX_set_max_cert_list(c->ssl, CHAIN_BYTES);
@@ -36,14 +45,22 @@ static void set_ways(struct tls_ctx *c, const struct tls_settings *s)
     }
 }
 
+/* OpenSSL's number for 11, 12 or 13; -1: there is none. */
+static int version_of(unsigned version)
+{
+    static const int versions[] = {TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
+    return version >= 11 && version <= 13 ? versions[version - 11] : -1;
+}
+
 static enum err set_versions(const struct tls_ctx *c, const struct tls_settings *s,
                              char why[TLS_WHY_MAX])
 {
-    static const int versions[] = {TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
     unsigned lowest = s->lowest == 0 ? 12 : s->lowest;
-    if (lowest < 11 || lowest > 13 ||
-        SSL_CTX_set_min_proto_version(c->ssl, versions[lowest - 11]) != 1 ||
-        SSL_CTX_set_max_proto_version(c->ssl, 0) != 1) {
+    int min = version_of(lowest);
+    int max = s->highest == 0 ? 0 : version_of(s->highest);
+    if (min < 0 || max < 0 || (max > 0 && max < min) ||
+        SSL_CTX_set_min_proto_version(c->ssl, min) != 1 ||
+        SSL_CTX_set_max_proto_version(c->ssl, max) != 1) {
         (void)snprintf(why, TLS_WHY_MAX, "%stls_version: this OpenSSL cannot do it (%s)", c->prefix,
                        tls_words_take("unknown version"));
         return ERR_INVAL;
@@ -83,35 +100,37 @@ static bool keep_names(struct tls_ctx *c, const struct tls_settings *s)
     return (c->certfile || !s->certfile) && (c->crlfile || !s->crlfile);
 }
 
-static enum err build(struct tls_ctx *c, const SSL_METHOD *method, const struct tls_settings *s,
-                      char why[TLS_WHY_MAX])
+static enum err build(struct tls_ctx *c, const struct tls_settings *s, char why[TLS_WHY_MAX])
 {
-    c->ssl = SSL_CTX_new(method);
     c->bio = tls_wire_method();
-    if (!c->ssl || !c->bio || SSL_CTX_set_app_data(c->ssl, c) != 1 || !keep_names(c, s)) {
+    if (!c->ssl || !c->bio || (s && !keep_names(c, s))) {
         (void)snprintf(why, TLS_WHY_MAX, "TLS cannot be set up: %s",
                        tls_words_take("out of memory"));
         return ERR_NOMEM;
+    }
+    if (!s) {
+        return ERR_OK;
     }
     set_ways(c, s);
     enum err e = set_versions(c, s, why);
     return e == ERR_OK ? set_ciphers(c, s, why) : e;
 }
 
-enum err tls_inside_new(const SSL_METHOD *method, const struct tls_settings *s,
-                        struct tls_ctx **out, char why[TLS_WHY_MAX])
+enum err tls_inside_new(SSL_CTX *ssl, const struct tls_settings *s, struct tls_ctx **out,
+                        char why[TLS_WHY_MAX])
 {
     *out = NULL;
     why[0] = '\0';
-    tls_words_forget();
     struct tls_ctx *c = mem_zalloc(sizeof(*c));
     if (!c) {
+        SSL_CTX_free(ssl);
         (void)snprintf(why, TLS_WHY_MAX, "out of memory");
         return ERR_NOMEM;
     }
     c->refs = 1;
-    c->prefix = s->prefix ? s->prefix : "";
-    enum err e = build(c, method, s, why);
+    c->ssl = ssl;
+    c->prefix = s && s->prefix ? s->prefix : "";
+    enum err e = build(c, s, why);
     if (e != ERR_OK) {
         tls_inside_free(c);
         return e;

@@ -1,8 +1,9 @@
 /*
  * What the files of TLS share.
  *
- * OpenSSL hands its callbacks an SSL or an SSL_CTX; both carry a pointer of ours (their "app
- * data"), so nothing is found by way of a global.
+ * OpenSSL hands its callbacks an SSL, which carries a pointer of ours (its "app data"), so nothing
+ * is found by way of a global. An SSL_CTX carries none: it may be somebody else's, and several
+ * contexts of ours may share it.
  */
 #ifndef NET_TLS_INSIDE_H
 #define NET_TLS_INSIDE_H
@@ -13,10 +14,10 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
-/* The app data of ssl. */
 struct tls_ctx {
     uint32_t refs;
     SSL_CTX *ssl;
+    bool as_is;      /* it is the caller's, and nothing in it is ours */
     BIO_METHOD *bio; /* how its connections reach the layer below */
     X509_CRL **crls; /* of crlfile, to look at their dates */
     size_t crl_count, crl_room;
@@ -31,7 +32,7 @@ struct tls_ctx {
     size_t (*find_psk)(void *owner, struct str identity, uint8_t key[TLS_PSK_MAX]);
 
     /* Of a client. */
-    bool is_client, insecure, require_ocsp;
+    bool is_client, insecure, unverified, require_ocsp;
     char *psk_identity;
     uint8_t psk_key[TLS_PSK_MAX];
     size_t psk_size;
@@ -53,6 +54,7 @@ struct tls_remote {
 
 /* The app data of a connection's SSL. */
 struct tls_user {
+    struct tls_ctx *ctx;
     char *identity;            /* of the pre-shared key in use, or NULL */
     struct tls_remote *remote; /* of a client; else NULL */
 
@@ -68,15 +70,18 @@ static inline struct tls_user *tls_user_of(const SSL *ssl)
 
 static inline struct tls_ctx *tls_ctx_of(const SSL *ssl)
 {
-    return SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    return tls_user_of(ssl)->ctx;
 }
 
 /*
- * A context with one reference, and in it what servers and clients have in common: versions,
- * ciphers, the key log, ways and limits. ERR_INVAL and why; ERR_NOMEM likewise.
+ * A context with one reference around `ssl`, which it takes in any case (NULL: there was no memory
+ * for it). In it is what servers and clients have in common: versions, ciphers, the key log, ways
+ * and limits; with `s` NULL nothing is put into it. ERR_INVAL and why; ERR_NOMEM likewise.
  */
-MUST_CHECK enum err tls_inside_new(const SSL_METHOD *method, const struct tls_settings *s,
-                                   struct tls_ctx **out, char why[TLS_WHY_MAX]);
+MUST_CHECK enum err tls_inside_new(SSL_CTX *ssl, const struct tls_settings *s, struct tls_ctx **out,
+                                   char why[TLS_WHY_MAX]);
+/* The ways alone, for a connection whose SSL_CTX is not ours. */
+void tls_inside_set_ways(SSL *ssl);
 /* When its last reference has gone. */
 void tls_inside_free(struct tls_ctx *c);
 

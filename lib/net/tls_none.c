@@ -32,6 +32,12 @@ const char *tls_text(const struct transport *t, char out[TLS_TEXT_MAX])
     return out;
 }
 
+void *tls_ssl(const struct transport *t)
+{
+    (void)t;
+    return NULL;
+}
+
 enum err tls_name(const struct transport *t, enum tls_name which, char out[TLS_NAME_MAX], size_t *n)
 {
     (void)t;

@@ -23,9 +23,14 @@ struct tls_settings {
     const char *dhparamfile;
     const char *psk_hint;     /* serve by pre-shared keys; no certificate then */
     unsigned lowest;          /* version: 11, 12 or 13; 0 = 12 */
+    unsigned highest;         /* likewise; 0 = the newest */
     bool wants_certificate;   /* ask for one, and check it if there is one */
     bool require_certificate; /* … and there must be one */
     bool ignores_dates;       /* of client certificates */
+    /* The password of an encrypted keyfile: as OpenSSL's pem_password_cb, with its `userdata`; NULL
+     * = a key that needs one is refused. */
+    int (*key_password)(char *buf, int size, int rwflag, void *userdata);
+    void *key_password_data;
     /* Told the secrets of each connection, a line of the NSS format without its end; NULL = nobody
      * is. */
     void (*keylog)(void *ctx, const char *line);
@@ -47,17 +52,19 @@ struct tls_client_settings {
     const char *alpn;         /* protocols to offer, with commas between them */
     const char *psk_identity; /* both, the key in hexadecimal: no certificates then */
     const char *psk_key;
-    unsigned lowest;   /* version: 11, 12 or 13; 0 = 12 */
-    unsigned highest;  /* likewise; 0 = the newest */
-    bool insecure;     /* do not compare the host's name with the certificate */
-    bool unverified;   /* do not look at the certificate at all; no authorities are needed then */
-    bool system_paths; /* neither authorities nor a key: trust what OpenSSL trusts by itself */
-    /* The password of an encrypted keyfile: as OpenSSL's pem_password_cb, with its `userdata`; NULL
-     * = a key that needs one is refused. */
-    int (*key_password)(char *buf, int size, int rwflag, void *userdata);
+    unsigned lowest;  /* version: 11, 12 or 13; 0 = 12 */
+    unsigned highest; /* likewise; 0 = the newest */
+    bool insecure;    /* do not compare the host's name with the certificate */
+    bool unverified;  /* do not look at the certificate at all; no authorities are needed then */
+    int (*key_password)(char *buf, int size, int rwflag, void *userdata); /* as above */
     void *key_password_data;
-    /* An SSL_CTX of the caller's: a reference of its own is taken. It is used as it is if
-     * `ssl_ctx_as_is`, otherwise the settings above are put into it. NULL = a new one. */
+    /*
+     * An SSL_CTX of the caller's: a reference of its own is taken. NULL = a new one. The settings
+     * here are put into it, and what authorities it has may do; it is for connections of ours alone
+     * then, and for contexts that are made by one thread at a time. If `ssl_ctx_as_is` it is not
+     * touched: it decides itself whom it trusts, and where it looks at certificates at all, only
+     * the host's name is compared as well, unless `insecure`.
+     */
     void *ssl_ctx;
     bool ssl_ctx_as_is;
     bool require_ocsp; /* the server must staple a proof that its certificate was not revoked */

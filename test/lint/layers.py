@@ -26,8 +26,8 @@ ROOMS = {
 
 # Who may include the headers of include/, which are for users.
 PUBLIC = {
-    "tools": {"mosquitto.h"},
-    "client": {"mosquitto.h"},
+    "tools": {"mosquitto.h", "mqtt_protocol.h"},
+    "client": {"mosquitto.h", "mqtt_protocol.h"},
     "server": {"mosquitto_plugin.h", "mosquitto_broker.h"},
 }
 

@@ -1261,6 +1261,213 @@ static void random_operations_agree_with_the_model(void **state)
     free(m);
 }
 
+/* --- ids that the owner hands out --- */
+
+static uint64_t push_as(struct flow *f, struct message *m, enum qos qos, uint16_t id)
+{
+    assert_ok(flow_reserve(f, 1));
+    uint64_t seq = flow_push_as(f, m, qos, false, id);
+    assert_true(flow_check(f));
+    return seq;
+}
+
+static void ids_may_be_the_owners(void **state)
+{
+    struct message *m = message_of("p");
+    uint64_t seq;
+
+    (void)state;
+    struct flow *f = flow_made();
+    push_as(f, m, QOS_1, 5);
+    push_as(f, m, QOS_2, 9);
+    push_as(f, m, QOS_1, 700);
+    assert_int_equal(flow_queued(f), 3);
+    assert_false(flow_has_id(f, 5)); /* it is not in flight yet */
+    assert_int_equal(send_next(f, &no_limits), 5);
+    assert_int_equal(send_next(f, &no_limits), 9);
+    assert_int_equal(flow_last_id(f), 9);
+    assert_true(flow_has_id(f, 5) && flow_has_id(f, 9));
+    assert_int_equal(send_next(f, &no_limits), 700);
+    for (uint32_t id = 0; id <= 65535; id++)
+        if (id != 5 && id != 9 && id != 700) {
+            assert_false(flow_has_id(f, (uint16_t)id));
+            assert_int_equal(flow_acknowledge(f, PACKET_PUBACK, (uint16_t)id, &seq), FLOW_UNKNOWN);
+        }
+    assert_int_equal(ack(f, PACKET_PUBACK, 9), FLOW_WRONG_TYPE);
+    assert_int_equal(ack(f, PACKET_PUBREC, 9), FLOW_ACCEPTED);
+    assert_int_equal(flow_acknowledge(f, PACKET_PUBACK, 700, &seq), FLOW_ACCEPTED);
+    assert_int_equal(seq, 3);
+    flow_rewind(f);
+    assert_int_equal(send_next(f, &no_limits), 5);
+    assert_int_equal(send_next(f, &no_limits), 9);
+    assert_int_equal(ack(f, PACKET_PUBCOMP, 9), FLOW_ACCEPTED);
+    assert_int_equal(ack(f, PACKET_PUBACK, 5), FLOW_ACCEPTED);
+    assert_true(flow_is_empty(f));
+    assert_int_equal(flow_last_id(f), 700);
+    flow_free(f);
+    assert_int_equal(m->blob.refs, 1);
+    message_unref(m);
+}
+
+static void an_owners_id_waits_for_one_in_flight(void **state)
+{
+    struct flow_next next;
+    struct message *m = message_of("p");
+
+    (void)state;
+    struct flow *f = flow_made();
+    push_as(f, m, QOS_1, 100);
+    push_as(f, m, QOS_1, 65535);
+    push_as(f, m, QOS_1, 1); /* around */
+    push_as(f, m, QOS_1, 99);
+    push_as(f, m, QOS_1, 100);
+    push_as(f, m, QOS_1, 101);
+    assert_int_equal(send_next(f, &no_limits), 100);
+    assert_int_equal(send_next(f, &no_limits), 65535);
+    assert_int_equal(send_next(f, &no_limits), 1);
+    assert_int_equal(send_next(f, &no_limits), 99);
+    assert_false(flow_peek(f, &no_limits, &next));
+    assert_false(flow_window_open(f, &no_limits));
+    assert_int_equal(ack(f, PACKET_PUBACK, 99), FLOW_ACCEPTED);
+    assert_false(flow_peek(f, &no_limits, &next));
+    assert_int_equal(ack(f, PACKET_PUBACK, 100), FLOW_ACCEPTED);
+    assert_int_equal(send_next(f, &no_limits), 100);
+    assert_int_equal(send_next(f, &no_limits), 101);
+    flow_free(f);
+    message_unref(m);
+}
+
+static void limits_hold_for_the_owners_ids(void **state)
+{
+    const struct flow_limits lim = {.max_inflight = 2};
+    struct flow_next next;
+    struct message *m = message_of("p");
+
+    (void)state;
+    struct flow *f = flow_made();
+    for (uint16_t id = 10; id <= 40; id = (uint16_t)(id + 10))
+        push_as(f, m, QOS_2, id);
+    assert_int_equal(send_next(f, &lim), 10);
+    assert_int_equal(send_next(f, &lim), 20);
+    assert_false(flow_peek(f, &lim, &next));
+    assert_int_equal(ack(f, PACKET_PUBREC, 20), FLOW_ACCEPTED);
+    assert_false(flow_peek(f, &lim, &next));
+    assert_int_equal(ack(f, PACKET_PUBCOMP, 20), FLOW_ACCEPTED);
+    assert_int_equal(send_next(f, &lim), 30);
+    assert_true(flow_skip(f, 4)); /* the row that waits */
+    assert_true(flow_check(f));
+    assert_int_equal(ack(f, PACKET_PUBREC, 10), FLOW_ACCEPTED);
+    assert_int_equal(ack(f, PACKET_PUBCOMP, 10), FLOW_ACCEPTED);
+    assert_false(flow_peek(f, &lim, &next));
+    flow_free(f);
+    message_unref(m);
+}
+
+#define OWN_ROWS 4096
+
+/* A list of numbers that never go around; an id is what is left of one. */
+struct own_model {
+    uint64_t number[OWN_ROWS];
+    bool finished[OWN_ROWS];
+    uint32_t begun, count; /* rows that were sent, and all */
+    uint64_t last;
+};
+
+static uint16_t own_id(uint64_t number)
+{
+    return (uint16_t)((number - 1) % 65535 + 1);
+}
+
+static uint32_t own_front(const struct own_model *m)
+{
+    uint32_t i = 0;
+
+    while (i < m->begun && m->finished[i])
+        i++;
+    return i;
+}
+
+static void own_send(struct own_model *m, struct flow *f)
+{
+    struct flow_next next;
+    uint32_t front = own_front(m);
+    bool goes = m->begun < m->count &&
+                (front == m->begun || m->number[m->begun] - m->number[front] < 65535);
+
+    assert_int_equal(flow_peek(f, &no_limits, &next), goes);
+    if (!goes)
+        return;
+    assert_int_equal(next.id, own_id(m->number[m->begun]));
+    assert_false(next.dup || next.pubrel);
+    flow_advance(f);
+    m->begun++;
+}
+
+static void own_acknowledge(struct own_model *m, struct flow *f, struct rng *rng)
+{
+    uint64_t seq;
+
+    if (m->begun == 0)
+        return;
+    /* Mostly near the end, so that the front stays for long. */
+    uint32_t i = rng_below(rng, 40) ? m->begun - 1 - rng_below(rng, m->begun < 20 ? m->begun : 20)
+                                    : own_front(m);
+    if (i == m->begun)
+        return;
+    enum flow_answer a = flow_acknowledge(f, PACKET_PUBACK, own_id(m->number[i]), &seq);
+    assert_int_equal(a, m->finished[i] ? FLOW_UNKNOWN : FLOW_ACCEPTED);
+    if (a == FLOW_ACCEPTED)
+        assert_int_equal(seq, i + 1);
+    m->finished[i] = true;
+}
+
+static void own_rewind(const struct own_model *m, struct flow *f)
+{
+    struct flow_next next;
+
+    flow_rewind(f);
+    for (uint32_t i = own_front(m); i < m->begun; i++)
+        if (!m->finished[i]) {
+            assert_true(flow_peek(f, &no_limits, &next) && next.dup);
+            assert_int_equal(next.id, own_id(m->number[i]));
+            flow_advance(f);
+        }
+}
+
+static void random_ids_of_the_owner_agree_with_a_list(void **state)
+{
+    static struct own_model m;
+    struct message *message = message_of("p");
+    struct rng rng;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        rng_seed(&rng, seed);
+        struct flow *f = flow_made();
+        m = (struct own_model){.last = rng_below(&rng, 65535)};
+        while (m.count < OWN_ROWS) {
+            uint32_t what = rng_below(&rng, 100);
+            if (what < 35) {
+                m.last += 1 + rng_below(&rng, rng_below(&rng, 4) ? 3 : 4000);
+                assert_ok(flow_reserve(f, 1));
+                flow_push_as(f, message, QOS_1, false, own_id(m.last));
+                m.number[m.count++] = m.last;
+            } else if (what < 68) {
+                own_send(&m, f);
+            } else if (what < 99) {
+                own_acknowledge(&m, f, &rng);
+            } else {
+                own_rewind(&m, f);
+                assert_true(flow_check(f));
+            }
+        }
+        assert_true(flow_check(f));
+        flow_free(f);
+    }
+    assert_int_equal(message->blob.refs, 1);
+    message_unref(message);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1275,6 +1482,10 @@ int main(void)
         UNIT_TEST(an_early_acknowledgement_changes_nothing),
         UNIT_TEST(qos0_keeps_its_place),
         UNIT_TEST(ids_wrap_and_are_not_reused),
+        UNIT_TEST(ids_may_be_the_owners),
+        UNIT_TEST(an_owners_id_waits_for_one_in_flight),
+        UNIT_TEST(limits_hold_for_the_owners_ids),
+        UNIT_TEST(random_ids_of_the_owner_agree_with_a_list),
         UNIT_TEST(rows_behind_a_stuck_one_are_bounded),
         UNIT_TEST(queued_rows_may_be_dropped),
         UNIT_TEST(rows_may_be_skipped),

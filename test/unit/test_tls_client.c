@@ -1534,6 +1534,281 @@ static void without_memory(void **state)
     }
 }
 
+/* ---- what the client library asks for ---- */
+
+static void looks_at_nothing(void **state)
+{
+    (void)state;
+    struct tls_client_settings s = {.unverified = true};
+    struct ends e = {0};
+    struct certs_pair self =
+        certs_make(&(struct certs_wish){.cn = "self", .from_days = -9, .until_days = -8});
+    char why[TLS_WHY_MAX];
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        e = (struct ends){.version = version};
+        make_client(&e, &s);
+        make_other_server(&e, &self, NULL);
+        open_ends(&e, HOST);
+        disconnect(&e);
+        open_ends(&e, "10.9.8.7");
+        clear_ends(&e);
+    }
+    /* What is named has to be there all the same. */
+    s.cafile = "/nonexistent";
+    assert_err(tls_ctx_new_client(&s, &e.client.ctx, why), ERR_SYSTEM);
+    certs_free(&self);
+}
+
+/* Who wants a proof of no revocation is not content with nothing. */
+static void looks_at_nothing_but_wants_a_proof(void **state)
+{
+    (void)state;
+    const struct tls_client_settings s = {.unverified = true, .require_ocsp = true};
+    const struct tls_settings server = usual_server();
+    struct ends e;
+    make_ends(&e, &s, &server);
+    assert_true(begin(&e, HOST));
+    shake(&e);
+    assert_int_not_equal(e.client.result, ERR_OK);
+    assert_int_not_equal(e.client.result, ERR_AGAIN);
+    clear_ends(&e);
+}
+
+static void exactly_this_version(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned lowest, highest;
+        int server;
+        const char *text; /* NULL: it fails */
+    } cases[] = {
+        {12, 12, 0, "TLSv1.2 "}, {13, 13, 0, "TLSv1.3 "},        {0, 12, 0, "TLSv1.2 "},
+        {11, 11, 0, "TLSv1.1 "}, {13, 13, TLS1_2_VERSION, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct tls_client_settings s = usual();
+        struct tls_settings server = usual_server();
+        struct ends e;
+        char text[TLS_TEXT_MAX];
+        s.lowest = cases[i].lowest;
+        s.highest = cases[i].highest;
+        server.lowest = 11;
+        make_ends(&e, &s, &server);
+        e.version = cases[i].server;
+        if (cases[i].text) {
+            open_ends(&e, HOST);
+            assert_non_null(strstr(tls_text(e.client.t, text), cases[i].text));
+        } else {
+            assert_true(begin(&e, HOST));
+            shake(&e);
+            expect(&e, "the server does not speak our TLS versions");
+        }
+        clear_ends(&e);
+    }
+}
+
+static void versions_that_cannot_be(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned lowest, highest;
+    } cases[] = {{13, 12}, {0, 11}, {12, 14}, {12, 10}};
+    struct tls_client_settings s = usual();
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        s.lowest = cases[i].lowest;
+        s.highest = cases[i].highest;
+        expect_bad(&s, ERR_INVAL, "tls_version: this OpenSSL cannot do it (unknown version)");
+    }
+}
+
+/* The password that is given for a key; NULL: none is. */
+struct password {
+    const char *password;
+    int size; /* of what it says it has written; 0 = as it is */
+    unsigned asked;
+};
+
+static int tell(char *p, int size, int writing, void *password)
+{
+    struct password *t = password;
+    int n = t->password ? (int)strlen(t->password) : 0;
+    assert_int_equal(writing, 0);
+    assert_true(n <= size);
+    memcpy(p, t->password ? t->password : "", (size_t)n);
+    t->asked++;
+    return t->size > 0 ? t->size : n;
+}
+
+static void an_encrypted_key(void **state)
+{
+    (void)state;
+    static const char wrong[] = "cannot be decrypted: the password is wrong";
+    static const struct {
+        struct password given;
+        const char *why;
+    } cases[] = {
+        {{"secret", 0, 0}, NULL},
+        {{"sesame", 0, 0}, wrong},
+        {{NULL, 0, 0}, "is encrypted, and no password was given"},
+        {{NULL, -1, 0}, "is encrypted, and no password was given"},
+        {{"secret", 1 << 20, 0}, wrong}, /* it claims to have written far too much */
+    };
+    const struct tls_settings server = with_clients();
+    char key[CERTS_PATH_MAX];
+    (void)certs_write_key(files.directory, "secret.key", files.client.key, "secret", key);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct password given = cases[i].given;
+        struct tls_client_settings s = usual();
+        char why[TLS_WHY_MAX];
+        s.certfile = files.client_path;
+        s.keyfile = key;
+        s.key_password = tell;
+        s.key_password_data = &given;
+        if (cases[i].why) {
+            (void)snprintf(why, sizeof(why), "keyfile '%s' %s", key, cases[i].why);
+            expect_bad(&s, ERR_INVAL, why);
+        } else {
+            struct ends e;
+            make_ends(&e, &s, &server);
+            open_ends(&e, HOST);
+            clear_ends(&e);
+        }
+        assert_int_equal(given.asked, 1);
+    }
+}
+
+/* ---- an SSL_CTX of the caller's ---- */
+
+static SSL_CTX *somebodys(int mode, bool trusting)
+{
+    SSL_CTX *c = SSL_CTX_new(TLS_client_method());
+    assert_non_null(c);
+    SSL_CTX_set_verify(c, mode, NULL);
+    if (trusting) {
+        assert_int_equal(SSL_CTX_load_verify_file(c, files.ca_path), 1);
+    }
+    return c;
+}
+
+static void a_foreign_context_as_it_is(void **state)
+{
+    (void)state;
+    static const struct {
+        int mode;
+        bool trusting, insecure;
+        const char *host, *own_host, *why;
+    } cases[] = {
+        {SSL_VERIFY_PEER, true, false, HOST, NULL, NULL},
+        {SSL_VERIFY_PEER, true, false, "127.0.0.1", NULL, NULL},
+        {SSL_VERIFY_PEER, true, false, "other.example", NULL,
+         "the server's certificate is for another name"},
+        {SSL_VERIFY_PEER, true, true, "other.example", NULL, NULL},
+        {SSL_VERIFY_PEER, true, false, "other.example", HOST, NULL},
+        {SSL_VERIFY_PEER, true, false, HOST, "other.example",
+         "the server's certificate is for another name"},
+        {SSL_VERIFY_PEER, false, true, HOST, NULL,
+         "the server's certificate is of an unknown authority"},
+        {SSL_VERIFY_NONE, false, false, "other.example", NULL, NULL},
+    };
+    const struct tls_settings server = usual_server();
+    for (size_t i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+        SSL_CTX *own = somebodys(cases[i / 2].mode, cases[i / 2].trusting);
+        const struct tls_client_settings s = {
+            .ssl_ctx = own,
+            .ssl_ctx_as_is = true,
+            .insecure = cases[i / 2].insecure,
+            .cafile = "/nonexistent",
+            .alpn = ",",
+        };
+        struct ends e;
+        if (cases[i / 2].own_host) {
+            assert_int_equal(
+                X509_VERIFY_PARAM_set1_host(SSL_CTX_get0_param(own), cases[i / 2].own_host, 0), 1);
+        }
+        assert_int_equal(SSL_CTX_set_app_data(own, own), 1);
+        make_ends(&e, &s, &server);
+        e.version = i % 2 ? TLS1_2_VERSION : TLS1_3_VERSION;
+        if (cases[i / 2].why) {
+            assert_true(begin(&e, cases[i / 2].host));
+            shake(&e);
+            assert_int_not_equal(e.client.result, ERR_OK);
+            assert_ptr_equal(strstr(tls_why(e.client.t), cases[i / 2].why), tls_why(e.client.t));
+        } else {
+            open_ends(&e, cases[i / 2].host);
+            assert_ptr_equal(SSL_get_SSL_CTX(tls_ssl(e.client.t)), own);
+        }
+        clear_ends(&e);
+        assert_ptr_equal(SSL_CTX_get_app_data(own), own);
+        assert_null(SSL_CTX_sess_get_new_cb(own));
+        SSL_CTX_free(own);
+    }
+}
+
+static int chain_length(SSL_CTX *c)
+{
+    STACK_OF(X509) *chain = NULL;
+    (void)SSL_CTX_get0_chain_certs(c, &chain);
+    return chain ? sk_X509_num(chain) : 0;
+}
+
+/* Several contexts of ours may stand on it, one after the other and at once. */
+static void a_foreign_context_with_our_settings(void **state)
+{
+    (void)state;
+    const struct tls_settings server = with_clients();
+    SSL_CTX *own = somebodys(SSL_VERIFY_NONE, true);
+    X509 *const chain[] = {files.client.x, files.ca.x};
+    char cert[CERTS_PATH_MAX];
+    struct tls_client_settings s = {
+        .ssl_ctx = own,
+        .certfile = certs_write(files.directory, "chain.pem", chain, 2, cert),
+        .keyfile = files.client_key_path,
+    };
+    struct ends e;
+    struct ends other;
+    make_ends(&e, &s, &server);
+    make_ends(&other, &s, &server);
+    assert_int_equal(SSL_CTX_get_verify_mode(own), SSL_VERIFY_PEER);
+    assert_int_equal(chain_length(own), 1);
+    open_ends(&e, HOST);
+    open_ends(&other, "127.0.0.1");
+    assert_string_equal(e.client.ctx->session_host, HOST);
+    assert_string_equal(other.client.ctx->session_host, "127.0.0.1");
+    disconnect(&e);
+    assert_true(begin(&e, "other.example"));
+    shake(&e);
+    expect(&e, "the server's certificate is not for other.example, but for " HOST
+               ", 127.0.0.1, fe80::1");
+    clear_ends(&e);
+    clear_ends(&other);
+    s.cafile = "/nonexistent";
+    expect_bad(&s, ERR_SYSTEM, "cafile '/nonexistent' cannot be read: No such file or directory");
+    SSL_CTX_free(own);
+}
+
+static void a_foreign_context_without_memory(void **state)
+{
+    (void)state;
+    unit_needs_tracking();
+    SSL_CTX *own = somebodys(SSL_VERIFY_PEER, true);
+    for (int as_is = 0; as_is <= 1; as_is++) {
+        const struct tls_client_settings s = {.ssl_ctx = own, .ssl_ctx_as_is = as_is};
+        bool good = false;
+        for (uint64_t n = 0; !good; n++) {
+            struct tls_ctx *c;
+            char why[TLS_WHY_MAX];
+            assert_true(n < 100);
+            mem_fail_after(n, 0);
+            enum err e = tls_ctx_new_client(&s, &c, why);
+            good = mem_failed() == 0;
+            mem_fail_never();
+            assert_err(e, good ? ERR_OK : ERR_NOMEM);
+            tls_ctx_unref(c);
+        }
+    }
+    SSL_CTX_free(own);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1571,6 +1846,14 @@ int main(void)
         UNIT_TEST(keys_that_will_not_do),
         UNIT_TEST(a_certificate_of_ours_has_dates),
         UNIT_TEST(without_memory),
+        UNIT_TEST(looks_at_nothing),
+        UNIT_TEST(looks_at_nothing_but_wants_a_proof),
+        UNIT_TEST(exactly_this_version),
+        UNIT_TEST(versions_that_cannot_be),
+        UNIT_TEST(an_encrypted_key),
+        UNIT_TEST(a_foreign_context_as_it_is),
+        UNIT_TEST(a_foreign_context_with_our_settings),
+        UNIT_TEST(a_foreign_context_without_memory),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }

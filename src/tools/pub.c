@@ -1,0 +1,36 @@
+/*
+ * mosquitto_pub: publishes messages on one topic.
+ */
+#include "tools/client_options.h"
+#include "tools/client_setup.h"
+#include "tools/pub_options.h"
+#include "tools/pub_run.h"
+#include "tools/pub_source.h"
+
+static int run(const struct pub_settings *s)
+{
+    struct pub_source *src = pub_source_new(s);
+    int exit_code = src ? pub_run(s, src) : EXIT_BAD;
+
+    pub_source_free(src);
+    return exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    struct pub_settings s = {0};
+    int exit_code = 0;
+
+    switch (client_options_read(&s.common, &pub_program, argc, argv)) {
+    case CLIENT_GO:
+        exit_code = run(&s);
+        break;
+    case CLIENT_BAD:
+        exit_code = EXIT_BAD;
+        break;
+    case CLIENT_DONE:
+        break;
+    }
+    client_settings_clear(&s.common);
+    return exit_code;
+}
