@@ -58,6 +58,7 @@ file:/usr/sbin/nats-server  nats-server
 command:epmd                erlang-base
 file:/usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 command:faketime            faketime
+command:valgrind            valgrind
 command:systemd-analyze     systemd
 TABLE
 }

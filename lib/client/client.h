@@ -102,7 +102,7 @@ struct mosquitto {
     bool polling;       /* the loop is in poll() */
     int connect_wake;   /* one that ends mosquitto_connect(), while a thread is in it; or -1 */
     bool threaded;      /* loop_start, or threaded_set: requests leave writing to the loop */
-    bool hears;         /* messages have come on this connection */
+    bool hears;         /* messages have come on this connection, or more after DISCONNECT */
     uint64_t linger_ms; /* DISCONNECT is through: until when the broker may close; 0: it is not */
     bool forever;       /* the loop is one that sees a connection to its end */
     bool looping;       /* a thread is in the loop … */

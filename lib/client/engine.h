@@ -100,6 +100,9 @@ struct engine_event {
  * ERR_PROTOCOL, ERR_NOMEM; why is in engine_why().
  */
 MUST_CHECK enum err engine_next(struct engine *e, struct engine_event *ev);
+/* Is a message of QoS 0 written that nobody was told of? Then engine_next has something without new
+ * bytes. */
+bool engine_has_written(const struct engine *e);
 /* The event is handed over: a message of it is acknowledged, if the connection that it came by is
  * still there. ERR_NOMEM: the connection is to be closed. */
 MUST_CHECK enum err engine_settle(struct engine *e, const struct engine_event *ev);

@@ -242,16 +242,24 @@ static enum outcome on_packet(struct engine *e, const struct frame *f, struct en
     }
 }
 
+static const struct engine_mark *first_mark(const struct engine *e)
+{
+    return (const struct engine_mark *)(const void *)buf_begin(&e->marks);
+}
+
+bool engine_has_written(const struct engine *e)
+{
+    return e->marks.len > 0 && first_mark(e)->end <= e->queued_bytes - e->out.bytes;
+}
+
 /* The next message of QoS 0 whose bytes have left. */
 static bool next_mark(struct engine *e, struct engine_event *ev)
 {
-    const struct engine_mark *mark = (const struct engine_mark *)(const void *)buf_begin(&e->marks);
-
-    if (e->marks.len == 0 || mark->end > e->queued_bytes - e->out.bytes)
+    if (!engine_has_written(e))
         return false;
     ev->kind = ENGINE_PUBLISHED;
-    ev->id = mark->id;
-    buf_drop(&e->marks, sizeof(*mark));
+    ev->id = first_mark(e)->id;
+    buf_drop(&e->marks, sizeof(struct engine_mark));
     return true;
 }
 

@@ -75,7 +75,8 @@ static int wait_ms(struct mosquitto *m)
 
     if (m->dial)
         deadline_ms = dial_deadline(m->dial, client_now());
-    else if (way_is_up(m) && transport_has_input(m->way.transport))
+    else if (way_is_up(m) &&
+             (transport_has_input(m->way.transport) || engine_has_written(m->engine)))
         return 0;
     else if (way_is_up(m) && m->linger_ms > 0)
         deadline_ms = m->linger_ms;
@@ -374,7 +375,7 @@ bool mosquitto_want_write(struct mosquitto *mosq)
     if (mosq->dial)
         wants = dial_wants_write(mosq->dial);
     else if (way_is_up(mosq))
-        wants = way_wants_write(mosq);
+        wants = way_wants_write(mosq) || engine_has_written(mosq->engine);
     client_leave(mosq);
     return wants;
 }

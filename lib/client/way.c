@@ -199,7 +199,9 @@ int way_read(struct mosquitto *m, bool *more)
         return MOSQ_ERR_SUCCESS;
     if (n <= 0)
         return lost(m, n);
-    if (!closing)
+    if (closing)
+        m->hears = true;
+    else
         engine_filled(m->engine, (size_t)n, client_now());
     *more = (size_t)n == room || transport_has_input(m->way.transport);
     return MOSQ_ERR_SUCCESS;
@@ -261,5 +263,6 @@ void way_finish(struct mosquitto *m)
     for (int i = 0; i < FAREWELL_READS; i++) {
         if (transport_read(m->way.transport, late, sizeof(late)) <= 0)
             return;
+        m->hears = true;
     }
 }

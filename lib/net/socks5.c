@@ -157,7 +157,7 @@ static enum err refused(struct socks5 *s)
 {
     switch (s->in[1]) {
     case 1:
-        return failed(s, ERR_NOT_FOUND, "the proxy has failed to connect to the host");
+        return failed(s, ERR_PROTOCOL, "the proxy has failed, and does not say how");
     case 2:
         return failed(s, ERR_DENIED, "the proxy's rules do not allow this host and port");
     case 3:

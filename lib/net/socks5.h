@@ -35,7 +35,7 @@ MUST_CHECK enum err socks5_begin(struct socks5 *s, struct str host, uint16_t por
  * Go on, by these bytes of the proxy's (n may be 0), of which *used were taken: none beyond the
  * handshake, so that the next ones belong to the connection. ERR_AGAIN: write what is in `out`
  * and bring more; ERR_OK: connected; ERR_DENIED: the proxy refuses us; ERR_NOT_FOUND: it cannot
- * reach the host; ERR_PROTOCOL: it is no SOCKS5 proxy. `why` says more.
+ * reach the host; ERR_PROTOCOL: it is no SOCKS5 proxy, or one that has failed. `why` says more.
  */
 MUST_CHECK enum err socks5_step(struct socks5 *s, const uint8_t *p, size_t n, size_t *used);
 

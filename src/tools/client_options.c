@@ -404,6 +404,9 @@ static bool check_tls(const struct client_settings *s)
     if (!s->certfile != !s->keyfile)
         return client_refuse(s,
                              "Both certfile and keyfile must be provided if one of them is set.");
+    if (s->certfile && !client_wants_tls(s))
+        return client_refuse(s, "--cert and --key do nothing without TLS; say whom to trust by "
+                                "--cafile, --capath or --tls-use-os-certs.");
     if (s->keyform && !s->keyfile)
         return client_refuse(s, "If keyform is set, keyfile must be also specified.");
     if (s->tls_engine_kpass_sha1 && !(s->keyform && s->tls_engine))

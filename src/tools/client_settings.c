@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool client_wants_tls(const struct client_settings *s)
+{
+    return !s->no_tls && (s->tls || s->cafile || s->capath || s->use_os_certs || s->psk ||
+                          (s->port == CLIENT_PORT_TLS && !s->unix_path));
+}
+
 bool client_row_has_value(const struct client_row *row)
 {
     switch (row->type) {

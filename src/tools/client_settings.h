@@ -18,6 +18,9 @@
 
 #define CLIENT_UNSET (-1)
 
+#define CLIENT_PORT 1883
+#define CLIENT_PORT_TLS 8883
+
 struct client_list {
     char **items;
     int n;
@@ -153,6 +156,9 @@ struct client_program {
     /* What no row can say alone; false: it has said what is wrong, by client_refuse(). */
     bool (*check)(struct client_settings *s);
 };
+
+/* Does the connection use TLS? The port of MQTT over TLS alone says so too. */
+bool client_wants_tls(const struct client_settings *s);
 
 /* Does a value follow the row's name? */
 bool client_row_has_value(const struct client_row *row);

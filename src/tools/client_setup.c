@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PORT_PLAIN 1883
-#define PORT_TLS 8883
 #define DELAY_FIRST_MS 250
 #define DELAY_MAX_MS 5000
+#define LAST_ERROR_MAX 512 /* longer ones are cut */
 
 void client_complain(const struct client_settings *s, const char *format, ...)
 {
@@ -43,18 +43,11 @@ int64_t client_now_ms(void)
 
 /* --- the options of the library --- */
 
-/* Does the connection use TLS? The port of MQTT over TLS alone says so too. */
-static bool wants_tls(const struct client_settings *s)
-{
-    return !s->no_tls && (s->tls || s->cafile || s->capath || s->use_os_certs || s->psk ||
-                          (s->port == PORT_TLS && !s->unix_path));
-}
-
 static int port_of(const struct client_settings *s)
 {
     if (s->port != CLIENT_UNSET)
         return s->port;
-    return wants_tls(s) ? PORT_TLS : PORT_PLAIN;
+    return client_wants_tls(s) ? CLIENT_PORT_TLS : CLIENT_PORT;
 }
 
 static bool fail(const struct client_settings *s, const char *what, int rc)
@@ -136,7 +129,7 @@ static bool set_tls(struct mosquitto *mosq, const struct client_settings *s)
 {
     int rc;
 
-    if (!wants_tls(s))
+    if (!client_wants_tls(s))
         return true;
     if (s->psk) {
         rc = mosquitto_tls_psk_set(mosq, s->psk, s->psk_identity, NULL);
@@ -175,13 +168,29 @@ static bool set_transport(struct mosquitto *mosq, const struct client_settings *
 
 /* --- the client --- */
 
-static void print_log(struct mosquitto *mosq, void *userdata, int level, const char *text)
+/* What the library said last that has gone wrong: codes alone do not tell why a certificate is
+ * refused. */
+static char last_error[LAST_ERROR_MAX];
+
+static void keep_error(struct mosquitto *mosq, void *userdata, int level, const char *text)
 {
     (void)mosq;
     (void)userdata;
-    (void)level;
+    if (level == MOSQ_LOG_ERR)
+        snprintf(last_error, sizeof(last_error), "%s", text);
+}
+
+static void print_log(struct mosquitto *mosq, void *userdata, int level, const char *text)
+{
+    keep_error(mosq, userdata, level, text);
     printf("%s\n", text);
     fflush(stdout);
+}
+
+void client_complain_why(const struct client_settings *s)
+{
+    if (*last_error && !s->debug)
+        client_complain(s, "%s\n", last_error);
 }
 
 /* An id of our own: what -I says and the process, or "mosqpub|4711-host", cut to what MQTT 3.1
@@ -223,8 +232,7 @@ struct mosquitto *client_setup(const struct client_settings *s, void *userdata)
         mosquitto_lib_cleanup();
         return NULL;
     }
-    if (s->debug)
-        mosquitto_log_callback_set(mosq, print_log);
+    mosquitto_log_callback_set(mosq, s->debug ? print_log : keep_error);
     if (set_will(mosq, s) && set_login(mosq, s) && set_tls(mosq, s) && set_transport(mosq, s))
         return mosq;
     client_end(mosq);
@@ -253,10 +261,13 @@ static int connect_once(struct mosquitto *mosq, const struct client_settings *s)
 
 static void complain_connect(const struct client_settings *s, int rc, int error)
 {
-    if (rc == MOSQ_ERR_ERRNO)
+    if (rc == MOSQ_ERR_ERRNO) {
         client_complain(s, "Error: %s\n", strerror(error));
-    else
-        client_complain(s, "Unable to connect (%s).\n", mosquitto_strerror(rc));
+        return;
+    }
+    if (rc != MOSQ_ERR_EAI && rc != MOSQ_ERR_LOOKUP)
+        client_complain_why(s);
+    client_complain(s, "Unable to connect (%s).\n", mosquitto_strerror(rc));
 }
 
 static void sleep_ms(int ms)
@@ -266,7 +277,35 @@ static void sleep_ms(int ms)
     nanosleep(&t, NULL);
 }
 
-int client_reach(struct mosquitto *mosq, const struct client_settings *s)
+/* -W holds while a connect waits, too, where only a signal gets in. Nothing is to be left behind
+ * then but the exit code. */
+static void time_out(int signal)
+{
+    (void)signal;
+    if (write(STDERR_FILENO, "Timed out\n", 10) < 0)
+        _exit(EXIT_TIMED_OUT);
+    _exit(EXIT_TIMED_OUT);
+}
+
+static void time_out_quietly(int signal)
+{
+    (void)signal;
+    _exit(EXIT_TIMED_OUT);
+}
+
+static void set_alarm(const struct client_settings *s, int seconds)
+{
+    struct sigaction action = {.sa_handler = s->quiet ? time_out_quietly : time_out};
+
+    if (s->timeout_s == 0)
+        return;
+    if (seconds == 0)
+        action.sa_handler = SIG_DFL;
+    alarm((unsigned)seconds);
+    sigaction(SIGALRM, &action, NULL);
+}
+
+static int reach(struct mosquitto *mosq, const struct client_settings *s)
 {
     struct client_retry retry = {0};
     int rc = connect_once(mosq, s);
@@ -282,6 +321,16 @@ int client_reach(struct mosquitto *mosq, const struct client_settings *s)
     if (rc != 0)
         complain_connect(s, rc, error);
     return rc == 0 ? 0 : EXIT_BAD;
+}
+
+int client_reach(struct mosquitto *mosq, const struct client_settings *s)
+{
+    int exit_code;
+
+    set_alarm(s, s->timeout_s);
+    exit_code = reach(mosq, s);
+    set_alarm(s, 0);
+    return exit_code;
 }
 
 /* --- again --- */

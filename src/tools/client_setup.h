@@ -23,13 +23,15 @@ void client_end(struct mosquitto *mosq); /* destroys it, and the library; NULL i
 /*
  * Connect, and wait until the way to the broker is open and CONNECT is sent; as often as --retry
  * allows. What failed is said on stderr: "Error: Connection refused". Returns 0 or the code to exit
- * with.
+ * with; when the time of -W is over, it ends the program. It uses SIGALRM meanwhile.
  */
 int client_reach(struct mosquitto *mosq, const struct client_settings *s);
 
 /* On stderr, unless --quiet; a line of its own, newline included. */
 void client_complain(const struct client_settings *s, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* What the library said last that has gone wrong, if it did, and -d has not printed it already. */
+void client_complain_why(const struct client_settings *s);
 /* What the broker said to CONNECT: "Connection error: Connection Refused: not authorised." */
 void client_complain_connack(const struct client_settings *s, int code);
 

@@ -14,16 +14,16 @@
 
 #define TERMINAL_PIECE 256
 
-/* A descriptor that is not there would be the next one opened: the connection to the broker. */
+/*
+ * A standard descriptor that is not there would be the next one opened: the connection to the
+ * broker. Writing to such a stdout is an error.
+ */
 static void occupy(void)
 {
-    if (fcntl(STDOUT_FILENO, F_GETFD) >= 0)
-        return;
-    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 && fd != STDOUT_FILENO) {
-        dup2(fd, STDOUT_FILENO);
-        close(fd);
-    }
+    static const int modes[] = {O_RDONLY, O_RDONLY, O_WRONLY};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", modes[fd]); /* the lowest that is free */
 }
 
 void client_stdout_init(struct client_stdout *o)

@@ -164,6 +164,9 @@ static int read_and_write(struct pub *p, const struct pollfd *fd)
 
 static int turn_ms(const struct pub *p, enum pub_state state)
 {
+    /* What was in the way of the next message has been written meanwhile. */
+    if (state == PUB_READY && may_fly(p))
+        return 0;
     int wait = state == PUB_LATER ? pub_source_wait_ms(p->src) : TURN_MS;
 
     return wait < TURN_MS ? wait : TURN_MS;
@@ -207,17 +210,20 @@ static void serve(struct pub *p)
 
 /* --- a connection that is not --- */
 
+/* What is lost with the broker: "Error: The connection was lost. 3 lines were not delivered." */
 static void give_up(struct pub *p)
 {
     const struct client_settings *s = &p->s->common;
+    const char *what = s->source == SOURCE_LINES ? "line" : "message";
     bool more;
     long left = pub_source_left(p->src, &more) + p->flight;
-    const char *what = s->source == SOURCE_LINES ? "line" : "message";
 
+    if (!p->was_up)
+        client_complain_why(s);
     client_complain(s, "Error: %s %ld %s%s not delivered%s.\n",
                     mosquitto_strerror(MOSQ_ERR_CONN_LOST), left, what,
                     left == 1 ? " was" : "s were",
-                    more ? ", and the rest of the input was not read" : "");
+                    more ? ", and what else the input has was not read" : "");
     finish(p, EXIT_GONE);
 }
 
@@ -245,14 +251,29 @@ static void lose(struct pub *p)
     client_retry_begin(&p->retry, retry_s(p));
 }
 
+/* Input is read until there is something to send: so its end is noticed, and what could not be sent
+ * can be counted. */
+static void wait_for_input(struct pub *p, enum pub_state state, int ms)
+{
+    struct pollfd fd = {.fd = state == PUB_INPUT ? pub_source_fd(p->src) : -1, .events = POLLIN};
+
+    if (poll(&fd, 1, ms < TURN_MS ? ms : TURN_MS) > 0 && !pub_source_read(p->src))
+        finish(p, EXIT_BAD);
+}
+
 static void reconnect(struct pub *p)
 {
-    int wait = client_retry_wait_ms(&p->retry);
+    int ms = client_retry_wait_ms(&p->retry);
+    const uint8_t *data;
+    size_t n;
+    enum pub_state state = pub_source_look(p->src, &data, &n);
 
-    if (wait < 0) {
+    if (state == PUB_END && p->flight == 0) {
+        finish(p, 0);
+    } else if (ms < 0) {
         give_up(p);
-    } else if (wait > 0) {
-        poll(NULL, 0, wait < TURN_MS ? wait : TURN_MS);
+    } else if (ms > 0) {
+        wait_for_input(p, state, ms);
     } else {
         client_retry_again(&p->retry);
         p->dialling = mosquitto_reconnect_async(p->mosq) == 0;

@@ -30,7 +30,8 @@ class Step:
 
     @property
     def label(self):
-        return f"{self.program} {self.line}"
+        """How differences name it; bytes that are no text are shown as `\\udcff`."""
+        return f"{self.program} {self.line}".encode("utf-8", "backslashreplace").decode()
 
     def before(self, play):
         """Address and id, and for Debian's mosquitto_rr the version, which would be 5."""

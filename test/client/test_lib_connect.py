@@ -345,7 +345,7 @@ def test_a_proxy_that_needs_none(proxies, runs):
     assert not proxy.users_seen
 
 
-@pytest.mark.parametrize("reply, code", [(1, NO_CONN), (2, AUTH), (3, NO_CONN), (4, NO_CONN), (5, NO_CONN), (7, PROXY),
+@pytest.mark.parametrize("reply, code", [(1, PROXY), (2, AUTH), (3, NO_CONN), (4, NO_CONN), (5, NO_CONN), (7, PROXY),
                                          (99, PROXY)])
 def test_a_proxy_that_refuses(proxies, runs, reply, code):
     runs(**through(proxies(reply=reply))).fails(code, "the proxy")

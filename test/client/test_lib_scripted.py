@@ -292,3 +292,14 @@ def test_half_a_packet_at_the_end(start, remote):
     link.close()
     said = program.finish()
     assert "message" not in said and "loop 7" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["floods_and_leaves", "floods_and_stops", "stops_while_connecting"])
+def test_a_broker_that_does_nothing_does_not_hold_a_program(start, remote, case):
+    program = start(case)
+    if case == "stops_while_connecting":
+        remote.greet()
+    else:
+        remote.welcome()
+    assert "alive" in program.finish(seconds=40)

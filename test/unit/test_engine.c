@@ -184,6 +184,19 @@ static void a_refusal_is_told_with_its_code(void **state)
     }
 }
 
+/* Nor does anything come that the broker says behind it. */
+static void nothing_comes_after_a_refusal(void **state)
+{
+    struct engine_event ev;
+
+    (void)state;
+    engine_rig_hello(r, true);
+    FEED(r, 0x20, 2, 0, 5, 0x30, 3, 0, 1, 'a', 0x32, 5, 0, 1, 'a', 0, 7);
+    TAKE(r, ENGINE_CONNACK);
+    assert_int_not_equal(engine_next(r->e, &ev), ERR_OK);
+    SENT_NOTHING(r);
+}
+
 /* --- without a connection --- */
 
 static void without_a_connection_nothing_moves(void **state)
@@ -1712,6 +1725,7 @@ int main(void)
         ENGINE_TEST(connect_copies_what_it_is_given),
         ENGINE_TEST(connack_is_told),
         ENGINE_TEST(a_refusal_is_told_with_its_code),
+        ENGINE_TEST(nothing_comes_after_a_refusal),
         ENGINE_TEST(without_a_connection_nothing_moves),
         ENGINE_TEST(what_was_published_before_goes_behind_connect),
         ENGINE_TEST(requests_do_not_wait_for_connack),

@@ -176,7 +176,7 @@ static void refusals(void **state)
         enum err e;
         const char *why;
     } cases[] = {
-        {1, ERR_NOT_FOUND, "the proxy has failed to connect to the host"},
+        {1, ERR_PROTOCOL, "the proxy has failed, and does not say how"},
         {2, ERR_DENIED, "the proxy's rules do not allow this host and port"},
         {3, ERR_NOT_FOUND, "the proxy cannot reach the host's network"},
         {4, ERR_NOT_FOUND, "the proxy cannot find or reach the host"},

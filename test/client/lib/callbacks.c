@@ -242,3 +242,61 @@ CASE(callbacks_may_be_taken_away)
     must(seen.logs == before && seen.published == 0 && seen.messages == 0);
     finish(m, &seen);
 }
+
+/* --- all that a callback may think of --- */
+
+static void says_everything(struct mosquitto *m)
+{
+    mosquitto_message_callback_set(m, on_message);
+    (void)mosquitto_socket(m);
+    (void)mosquitto_want_write(m);
+    (void)mosquitto_loop_misc(m);
+    (void)mosquitto_loop_write(m, 1);
+    (void)mosquitto_publish(m, NULL, text("t"), 1, "x", 2, false);
+    (void)mosquitto_subscribe(m, NULL, text("u"), 1);
+    (void)mosquitto_unsubscribe(m, NULL, text("u"));
+    (void)mosquitto_will_set(m, "w", 0, NULL, 0, false);
+    (void)mosquitto_username_pw_set(m, "u", "p");
+    mosquitto_user_data_set(m, &seen);
+    if (seen.messages + seen.published > 30)
+        (void)mosquitto_disconnect(m);
+}
+
+static void everything_in_connect(struct mosquitto *m, void *ud, int rc)
+{
+    on_connect(m, ud, rc);
+    says_everything(m);
+}
+
+static void everything_in_publish(struct mosquitto *m, void *ud, int mid)
+{
+    on_publish(m, ud, mid);
+    says_everything(m);
+}
+
+static void everything_in_disconnect(struct mosquitto *m, void *ud, int rc)
+{
+    on_disconnect(m, ud, rc);
+    says_everything(m);
+}
+
+static void everything_in_log(struct mosquitto *m, void *ud, int level, const char *line)
+{
+    (void)ud, (void)level, (void)line;
+    if (++seen.logs == 40) /* each call has lines of its own */
+        says_everything(m);
+}
+
+OURS(all_calls_from_all_callbacks)
+{
+    struct mosquitto *m = client("a", true, &seen);
+
+    mosquitto_connect_callback_set(m, everything_in_connect);
+    mosquitto_publish_callback_set(m, everything_in_publish);
+    mosquitto_disconnect_callback_set(m, everything_in_disconnect);
+    mosquitto_log_callback_set(m, everything_in_log);
+    ok(mosquitto_connect(m, HOST, port, 60));
+    (void)mosquitto_loop_forever(m, -1, 1);
+    must(seen.disconnects == 1);
+    mosquitto_destroy(m);
+}

@@ -201,3 +201,53 @@ SCRIPTED(keeps_alive)
     printf("loop %d\n", rc);
     mosquitto_destroy(m);
 }
+
+/* A broker that reads nothing: what is published waits in memory, and the end comes all the same.
+ */
+SCRIPTED(floods_and_leaves)
+{
+    static char large[1000000];
+    struct mosquitto *m = teller(true);
+
+    ok(mosquitto_connect(m, HOST, port, 5));
+    UNTIL(m, seen.connects == 1);
+    int64_t begun = now_ms();
+    for (int i = 0; i < 30; i++)
+        ok(mosquitto_publish(m, NULL, "t", sizeof(large), large, 0, false));
+    must(now_ms() - begun < 5000); /* no call waits for the broker */
+    ok(mosquitto_disconnect(m));
+    (void)mosquitto_loop_forever(m, 1000, 1);
+    mosquitto_destroy(m);
+    printf("alive\n");
+}
+
+/* The same in a thread of the library's. */
+SCRIPTED(floods_and_stops)
+{
+    static char large[1000000];
+    struct mosquitto *m = teller(true);
+
+    ok(mosquitto_connect(m, HOST, port, 5));
+    ok(mosquitto_loop_start(m));
+    AWAIT(seen.connects == 1);
+    for (int i = 0; i < 30; i++)
+        ok(mosquitto_publish(m, NULL, "t", sizeof(large), large, 0, false));
+    ok(mosquitto_loop_stop(m, true));
+    mosquitto_destroy(m);
+    printf("alive\n");
+}
+
+/* A broker that accepts and says nothing is not waited for when the program wants to end. */
+SCRIPTED(stops_while_connecting)
+{
+    struct mosquitto *m = teller(true);
+
+    ok(mosquitto_connect_async(m, HOST, port, 60));
+    ok(mosquitto_loop_start(m));
+    usleep(200000);
+    int64_t begun = now_ms();
+    ok(mosquitto_loop_stop(m, true));
+    must(now_ms() - begun < 2000);
+    mosquitto_destroy(m);
+    printf("alive\n");
+}

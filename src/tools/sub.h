@@ -1,0 +1,39 @@
+/*
+ * What the parts of mosquitto_sub share: one subscriber.
+ */
+#ifndef TOOLS_SUB_H
+#define TOOLS_SUB_H
+
+#include "mosquitto.h"
+#include "tools/client_print.h"
+#include "tools/client_setup.h"
+#include "tools/client_stdout.h"
+#include "tools/sub_options.h"
+#include "tools/sub_watch.h"
+
+struct sub {
+    struct sub_settings settings;
+    struct mosquitto *mosq;
+    struct client_print print;
+    struct client_stdout out;
+    struct sub_watch watch;
+    struct client_retry retry;
+    bool subscribed; /* the broker has acknowledged the subscriptions, in this session */
+    bool ending;     /* no more messages; DISCONNECT as soon as `removals` is 0 */
+    int code;        /* to exit with */
+    int printed;     /* messages, for -C */
+    int removals;    /* of retained messages, not acknowledged yet */
+    int rate;        /* messages in this second */
+};
+
+/* Let the library call us. */
+void sub_events_init(struct sub *sub);
+/* No more messages; leave the broker, and exit with this code unless there is one already. */
+void sub_end(struct sub *sub, int code);
+/* Write what waits. A failure ends the program's work: it is said here. */
+void sub_write(struct sub *sub);
+
+/* From the first connection to the last byte; returns the code to exit with. */
+int sub_run(struct sub *sub);
+
+#endif
