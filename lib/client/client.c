@@ -111,6 +111,21 @@ void client_wake(struct mosquitto *m)
     (void)!write(m->wake, &one, sizeof(one)); /* cannot fail: the counter is far from full */
 }
 
+void client_ask_disconnect(struct mosquitto *m)
+{
+    uint64_t one = 1;
+    int error = errno;
+
+    __atomic_store_n(&m->disconnect_asked, 1, __ATOMIC_RELEASE);
+    (void)!write(m->wake, &one, sizeof(one)); /* cannot fail: the counter is far from full */
+    errno = error;
+}
+
+bool client_disconnect_asked(struct mosquitto *m)
+{
+    return __atomic_exchange_n(&m->disconnect_asked, 0, __ATOMIC_ACQ_REL);
+}
+
 /* --- who is in the loop --- */
 
 bool client_loop_begin(struct mosquitto *m)

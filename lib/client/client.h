@@ -112,8 +112,9 @@ struct mosquitto {
     bool leaving;       /* loop_stop: the background thread is to end after a disconnect */
     bool stopping;      /* a thread waits for that */
     bool wants_disconnect; /* by mosquitto_disconnect: no reconnecting */
-    unsigned attempts;     /* connections lost or failed in a row, for the delay */
-    uint64_t retry_ms;     /* when the loop connects again */
+    int disconnect_asked; /* … called by a signal handler while its thread had the lock; atomic */
+    unsigned attempts;    /* connections lost or failed in a row, for the delay */
+    uint64_t retry_ms;    /* when the loop connects again */
     struct thread thread;
 };
 
@@ -130,6 +131,10 @@ void client_leave(struct mosquitto *m);
 int client_leave_with(struct mosquitto *m, int rc, int error);
 /* End the loop's poll, if somebody is in it. Locked. */
 void client_wake(struct mosquitto *m);
+/* For a signal handler whose thread has the lock: let the loop disconnect. */
+void client_ask_disconnect(struct mosquitto *m);
+/* Was that done? It is not, from now on. Locked. */
+bool client_disconnect_asked(struct mosquitto *m);
 
 /* Say that this thread runs the loop; false: one does already, maybe this one. Locked. */
 MUST_CHECK bool client_loop_begin(struct mosquitto *m);

@@ -315,8 +315,7 @@ void connect_cancel(struct mosquitto *m)
     client_wake(m);
 }
 
-/* Locked. */
-static int disconnect(struct mosquitto *m)
+int connect_end(struct mosquitto *m)
 {
     m->wants_disconnect = true;
     if (!way_is_up(m)) {
@@ -345,7 +344,12 @@ int mosquitto_disconnect_v5(struct mosquitto *mosq, int reason_code,
     int rc = mosquitto_property_check_all(COMMAND_DISCONNECT, properties);
     if (rc != MOSQ_ERR_SUCCESS)
         return rc;
+    /* Programs call this from signal handlers, which may have come at any moment. */
+    if (lock_is_mine(&mosq->lock)) {
+        client_ask_disconnect(mosq);
+        return MOSQ_ERR_SUCCESS;
+    }
     client_enter(mosq);
-    rc = disconnect(mosq);
+    rc = connect_end(mosq);
     return client_leave_with(mosq, rc, errno);
 }

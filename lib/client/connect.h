@@ -15,6 +15,8 @@ MUST_CHECK int connect_go_on(struct mosquitto *m);
 void connect_later(struct mosquitto *m);
 /* End connection and attempts, also that of a thread that waits in mosquitto_connect(). */
 void connect_cancel(struct mosquitto *m);
+/* What mosquitto_disconnect() does. */
+int connect_end(struct mosquitto *m);
 /* How long poll() may wait for a moment of client_now(). */
 int connect_timeout(uint64_t deadline_ms);
 

@@ -1,9 +1,10 @@
 /*
  * The client's half of MQTT: life, connections, requests, time.
  */
-#include "client/engine_inside.h"
+#include "client/engine.h"
 
 #include "base/mem.h"
+#include "client/engine_inside.h"
 #include "mqtt/encode.h"
 
 #include <assert.h>

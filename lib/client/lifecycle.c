@@ -4,8 +4,8 @@
 #include "client/client.h"
 
 #include "base/mem.h"
-#include "client/way.h"
 #include "client/loop.h"
+#include "client/way.h"
 #include "mqtt/utf8.h"
 #include "net/tls.h"
 

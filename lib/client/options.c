@@ -27,10 +27,11 @@
 
 void option_wipe(char **field)
 {
-    if (!*field)
-        return;
-    explicit_bzero(*field, strlen(*field));
-    str_dup_free(*field);
+    size_t size = *field ? strlen(*field) + 1 : 0; /* as str_dup has made it */
+
+    if (*field)
+        explicit_bzero(*field, size);
+    mem_free(*field, size);
     *field = NULL;
 }
 

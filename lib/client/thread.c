@@ -19,11 +19,21 @@ void lock_destroy(struct lock *l)
 void lock_take(struct lock *l)
 {
     (void)pthread_mutex_lock(&l->mutex);
+    __atomic_store_n(&l->owner, pthread_self(), __ATOMIC_RELAXED);
+    __atomic_store_n(&l->held, 1, __ATOMIC_RELEASE);
 }
 
 void lock_release(struct lock *l)
 {
+    __atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
     (void)pthread_mutex_unlock(&l->mutex);
+}
+
+/* Another thread's comings and goings may be seen in any order: they never give our own name. */
+bool lock_is_mine(struct lock *l)
+{
+    return __atomic_load_n(&l->held, __ATOMIC_ACQUIRE) &&
+           pthread_equal(__atomic_load_n(&l->owner, __ATOMIC_RELAXED), pthread_self());
 }
 
 /* A new thread has the signal mask of who made it: signals are for the program's own threads. */

@@ -13,12 +13,16 @@
 
 struct lock {
     pthread_mutex_t mutex;
+    pthread_t owner; /* while `held`, which is written by the owner alone */
+    int held;
 };
 
 MUST_CHECK enum err lock_init(struct lock *l);
 void lock_destroy(struct lock *l);
 void lock_take(struct lock *l);
 void lock_release(struct lock *l);
+/* Does this thread have it? Then it must not take it again: a signal has come in between. */
+bool lock_is_mine(struct lock *l);
 
 struct thread {
     pthread_t id;

@@ -16,12 +16,17 @@ void lock_destroy(struct lock *l)
 
 void lock_take(struct lock *l)
 {
-    (void)l;
+    __atomic_store_n(&l->held, 1, __ATOMIC_RELEASE);
 }
 
 void lock_release(struct lock *l)
 {
-    (void)l;
+    __atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
+}
+
+bool lock_is_mine(struct lock *l)
+{
+    return __atomic_load_n(&l->held, __ATOMIC_ACQUIRE);
 }
 
 enum err thread_start(struct thread *t, void *(*run)(void *), void *arg)

@@ -52,7 +52,7 @@ static bool read_all(int fd, const char *name, struct client_payload *p, size_t 
         p->n += n > 0 ? (size_t)n : 0;
     } while (n != 0 && p->n <= CLIENT_PAYLOAD_MAX);
     if (p->n > CLIENT_PAYLOAD_MAX)
-        return fail(name, "a message has at most 268435455 bytes");
+        return fail(name, "a message has at most 268435455 bytes (256 MB)");
     return true;
 }
 
@@ -65,7 +65,7 @@ static bool read_file(int fd, const char *name, struct client_payload *p)
     if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
         return fail(name, "it is a directory");
     if (S_ISREG(st.st_mode) && st.st_size > CLIENT_PAYLOAD_MAX)
-        return fail(name, "a message has at most 268435455 bytes");
+        return fail(name, "a message has at most 268435455 bytes (256 MB)");
     if (S_ISREG(st.st_mode) && st.st_size > 0) {
         cap = (size_t)st.st_size + 1;
         p->data = malloc(cap);

@@ -58,8 +58,8 @@ const struct client_program rr_program = {
     .name = "mosquitto_rr",
     .id_prefix = "mosqrr",
     .about = "mosquitto_rr sends a request to an MQTT broker and prints the answer.",
-    .usage = "mosquitto_rr [options] -t TOPIC -e ANSWER_TOPIC {-m TEXT | -f FILE | -s | -n}\n"
-             "       mosquitto_rr [options] -L URL -e ANSWER_TOPIC {-m TEXT | -f FILE | -s | -n}",
+    .usage = "mosquitto_rr [options] -t TOPIC -e ANSWER {-m TEXT | -f FILE | -s | -n}\n"
+             "       mosquitto_rr [options] -L URL -e ANSWER {-m TEXT | -f FILE | -s | -n}",
     .tables = {&client_rows_common, &own},
     .check = check,
 };

@@ -1,4 +1,9 @@
-"""The library against brokers that a test plays: what is on the wire when, and what a hostile broker can do."""
+"""The library against brokers that a test plays: what is on the wire when, and what a hostile broker can do.
+
+With the distribution's library (LIBMOSQUITTO) six of these fail: it delivers a message to `+`, tells SUBACKs that nobody asked
+for or that have a code too many, takes a PUBCOMP before PUBREC, needs SIGPIPE ignored, and calls the end within a packet
+MOSQ_ERR_ERRNO.
+"""
 
 import time
 

@@ -22,6 +22,8 @@ ROOMS = {
     "net": {"base"},
     "mqtt": {"base"},
     "base": set(),
+    # Programs of users: nothing but <mosquitto.h>.
+    "examples": set(),
 }
 
 # Who may include the headers of include/, which are for users.
@@ -49,7 +51,7 @@ CORE_DOORS = {"broker.h"}
 CORE_DOORS_WIDER = {"tools": {"visit.h", "record.h"}}
 
 # Headers that are the words their whole room speaks in, while the file of that name stands at its top.
-VOCABULARY = {"auth/acl", "conf/conf", "conf/options", "core/broker"}
+VOCABULARY = {"auth/acl", "client/engine", "conf/conf", "conf/options", "core/broker"}
 
 # The core below its waist: what struct broker is made of cannot know struct broker.
 BELOW_STATE = {
