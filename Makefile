@@ -301,6 +301,8 @@ CLIENT_AR := $(BUILD)/obj/client.a
 $(CLIENT_AR): $(call object,$(CLIENT_C)) $(LINK_STAMP)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
+# What the client programs share and can be tested without a connection.
+$(BUILD)/unit/test_client_format: $(call object,$(filter %/client_text.c %/client_json.c %/client_format.c,$(COMMON_C)))
 $(UNITS): $(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(call object,$(UNITLIB_C)) $(BODY_O) $(CLIENT_AR) $(LINK_STAMP)
 	$(call link,-lcmocka)
 

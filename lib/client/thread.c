@@ -16,24 +16,32 @@ void lock_destroy(struct lock *l)
     (void)pthread_mutex_destroy(&l->mutex);
 }
 
+/* What this thread has taken, or is taking: a signal may come at any moment, so it is told first.
+ */
+static _Thread_local struct lock *mine;
+
 void lock_take(struct lock *l)
 {
+    struct lock *before = mine;
+
+    mine = l;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     (void)pthread_mutex_lock(&l->mutex);
-    __atomic_store_n(&l->owner, pthread_self(), __ATOMIC_RELAXED);
-    __atomic_store_n(&l->held, 1, __ATOMIC_RELEASE);
+    l->before = before;
 }
 
 void lock_release(struct lock *l)
 {
-    __atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
+    struct lock *before = l->before;
+
     (void)pthread_mutex_unlock(&l->mutex);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    mine = before;
 }
 
-/* Another thread's comings and goings may be seen in any order: they never give our own name. */
 bool lock_is_mine(struct lock *l)
 {
-    return __atomic_load_n(&l->held, __ATOMIC_ACQUIRE) &&
-           pthread_equal(__atomic_load_n(&l->owner, __ATOMIC_RELAXED), pthread_self());
+    return mine == l;
 }
 
 /* A new thread has the signal mask of who made it: signals are for the program's own threads. */

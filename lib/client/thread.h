@@ -13,15 +13,15 @@
 
 struct lock {
     pthread_mutex_t mutex;
-    pthread_t owner; /* while `held`, which is written by the owner alone */
-    int held;
+    struct lock *before; /* the one that a signal handler has interrupted its thread with */
+    int held;            /* without threads */
 };
 
 MUST_CHECK enum err lock_init(struct lock *l);
 void lock_destroy(struct lock *l);
 void lock_take(struct lock *l);
 void lock_release(struct lock *l);
-/* Does this thread have it? Then it must not take it again: a signal has come in between. */
+/* Has this thread got it, or is it about to? Then it must not take it: a signal handler asks. */
 bool lock_is_mine(struct lock *l);
 
 struct thread {

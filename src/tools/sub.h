@@ -18,6 +18,8 @@ struct sub {
     struct client_stdout out;
     struct sub_watch watch;
     struct client_retry retry;
+    bool connected;  /* CONNACK has come */
+    int64_t read_ms; /* when something was read last */
     bool subscribed; /* the broker has acknowledged the subscriptions, in this session */
     bool ending;     /* no more messages; DISCONNECT as soon as `removals` is 0 */
     int code;        /* to exit with */

@@ -164,6 +164,7 @@ static void on_connect(struct mosquitto *mosq, void *userdata, int code, int fla
     struct sub *sub = userdata;
     bool reconnecting = sub->retry.until_ms != 0;
     if (code == 0) {
+        sub->connected = true;
         client_retry_over(&sub->retry);
         if (!sub->subscribed || !(flags & 1))
             subscribe(sub);

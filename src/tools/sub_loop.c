@@ -1,7 +1,7 @@
 /*
  * The loop of mosquitto_sub: the broker on one side, stdout on the other.
  *
- * While stdout does not take what waits for it, nothing is read from the broker, which holds the
+ * While stdout does not take what waits for it, little is read from the broker, which holds the
  * rest back itself. Signals come only while the loop waits, so none is missed.
  */
 #include "tools/sub.h"
@@ -12,10 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TURN_MS 1000                /* the library wants to be asked that often */
-#define CONNECTING_MS 100           /* … and while it connects, oftener */
-#define WAITING_BYTES (1024 * 1024) /* of QoS 0 messages for stdout; then nothing more is read */
-#define LEAVE_MS 5000               /* for what is left to write, after a signal */
+#define TURN_MS 1000                     /* the library wants to be asked that often */
+#define CONNECTING_MS 100                /* … and while it connects, oftener */
+#define LEAVE_MS 5000                    /* for what is left to write, after a signal */
+#define WAITING_BYTES (64 * 1024 * 1024) /* for stdout; then nothing more is read */
 
 static volatile sig_atomic_t signalled;
 
@@ -81,6 +81,7 @@ static bool go_again(struct sub *sub, int *timeout_ms)
     const struct client_settings *s = &sub->settings.common;
     if (sub->ending)
         return false;
+    sub->connected = false;
     client_retry_begin(&sub->retry, s->retry_s);
     int wait_ms = client_retry_wait_ms(&sub->retry);
     if (wait_ms < 0) {
@@ -98,12 +99,21 @@ static bool go_again(struct sub *sub, int *timeout_ms)
     return true;
 }
 
-/* May more be read? Messages of QoS 1 and 2 are acknowledged when they are taken: then none is,
- * while others wait. */
+/*
+ * May more be read, though something waits for stdout? What is taken at QoS 1 and 2 is
+ * acknowledged, so it is left with the broker, which stops by itself when a few messages are open.
+ * But now and then a turn is read all the same: the answer to PINGREQ may be behind them, without
+ * which the library gives the connection up. At QoS 0 the broker would throw away what is not read.
+ */
 static bool has_room(const struct sub *sub)
 {
     size_t waiting = sub->out.text.used;
-    return sub->settings.common.qos > 0 ? waiting == 0 : waiting < WAITING_BYTES;
+    if (waiting == 0 || !sub->connected)
+        return true;
+    if (waiting >= WAITING_BYTES)
+        return false;
+    int64_t patience_ms = sub->settings.common.keepalive_s * 1000LL / 4;
+    return sub->settings.common.qos == 0 || client_now_ms() - sub->read_ms >= patience_ms;
 }
 
 static struct pollfd broker_poll(const struct sub *sub)
@@ -116,8 +126,10 @@ static struct pollfd broker_poll(const struct sub *sub)
 /* Errors need no handling: a connection that is gone has no socket. */
 static void serve_broker(struct sub *sub, short events)
 {
-    if (events & POLLIN || (events & (POLLERR | POLLHUP) && has_room(sub)))
+    if (events & POLLIN || (events & (POLLERR | POLLHUP) && has_room(sub))) {
+        sub->read_ms = client_now_ms();
         mosquitto_loop_read(sub->mosq, 1);
+    }
     if (events & POLLOUT)
         mosquitto_loop_write(sub->mosq, 1);
     mosquitto_loop_misc(sub->mosq);

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 import mqtt_wire
@@ -124,7 +125,8 @@ def running(program, *arguments, **options):
         process.wait()
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream and not stream.closed:
-                stream.close()
+                with suppress(BrokenPipeError):
+                    stream.close()
 
 
 @contextmanager
@@ -154,17 +156,34 @@ def arrived(broker, count, once=False):
 
 @pytest.mark.parametrize("qos", [1, 2])
 @pytest.mark.parametrize("more", [(), ("-c", "-i", "lines-pub"), ("-M", "1")], ids=["plain", "lasting", "one at a time"])
-def test_lines_are_not_lost_when_the_broker_dies(mortal, qos, more):
+@pytest.mark.parametrize("ends", ["after", "during"])
+def test_lines_are_not_lost_when_the_broker_dies(mortal, qos, more, ends):
+    """Also those that come while it is away, and also if stdin ends meanwhile."""
     absent_reader(mortal, qos)
-    with running("pub", *mortal.at(), "-t", "lines", "-l", "-q", qos, *more, stdin=subprocess.PIPE) as pub:
-        for part in range(4):
-            pub.stdin.write(b"".join(b"%d\n" % number for number in range(part * 100, part * 100 + 100)))
+    numbers = iter(range(400))
+
+    def feed(count, pause=0.0):
+        for number in islice(numbers, count):
+            pub.stdin.write(b"%d\n" % number)
             pub.stdin.flush()
-            assert pub.poll() is None, pub.stderr.read()
-            if part in (1, 2):
-                mortal.kill()
-                time.sleep(0.1 * part)  # lines come while nobody is there
+            time.sleep(pause)
+
+    with running("pub", *mortal.at(), "-t", "lines", "-l", "-q", qos, *more, stdin=subprocess.PIPE) as pub:
+        feed(100)
+        within(20, lambda: mortal.saw("Received PUBLISH from"))
+        feed(50)
+        for slowly in (0.001, 0.02):
+            mortal.kill()
+            feed(75, slowly)  # lines come while nobody is there
+            if ends == "after" or slowly == 0.001:
                 mortal.start()
+                feed(50)
+        if ends == "during":
+            feed(400)
+            pub.stdin.close()
+            pub.stdin = None
+            time.sleep(0.5)
+            mortal.start()
         code, _, err = finish(pub)
     assert code == 0, err
     arrived(mortal, 400, once=qos == 2 and "-c" in more)

@@ -46,6 +46,10 @@ WIDER = {
     "tools/db_dump_stats": {"core"},
 }
 
+# The client programs are users of the library like any other: public headers and their own room, and of that
+# what begins like them or is shared.
+CLIENTS = ("pub", "sub", "rr", "client")
+
 # By which headers those below the store enter the core; what a store holds is shown with its own words.
 CORE_DOORS = {"broker.h"}
 CORE_DOORS_WIDER = {"tools": {"visit.h", "record.h"}}
@@ -87,8 +91,25 @@ def includes_of(path):
             yield number, match.group(1)
 
 
+def client_of(stem):
+    """Which client program a file of tools belongs to, or "client" for what they share; else None."""
+    first = stem.split("_", 1)[0]
+    return first if first in CLIENTS else None
+
+
+def check_client(path, target):
+    """What is wrong with an include of a client program, or None."""
+    own = client_of(path.stem)
+    room, _, name = target.partition("/")
+    if room == "tools" and client_of(pathlib.Path(name).stem) in {own, "client"} or target in PUBLIC["tools"]:
+        return None
+    return f'tools/{path.stem} stands on the public library alone, not on "{target}"'
+
+
 def check_one(path, room, target):
     """What is wrong with this include, or None."""
+    if room == "tools" and client_of(path.stem):
+        return check_client(path, target)
     if "/" not in target:
         if target in PUBLIC.get(room, ()):
             return None

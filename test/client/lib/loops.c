@@ -203,3 +203,35 @@ CASE(loop_tells_a_loss)
     mosquitto_destroy(m);
     finish(thief, &t);
 }
+
+/* --- signals --- */
+
+static struct mosquitto *interrupted;
+static volatile sig_atomic_t alarms;
+
+static void on_alarm(int signal)
+{
+    (void)signal;
+    alarms++;
+    mosquitto_disconnect(interrupted);
+}
+
+/* Programs disconnect in signal handlers: mosquitto_sub -W has always done so. The signal finds
+ * this one in the middle of any call. */
+OURS(a_signal_handler_may_disconnect)
+{
+    must(signal(SIGALRM, on_alarm) != SIG_ERR);
+    for (int i = 0; i < 50; i++) {
+        struct seen s = {0};
+        struct itimerval once = {.it_value.tv_usec = 500 + i * 37 % 2000};
+
+        interrupted = client("a", true, &s);
+        alarms = 0;
+        ok(mosquitto_connect(interrupted, HOST, port, 60));
+        must(setitimer(ITIMER_REAL, &once, NULL) == 0);
+        while (alarms == 0)
+            (void)mosquitto_publish(interrupted, NULL, text("t"), 1, "x", 0, false);
+        ok(mosquitto_loop_forever(interrupted, -1, 1));
+        mosquitto_destroy(interrupted);
+    }
+}
