@@ -55,7 +55,7 @@ struct client_options {
     bool ssl_ctx_with_defaults;
     bool tls; /* one of tls_set, tls_psk_set, MOSQ_OPT_TLS_USE_OS_CERTS, an SSL_CTX */
     bool tls_unverified, tls_insecure, tls_os_certs, tls_ocsp;
-    unsigned tls_version; /* exactly this: 11, 12, 13; 0 = 12 or newer */
+    unsigned tls_version; /* this or newer: 11, 12, 13; 0 = 12 */
 };
 
 struct client_callbacks {

@@ -84,7 +84,6 @@ static struct tls_settings common(const struct tls_client_settings *s)
         .ciphers = s->ciphers,
         .ciphers_tls13 = s->ciphers_tls13,
         .lowest = s->lowest,
-        .highest = s->highest,
         .key_password = s->key_password,
         .key_password_data = s->key_password_data,
         .keylog = s->keylog,

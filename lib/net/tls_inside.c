@@ -57,10 +57,8 @@ static enum err set_versions(const struct tls_ctx *c, const struct tls_settings 
 {
     unsigned lowest = s->lowest == 0 ? 12 : s->lowest;
     int min = version_of(lowest);
-    int max = s->highest == 0 ? 0 : version_of(s->highest);
-    if (min < 0 || max < 0 || (max > 0 && max < min) ||
-        SSL_CTX_set_min_proto_version(c->ssl, min) != 1 ||
-        SSL_CTX_set_max_proto_version(c->ssl, max) != 1) {
+    if (min < 0 || SSL_CTX_set_min_proto_version(c->ssl, min) != 1 ||
+        SSL_CTX_set_max_proto_version(c->ssl, 0) != 1) {
         (void)snprintf(why, TLS_WHY_MAX, "%stls_version: this OpenSSL cannot do it (%s)", c->prefix,
                        tls_words_take("unknown version"));
         return ERR_INVAL;

@@ -23,7 +23,6 @@ struct tls_settings {
     const char *dhparamfile;
     const char *psk_hint;     /* serve by pre-shared keys; no certificate then */
     unsigned lowest;          /* version: 11, 12 or 13; 0 = 12 */
-    unsigned highest;         /* likewise; 0 = the newest */
     bool wants_certificate;   /* ask for one, and check it if there is one */
     bool require_certificate; /* … and there must be one */
     bool ignores_dates;       /* of client certificates */
@@ -52,10 +51,9 @@ struct tls_client_settings {
     const char *alpn;         /* protocols to offer, with commas between them */
     const char *psk_identity; /* both, the key in hexadecimal: no certificates then */
     const char *psk_key;
-    unsigned lowest;  /* version: 11, 12 or 13; 0 = 12 */
-    unsigned highest; /* likewise; 0 = the newest */
-    bool insecure;    /* do not compare the host's name with the certificate */
-    bool unverified;  /* do not look at the certificate at all; no authorities are needed then */
+    unsigned lowest; /* version: 11, 12 or 13; 0 = 12 */
+    bool insecure;   /* do not compare the host's name with the certificate */
+    bool unverified; /* do not look at the certificate at all; no authorities are needed then */
     int (*key_password)(char *buf, int size, int rwflag, void *userdata); /* as above */
     void *key_password_data;
     /*
