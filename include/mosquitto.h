@@ -555,7 +555,7 @@ libmosq_EXPORT int mosquitto_tls_insecure_set(struct mosquitto *mosq, bool value
 
 /*
  * Further settings for TLS. `cert_reqs`: 1 (SSL_VERIFY_PEER) checks the broker's certificate, 0
- * does not, which protects against nobody. `tls_version`: exactly this one, "tlsv1.3", "tlsv1.2" or
+ * does not, which protects against nobody. `tls_version`: this one or newer, "tlsv1.3", "tlsv1.2" or
  * "tlsv1.1"; NULL: 1.2 or newer. `ciphers`: a list as `openssl ciphers` takes it, NULL: OpenSSL's
  * own choice. MOSQ_ERR_INVAL: no such version. MOSQ_ERR_NOT_SUPPORTED without WITH_TLS.
  */
