@@ -149,14 +149,14 @@ typedef struct mqtt5__property mosquitto_property;
 libmosq_EXPORT int mosquitto_lib_version(int *major, int *minor, int *revision);
 
 /*
- * Call it once before all else. Calls are counted: each one takes a mosquitto_lib_cleanup(). Not to
- * be called by several threads at once. Returns MOSQ_ERR_SUCCESS.
+ * Call it before all else. This library keeps nothing outside its clients, and so it does nothing;
+ * other releases do. Returns MOSQ_ERR_SUCCESS.
  */
 libmosq_EXPORT int mosquitto_lib_init(void);
 
 /*
- * The counterpart of mosquitto_lib_init(), when every client is destroyed. Not to be called by
- * several threads at once. Returns MOSQ_ERR_SUCCESS.
+ * The counterpart of mosquitto_lib_init(), when every client is destroyed. Returns
+ * MOSQ_ERR_SUCCESS.
  */
 libmosq_EXPORT int mosquitto_lib_cleanup(void);
 
@@ -379,13 +379,14 @@ libmosq_EXPORT void mosquitto_message_free_contents(struct mosquitto_message *me
 /* ---- The loop ------------------------------------------------------------------------------ */
 
 /*
- * Run the loop until mosquitto_disconnect(), in whichever thread, and reconnect as often as need be
- * (mosquitto_reconnect_delay_set). For clients with one thread that wait for messages all the time.
- * `timeout` is how long each turn waits at most, in milliseconds, negative: 1000; `max_packets` has
- * no effect.
+ * Run the loop until mosquitto_disconnect(), and connect again as often as need be, whatever the
+ * reason is (mosquitto_reconnect_delay_set). For programs that do nothing else in this thread.
+ * `timeout` is how long each turn waits at most, in milliseconds, negative: 1000. `max_packets` is
+ * 1 or more, and has no effect.
  *
- * Returns MOSQ_ERR_SUCCESS after a disconnect, or an error that connecting again will not mend:
- * MOSQ_ERR_INVAL, _NOMEM, _PROTOCOL, and others that libmosquitto(3) lists. Not from a callback.
+ * Returns MOSQ_ERR_SUCCESS after a disconnect, or what has ended a connection and would end the
+ * next one too: MOSQ_ERR_NOMEM, MOSQ_ERR_PROTOCOL, MOSQ_ERR_TLS. MOSQ_ERR_INVAL: max_packets, from
+ * a callback, or somebody else is in the loop.
  */
 libmosq_EXPORT int mosquitto_loop_forever(struct mosquitto *mosq, int timeout, int max_packets);
 
@@ -406,7 +407,7 @@ libmosq_EXPORT int mosquitto_loop_stop(struct mosquitto *mosq, bool force);
 /*
  * One turn of the loop: wait up to `timeout` milliseconds (negative: 1000; 0: not at all) until
  * there is something to do, do it, call callbacks. To be called often, by one thread at a time, and
- * not from a callback. `max_packets` has no effect.
+ * not from a callback: MOSQ_ERR_INVAL. `max_packets` is 1 or more, and has no effect.
  *
  * MOSQ_ERR_SUCCESS, or the connection has ended: MOSQ_ERR_NO_CONN, MOSQ_ERR_CONN_LOST,
  * MOSQ_ERR_CONN_REFUSED (the broker's answer to CONNECT), MOSQ_ERR_KEEPALIVE, MOSQ_ERR_PROTOCOL,
@@ -419,13 +420,14 @@ libmosq_EXPORT int mosquitto_loop(struct mosquitto *mosq, int timeout, int max_p
 
 /*
  * The descriptor has something to be read (or there may be): read it and call callbacks. Returns
- * what mosquitto_loop() does. By one thread at a time, and not from a callback.
+ * what mosquitto_loop() does; `max_packets` as there. By one thread at a time, and not from a
+ * callback.
  */
 libmosq_EXPORT int mosquitto_loop_read(struct mosquitto *mosq, int max_packets);
 
 /*
  * The descriptor can be written to: write what waits, go on with connecting. Returns what
- * mosquitto_loop() does. By one thread at a time, and not from a callback.
+ * mosquitto_loop() does; `max_packets` as there. By one thread at a time, and not from a callback.
  */
 libmosq_EXPORT int mosquitto_loop_write(struct mosquitto *mosq, int max_packets);
 
@@ -555,9 +557,9 @@ libmosq_EXPORT int mosquitto_tls_insecure_set(struct mosquitto *mosq, bool value
 
 /*
  * Further settings for TLS. `cert_reqs`: 1 (SSL_VERIFY_PEER) checks the broker's certificate, 0
- * does not, which protects against nobody. `tls_version`: this one or newer, "tlsv1.3", "tlsv1.2" or
- * "tlsv1.1"; NULL: 1.2 or newer. `ciphers`: a list as `openssl ciphers` takes it, NULL: OpenSSL's
- * own choice. MOSQ_ERR_INVAL: no such version. MOSQ_ERR_NOT_SUPPORTED without WITH_TLS.
+ * does not, which protects against nobody. `tls_version`: this one or newer, "tlsv1.3", "tlsv1.2"
+ * or "tlsv1.1"; NULL: 1.2 or newer. `ciphers`: a list as `openssl ciphers` takes it, NULL:
+ * OpenSSL's own choice. MOSQ_ERR_INVAL: no such version. MOSQ_ERR_NOT_SUPPORTED without WITH_TLS.
  */
 libmosq_EXPORT int mosquitto_tls_opts_set(struct mosquitto *mosq, int cert_reqs,
                                           const char *tls_version, const char *ciphers);

@@ -39,6 +39,10 @@ clang14:clang-tidy          clang-tidy-14
 fuzzer:runtime              libclang-rt-14-dev
 cmocka:cmocka.h             libcmocka-dev
 header:MQTTClient.h         libpaho-mqtt-dev
+header:mosquitto.h          libmosquitto-dev
+command:abidiff             abigail-tools
+command:pkg-config          pkgconf
+command:g++                 g++
 python:pytest               python3-pytest
 python:xdist                python3-pytest-xdist
 python:paho.mqtt.client     python3-paho-mqtt

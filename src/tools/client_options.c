@@ -46,23 +46,27 @@ static unsigned least(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* Levenshtein: letters to insert, delete or exchange, one row of the matrix at a time. */
+/* Letters to insert, delete, exchange, or swap with their neighbour: how far two names are apart.
+ * Three rows of the matrix at a time; both have at most NAME_MAX_BYTES. */
 static unsigned distance(const char *a, const char *b)
 {
-    unsigned row[NAME_MAX_BYTES + 1];
+    unsigned rows[3][NAME_MAX_BYTES + 1];
+    unsigned *row = rows[0], *last = rows[1], *before = rows[2];
     size_t n = strlen(b);
 
-    for (unsigned i = 0; i <= n; i++)
-        row[i] = i;
+    for (unsigned k = 0; k <= n; k++)
+        row[k] = k;
     for (unsigned i = 0; a[i]; i++) {
-        unsigned diagonal = row[0];
+        unsigned *free_row = before;
 
+        before = last;
+        last = row;
+        row = free_row;
         row[0] = i + 1;
         for (size_t k = 0; k < n; k++) {
-            unsigned changed = diagonal + (a[i] != b[k]);
-
-            diagonal = row[k + 1];
-            row[k + 1] = least(changed, least(row[k + 1], row[k]) + 1);
+            row[k + 1] = least(last[k] + (a[i] != b[k]), least(last[k + 1], row[k]) + 1);
+            if (i > 0 && k > 0 && a[i] == b[k - 1] && a[i - 1] == b[k])
+                row[k + 1] = least(row[k + 1], before[k - 1] + 1);
         }
     }
     return row[n];
@@ -115,8 +119,11 @@ static bool refuse_unknown(struct client_settings *s, const char *name)
 static bool refuse_value(const struct client_settings *s, const struct client_row *row,
                          const char *value)
 {
-    const char *place = strstr(row->wrong, "%s");
+    const char *place = row->wrong ? strstr(row->wrong, "%s") : NULL;
 
+    if (!row->wrong)
+        return client_refuse(s, "Invalid %s given: %s (%d to %d)", row->noun, value, row->min,
+                             row->max);
     if (!place)
         return client_refuse(s, "%s", row->wrong);
     return client_refuse(s, "%.*s%s%s", (int)(place - row->wrong), row->wrong, value, place + 2);
@@ -292,9 +299,10 @@ static enum client_verdict read_below(struct client_settings *s, const char *var
 /* The files of the user; as a snap the home is elsewhere. */
 static enum client_verdict read_users(struct client_settings *s)
 {
+    const char *config = getenv("XDG_CONFIG_HOME");
     enum client_verdict verdict;
 
-    if (getenv("XDG_CONFIG_HOME") && *getenv("XDG_CONFIG_HOME"))
+    if (config && *config)
         return read_below(s, "XDG_CONFIG_HOME", "");
     verdict = read_below(s, "HOME", "/snap/mosquitto/current/.config");
     return verdict == CLIENT_GO ? read_below(s, "HOME", "/.config") : verdict;
@@ -341,8 +349,8 @@ static enum client_verdict apply(struct client_settings *s, const struct argumen
         return verdict;
     if (client_row_has_value(a->row) && !a->value)
         return refuse_missing(s, a->row, name);
-    verdict = set_value(s, a->row, a->value) ? CLIENT_GO : CLIENT_BAD;
-    if (a->row->flags & ROW_SECRET)
+    verdict = set_value(s, a->row, a->value ? a->value : "") ? CLIENT_GO : CLIENT_BAD;
+    if (a->value && (a->row->flags & ROW_SECRET))
         client_secret_wipe(a->value);
     return verdict;
 }

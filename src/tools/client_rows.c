@@ -12,8 +12,8 @@
 
 #define COMMON(member) SETTING(client_settings, member)
 #define ALL .programs = CLIENT_ALL
-#define PUB_RR .programs = CLIENT_PUB | CLIENT_RR
-#define SUB_RR .programs = CLIENT_SUB | CLIENT_RR
+#define PUB_RR .programs = (CLIENT_PUB | CLIENT_RR)
+#define SUB_RR .programs = (CLIENT_SUB | CLIENT_RR)
 
 static bool set_source(struct client_settings *s, const struct client_row *row, const char *value)
 {

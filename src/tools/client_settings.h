@@ -36,49 +36,43 @@ enum client_source {
     SOURCE_NULL   /* -n */
 };
 
-/* What the programs have in common. Strings are owned, NULL when not given. */
+/*
+ * What the programs have in common. Strings are owned, NULL when not given. Grouped by what they
+ * are about as far as their sizes allow.
+ */
 struct client_settings {
     const struct client_program *program;
+    struct client_list topics; /* -t; pub and rr use the last */
 
     char *host; /* "localhost" when nothing was said */
-    int port;   /* CLIENT_UNSET: 1883, 8883 with TLS */
-    char *unix_path;
-    bool srv;
-    char *bind_address;
-    int keepalive_s;
-    bool nodelay;
+    char *unix_path, *bind_address;
     char *proxy_host, *proxy_username, *proxy_password;
-    int proxy_port;
-    int retry_s; /* how long to try to reach a broker; CLIENT_UNSET: the program's own way */
-
     char *id, *id_prefix;
-    bool keep_session; /* -c */
-    int protocol;      /* MQTT_PROTOCOL_V31 or _V311 */
     char *username, *password;
-    int window; /* messages in flight; 20 */
-
     char *will_topic, *will_payload;
-    int will_qos;
-    bool will_retain;
-
-    bool tls; /* asked for by a URL */
-    bool no_tls;
     char *cafile, *capath, *certfile, *keyfile, *keyform, *ciphers, *tls_version, *tls_alpn;
     char *tls_engine, *tls_engine_kpass_sha1;
-    bool insecure, use_os_certs;
     char *psk, *psk_identity;
-
-    struct client_list topics; /* -t; pub and rr use the last */
-    int qos;
+    char *text, *file; /* pub, rr: -m, -f */
+    char *format;      /* sub, rr: -F */
 
     enum client_source source; /* pub, rr */
-    char *text, *file;
-    bool retain;
+    int port;                  /* CLIENT_UNSET: 1883, 8883 with TLS */
+    int proxy_port;
+    int keepalive_s;
+    int retry_s;  /* how long to try to reach a broker; CLIENT_UNSET: the program's own way */
+    int protocol; /* MQTT_PROTOCOL_V31 or _V311 */
+    int window;   /* messages in flight; 20 */
+    int qos, will_qos;
+    int timeout_s; /* sub, rr: -W; 0: none */
 
-    char *format; /* sub, rr: -F */
-    bool verbose, no_newline, pretty, hide_retained;
-    int timeout_s; /* -W; 0: none */
-
+    bool srv, nodelay;
+    bool keep_session; /* -c */
+    bool will_retain;
+    bool tls; /* asked for by a URL */
+    bool no_tls, insecure, use_os_certs;
+    bool retain;                                     /* pub, rr */
+    bool verbose, no_newline, pretty, hide_retained; /* sub, rr */
     bool debug, quiet;
 };
 
@@ -89,7 +83,7 @@ enum client_type {
     ROW_TEXT,    /* → char * */
     ROW_LIST,    /* may be given several times → struct client_list */
     ROW_SET,     /* set() puts it where it belongs */
-    ROW_REFUSED, /* known, but not to be had: `wrong` says why */
+    ROW_REFUSED, /* known, but not to be had */
     ROW_FILE,    /* an options file */
     ROW_HELP,
     ROW_VERSION
@@ -119,19 +113,19 @@ enum client_which { CLIENT_PUB = 1, CLIENT_SUB = 2, CLIENT_RR = 4, CLIENT_ALL = 
 struct client_row {
     const char *name;  /* "-q" or "--nodelay" */
     const char *alias; /* "--qos", or NULL */
-    unsigned programs; /* of enum client_which */
-    enum client_group group;
-    enum client_type type;
     size_t offset;     /* of the field; of ROW_SET: what set() wants to know */
-    int min, max;      /* of ROW_INT */
-    unsigned flags;    /* of enum client_flag */
     const char *value; /* what follows, for --help: "HOST" */
     const char *noun;  /* … for messages: "-h argument given but no host specified." */
     const char *wrong; /* the message for a value that will not do, in which %s is the value; NULL:
-                          one that is made of noun, min and max */
+                          a general one. Of ROW_REFUSED: why */
     /* false: it has said what is wrong, by client_refuse(). */
     bool (*set)(struct client_settings *s, const struct client_row *row, const char *value);
     const char *doc; /* for --help; without a full stop */
+    enum client_group group;
+    enum client_type type;
+    int min, max;      /* of ROW_INT and ROW_SECONDS */
+    unsigned flags;    /* of enum client_flag */
+    unsigned programs; /* of enum client_which */
 };
 
 struct client_rows {

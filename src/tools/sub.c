@@ -6,6 +6,7 @@
 #include "tools/client_options.h"
 
 #include <locale.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,7 +24,7 @@ static int run(struct sub *sub)
 
 int main(int argc, char **argv)
 {
-    static struct sub sub = {.settings.random_percent = SUB_EVERYTHING};
+    static struct sub sub = {.settings.random_percent = SUB_EVERYTHING, .leave_by_ms = INT64_MAX};
     setlocale(LC_CTYPE, "");
     tzset();
     srand48(time(NULL) ^ getpid());

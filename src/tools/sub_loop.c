@@ -14,7 +14,7 @@
 
 #define TURN_MS 1000                     /* the library wants to be asked that often */
 #define CONNECTING_MS 100                /* … and while it connects, oftener */
-#define LEAVE_MS 5000                    /* for what is left to write, after a signal */
+#define LEAVE_MS 5000                    /* for what is left to write, after a signal or -W */
 #define WAITING_BYTES (64 * 1024 * 1024) /* for stdout; then nothing more is read */
 
 static volatile sig_atomic_t signalled;
@@ -22,21 +22,6 @@ static volatile sig_atomic_t signalled;
 static void on_signal(int number)
 {
     signalled = number;
-}
-
-/* Until the loop runs, a signal ends the program as usual, and -W so: */
-static void on_alarm_early(int number)
-{
-    static const char text[] = "Timed out\n";
-    (void)number;
-    (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
-    _exit(EXIT_TIMED_OUT);
-}
-
-static void on_alarm_early_quiet(int number)
-{
-    (void)number;
-    _exit(EXIT_TIMED_OUT);
 }
 
 static void handle(int number, void (*handler)(int))
@@ -52,25 +37,37 @@ static void hold_signals(sigset_t *open)
     sigemptyset(&held);
     sigaddset(&held, SIGINT);
     sigaddset(&held, SIGTERM);
-    sigaddset(&held, SIGALRM);
     handle(SIGINT, on_signal);
     handle(SIGTERM, on_signal);
-    handle(SIGALRM, on_signal);
     sigprocmask(SIG_BLOCK, &held, open);
     sigdelset(open, SIGINT);
     sigdelset(open, SIGTERM);
-    sigdelset(open, SIGALRM);
 }
 
-static void take_signal(struct sub *sub)
+/* A signal or -W: what is still on its way has LEAVE_MS; a second signal does not wait at all. */
+static void leave(struct sub *sub, int code)
 {
-    bool late = signalled == SIGALRM;
-    if (late && !sub->ending)
-        client_complain(&sub->settings.common, "Timed out\n");
-    sub_end(sub, late ? EXIT_TIMED_OUT : 0);
-    /* The second one does not wait for acknowledgements. */
-    if (sub->removals > 0)
+    bool again = sub->ending;
+    sub_end(sub, code);
+    if (again)
         mosquitto_disconnect(sub->mosq);
+    else
+        sub->leave_by_ms = client_now_ms() + LEAVE_MS;
+}
+
+/* The time of -W, which began with the first attempt to connect. */
+static void check_time(struct sub *sub, int64_t until_ms, int *timeout_ms)
+{
+    int64_t left_ms = until_ms - client_now_ms();
+    if (sub->ending) {
+        if (client_now_ms() >= sub->leave_by_ms)
+            mosquitto_disconnect(sub->mosq);
+    } else if (left_ms <= 0) {
+        client_complain(&sub->settings.common, "Timed out\n");
+        leave(sub, EXIT_TIMED_OUT);
+    } else if (left_ms < *timeout_ms) {
+        *timeout_ms = (int)left_ms;
+    }
 }
 
 /* ---- The broker ---- */
@@ -85,7 +82,7 @@ static bool go_again(struct sub *sub, int *timeout_ms)
     client_retry_begin(&sub->retry, s->retry_s);
     int wait_ms = client_retry_wait_ms(&sub->retry);
     if (wait_ms < 0) {
-        client_complain(s, "Error: The broker cannot be reached any more.\n");
+        client_complain(s, "Error: The connection to the broker is lost.\n");
         sub->code = EXIT_GONE;
         return false;
     }
@@ -170,13 +167,14 @@ static int wait_for(struct pollfd *fds, int n, int timeout_ms, const sigset_t *o
     return ppoll(fds, (nfds_t)n, &time, open);
 }
 
-static void loop(struct sub *sub, const sigset_t *open)
+static void loop(struct sub *sub, int64_t until_ms, const sigset_t *open)
 {
     int64_t rate_ms = client_now_ms() + 1000;
     for (;;) {
         int timeout_ms = sub->retry.until_ms ? CONNECTING_MS : TURN_MS;
         if (sub->settings.message_rate)
             say_rate(sub, &rate_ms, &timeout_ms);
+        check_time(sub, until_ms, &timeout_ms);
         if (sub->out.text.used > 0 || sub->out.text.failed)
             sub_write(sub);
         if (mosquitto_socket(sub->mosq) < 0 && !go_again(sub, &timeout_ms))
@@ -184,7 +182,7 @@ static void loop(struct sub *sub, const sigset_t *open)
         struct pollfd fds[] = {broker_poll(sub), client_stdout_poll(&sub->out)};
         int ready = wait_for(fds, 2, timeout_ms, open);
         if (signalled) {
-            take_signal(sub);
+            leave(sub, 0);
             signalled = 0;
         }
         serve_broker(sub, ready > 0 ? fds[0].revents : 0);
@@ -192,13 +190,12 @@ static void loop(struct sub *sub, const sigset_t *open)
     }
 }
 
-/* What still waits when the connection is over. Only after a signal there is a limit to it. */
-static void write_rest(struct sub *sub, bool hurry, const sigset_t *open)
+/* What still waits when the connection is over. There is a limit only for those in a hurry. */
+static void write_rest(struct sub *sub, const sigset_t *open)
 {
-    int64_t until_ms = client_now_ms() + LEAVE_MS;
     for (sub_write(sub); sub->out.text.used > 0; sub_write(sub)) {
         struct pollfd fd = client_stdout_poll(&sub->out);
-        if ((hurry && client_now_ms() >= until_ms) || signalled) {
+        if (client_now_ms() >= sub->leave_by_ms || signalled) {
             client_complain(&sub->settings.common,
                             "Error: %zu bytes could not be written to stdout.\n",
                             sub->out.text.used);
@@ -212,17 +209,15 @@ static void write_rest(struct sub *sub, bool hurry, const sigset_t *open)
 int sub_run(struct sub *sub)
 {
     const struct client_settings *s = &sub->settings.common;
+    int64_t until_ms = s->timeout_s > 0 ? client_now_ms() + s->timeout_s * 1000LL : INT64_MAX;
     sigset_t open;
-    handle(SIGALRM, s->quiet ? on_alarm_early_quiet : on_alarm_early);
-    if (s->timeout_s > 0)
-        alarm((unsigned)s->timeout_s);
     int code = client_reach(sub->mosq, s);
     if (code != 0)
         return code;
     hold_signals(&open);
-    loop(sub, &open);
+    loop(sub, until_ms, &open);
     if (sub->settings.watch)
         sub_watch_leave(&sub->watch, &sub->out.text);
-    write_rest(sub, sub->code == EXIT_TIMED_OUT, &open);
+    write_rest(sub, &open);
     return sub->code;
 }

@@ -463,7 +463,10 @@ def test_everything_is_installed_and_goes_again(build, tmp_path):
     found = installed(tmp_path)
     wanted = {"opt/m/sbin/mosquitto", "opt/m/bin/mosquitto_bench", "opt/m/bin/mosquitto_db_dump",
               "opt/m/bin/mosquitto_passwd",
-              "opt/m/lib/systemd/system/mosquitto.service"}
+              "opt/m/lib/systemd/system/mosquitto.service",
+              "opt/m/include/mosquitto.h", "opt/m/include/mqtt_protocol.h", "opt/m/lib/libmosquitto.so",
+              "opt/m/lib/libmosquitto.so.1", "opt/m/lib/pkgconfig/libmosquitto.pc"}
+    wanted |= {f"opt/m/bin/mosquitto_{name}" for name in ("pub", "sub", "rr")}
     wanted |= {f"opt/m/share/man/man{page.suffix[1:]}/{page.name}" for page in (ROOT / "man").glob("*.[1-8]")}
     wanted |= {f"opt/etc/m/{page.name}" for page in ROOT.glob("*.example")}
     assert found == wanted

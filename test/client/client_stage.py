@@ -242,6 +242,7 @@ class Ended:
 CHANCE = [
     (re.compile(r"mosq(pub|sub|rr)\|\d+-[^ ,']*"), r"mosq\1|PID-HOST"),
     (re.compile(r"mosq-[A-Za-z0-9]{18}"), "mosq-RANDOM"),
+    (re.compile(r"Client pre-\d+"), "Client pre-PID"),
     (re.compile(r'"tst":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z[+-]\d{4}"'), '"tst":"TIME"'),
     (re.compile(r'"tst":\t"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z[+-]\d{4}"'), '"tst":\t"TIME"'),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"), "ISO"),
@@ -339,7 +340,7 @@ class Play:
         text = raw.decode("utf-8", "backslashreplace")
         for word in ("T", "ID"):
             text = text.replace(self.words[word], word)
-        for word in ("HOME", "SOCKET", "DIR", "PUBLIC", "CA", "WRONGCA", "CERT", "KEY"):
+        for word in ("HOME", "SOCKET", "DIR", "PUBLIC", "CA", "WRONGCA", "CERT", "KEY", "STRANGERKEY", "STRANGER"):
             text = text.replace(self.words[word], word)
         for word in (*DOORS, "DEAD", "SOCKS"):
             text = re.sub(rf"(?<!\d){self.words[word]}(?!\d)", word, text)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from broker_process import ROOT, sanitized
 from foreign import need
-from lib_programs import SOURCES, is_ours, library
+from lib_programs import SOURCES, is_ours, library, sanitizers
 
 INCLUDE = ROOT / "include"
 HEADERS = ("mosquitto.h", "mqtt_protocol.h")
@@ -248,7 +248,7 @@ int main(void)
 
 @pytest.fixture(scope="module")
 def static_library(tmp_path_factory):
-    if sanitized() or not is_ours():
+    if sanitizers(library()) or not is_ours():
         pytest.skip("of a plain build")
     build = tmp_path_factory.mktemp("static")
     output("make", "--no-print-directory", "-C", ROOT, f"BUILD={build}", "CFLAGS=-O0", build / "libmosquitto.a",
