@@ -210,7 +210,7 @@ help:
 	@printf '%s\n' \
 	  'make run [PORT=1883]   build, start a broker that this machine alone can reach' \
 	  'make test              all tests; the last line counts them (PARTS="unit lint": some)' \
-	  'make                   build/mosquitto, and mosquitto_passwd, _bench and _db_dump beside it' \
+	  'make                   build/mosquitto, mosquitto_pub, _sub, _rr, _passwd, _bench, _db_dump, libmosquitto.so.1' \
 	  'make unit sim fuzz pytest lint     one part of the tests' \
 	  '    SEED= STEPS= SECONDS=          which simulation to run; SEED replays one exactly' \
 	  '    FUZZ_SECONDS=10                how long to fuzz, over all fuzzers' \
@@ -324,9 +324,9 @@ run:
 	@$(SUBMAKE) $(JOBS) all
 	@printf '%s\n' '' \
 	  'A broker for this machine alone, on port $(PORT). A first message, in other terminals:' \
-	  '    mosquitto_sub -h 127.0.0.1 -p $(PORT) -t hello -v' \
-	  '    mosquitto_pub -h 127.0.0.1 -p $(PORT) -t hello -m world' \
-	  '(both are in the Debian package mosquitto-clients). Control-C stops the broker.' ''
+	  '    $(BUILD)/mosquitto_sub -p $(PORT) -t hello -v' \
+	  '    $(BUILD)/mosquitto_pub -p $(PORT) -t hello -m world' \
+	  'Control-C stops the broker.' ''
 	@exec $(BUILD)/mosquitto -v -p $(PORT)
 
 test check:

@@ -36,9 +36,10 @@ static int check_text(struct str text)
     return MOSQ_ERR_SUCCESS;
 }
 
+/* Our broker refuses more levels than it wants to search; others may not. */
 static int from_reason(enum reason reason)
 {
-    return reason == REASON_OK ? MOSQ_ERR_SUCCESS : MOSQ_ERR_INVAL;
+    return reason == REASON_OK || reason == REASON_LEVELS ? MOSQ_ERR_SUCCESS : MOSQ_ERR_INVAL;
 }
 
 /* --- publish --- */

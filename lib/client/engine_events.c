@@ -84,7 +84,7 @@ static enum outcome on_publish(struct engine *e, const struct frame *f, struct e
     enum reason reason = decode_publish(f, &p);
     bool is_new = true;
 
-    if (reason != REASON_OK)
+    if (reason != REASON_OK && reason != REASON_LEVELS)
         return broken(e, reason);
     engine_log(e, "received PUBLISH (d%d, q%d, r%d, m%d, '%.*s', ... (%zu bytes))", p.dup, p.qos,
                p.retain, p.id, STR_ARG(p.topic), p.payload.n);
