@@ -308,6 +308,16 @@ static int end_now(struct mosquitto *m)
     return rc;
 }
 
+void connect_flush(struct mosquitto *m)
+{
+    if (!way_is_up(m))
+        return;
+    if (engine_state(m->engine) == ENGINE_CLOSING)
+        (void)end_now(m);
+    else
+        (void)way_write(m); /* the next loop meets an error, too */
+}
+
 void connect_cancel(struct mosquitto *m)
 {
     end_waiting(m);
@@ -322,7 +332,7 @@ int connect_end(struct mosquitto *m)
         connect_cancel(m);
         return MOSQ_ERR_NO_CONN;
     }
-    int rc = client_error(engine_disconnect(m->engine));
+    int rc = client_error(engine_disconnect(m->engine, client_now()));
     if (rc != MOSQ_ERR_SUCCESS)
         return rc;
     if (!m->looping && !m->threaded)

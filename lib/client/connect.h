@@ -15,6 +15,9 @@ MUST_CHECK int connect_go_on(struct mosquitto *m);
 void connect_later(struct mosquitto *m);
 /* End connection and attempts, also that of a thread that waits in mosquitto_connect(). */
 void connect_cancel(struct mosquitto *m);
+/* The background thread was ended by force: write what was left to it, without waiting; and if that
+ * was DISCONNECT, the connection has ended. */
+void connect_flush(struct mosquitto *m);
 /* What mosquitto_disconnect() does. */
 int connect_end(struct mosquitto *m);
 /* How long poll() may wait for a moment of client_now(). */

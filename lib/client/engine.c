@@ -15,7 +15,7 @@
 #define SPARE_CHUNKS 4             /* that an empty output keeps */
 #define PAYLOAD_COPY_MAX 1024      /* larger payloads are sent from where they are kept */
 #define ANSWER_MS 60000            /* for CONNACK, without a keepalive */
-#define CLOSING_MS 10000           /* for DISCONNECT to be written */
+#define CLOSING_MS 10000           /* without a byte, for DISCONNECT to be written */
 #define KEEP_INPUT (4 * READ_SIZE) /* a larger buffer is given back when it is empty */
 
 /* --- life --- */
@@ -266,12 +266,12 @@ enum err engine_finish(struct engine *e)
 }
 
 /* 3.14 */
-enum err engine_disconnect(struct engine *e)
+enum err engine_disconnect(struct engine *e, uint64_t now_ms)
 {
     if (e->state == ENGINE_IDLE || e->state == ENGINE_CLOSING)
         return ERR_OK;
     e->state = ENGINE_CLOSING;
-    e->closing_ms = e->now_ms;
+    e->now_ms = e->closing_ms = now_ms;
     return engine_finish(e);
 }
 
@@ -334,6 +334,8 @@ int engine_iovec(const struct engine *e, struct iovec *iov, int n)
 
 void engine_written(struct engine *e, size_t n, uint64_t now_ms)
 {
+    if (e->pinging && e->queued_bytes - e->out.bytes < e->ping_end)
+        e->ping_ms = now_ms;
     outq_drop(&e->out, &e->pool, n);
     e->now_ms = e->last_out_ms = now_ms;
     enum err later = engine_pump(e);
@@ -489,6 +491,7 @@ static enum err ping(struct engine *e)
     if (engine_send(e, bytes, encode_empty(bytes, PACKET_PINGREQ)) != ERR_OK)
         return ERR_NOMEM;
     e->ping_ms = e->now_ms;
+    e->ping_end = e->queued_bytes;
     e->pinging = true;
     engine_log(e, "sending PINGREQ");
     return ERR_OK;
@@ -499,19 +502,37 @@ static uint64_t answer_ms(const struct engine *e)
     return e->keepalive_ms ? e->keepalive_ms : ANSWER_MS;
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* When a broker that has not answered PINGREQ is given up. Its answer may be behind much else. */
+static uint64_t give_up_ms(const struct engine *e)
+{
+    return later(e->ping_ms, e->last_in_ms) + e->keepalive_ms;
+}
+
+/* The next PINGREQ; while one is not answered, for the sake of a broker that hears nothing else. */
+static uint64_t next_ping_ms(const struct engine *e)
+{
+    uint64_t since_ms =
+        e->pinging ? later(e->ping_ms, e->last_out_ms) : earlier(e->last_in_ms, e->last_out_ms);
+
+    return since_ms + e->keepalive_ms;
+}
+
 uint64_t engine_deadline(const struct engine *e)
 {
-    uint64_t quiet_ms = e->last_in_ms < e->last_out_ms ? e->last_in_ms : e->last_out_ms;
-
     switch (e->state) {
     case ENGINE_CONNECTING:
         return e->began_ms + answer_ms(e);
     case ENGINE_CLOSING:
-        return e->closing_ms + CLOSING_MS;
+        return later(e->closing_ms, e->last_out_ms) + CLOSING_MS;
     case ENGINE_CONNECTED:
         if (e->keepalive_ms == 0)
             return UINT64_MAX;
-        return (e->pinging ? e->ping_ms : quiet_ms) + e->keepalive_ms;
+        return e->pinging ? earlier(next_ping_ms(e), give_up_ms(e)) : next_ping_ms(e);
     default:
         return UINT64_MAX;
     }
@@ -523,7 +544,7 @@ enum err engine_tick(struct engine *e, uint64_t now_ms)
     e->now_ms = now_ms;
     if (now_ms < engine_deadline(e))
         return ERR_OK;
-    if (e->state == ENGINE_CONNECTED && !e->pinging)
+    if (e->state == ENGINE_CONNECTED && (!e->pinging || now_ms < give_up_ms(e)))
         return ping(e);
     e->why = e->state == ENGINE_CLOSING ? "the connection takes no more bytes"
              : e->pinging               ? "no answer to PINGREQ in time"

@@ -50,7 +50,7 @@ MUST_CHECK enum err engine_connect(struct engine *e, const struct packet_connect
  * event that is not settled yet. After it nothing is sent and no event comes; messages that have
  * arrived but were not handed over are not acknowledged. Without a connection nothing happens.
  */
-MUST_CHECK enum err engine_disconnect(struct engine *e);
+MUST_CHECK enum err engine_disconnect(struct engine *e, uint64_t now_ms);
 /* The connection is gone, for whatever reason. Messages of QoS 1 and 2 stay to be sent again. */
 void engine_lost(struct engine *e);
 
@@ -131,7 +131,9 @@ uint64_t engine_unfinished(const struct engine *e);
 
 /*
  * Keepalive (3.1.2-24): sends PINGREQ when nothing was sent or nothing has come for that long.
- * ERR_CLOSED: the broker has not answered CONNECT or PINGREQ in time; close.
+ * ERR_CLOSED: the broker has not answered CONNECT or PINGREQ in time, or takes no more bytes after
+ * DISCONNECT was wanted; close. As long as bytes come, or go in front of the PINGREQ, there is time
+ * for its answer: so read first what there is to read.
  */
 MUST_CHECK enum err engine_tick(struct engine *e, uint64_t now_ms);
 /* When engine_tick has something to do, at the latest; UINT64_MAX: never. */

@@ -53,8 +53,9 @@ struct engine {
     uint64_t began_ms;
     uint64_t closing_ms;
     uint64_t last_in_ms, last_out_ms;
-    uint64_t ping_ms; /* when PINGREQ was sent that is not answered: … */
-    bool pinging;     /* … there is one */
+    uint64_t ping_ms;  /* when PINGREQ was sent, or what is before it, that is not answered: … */
+    bool pinging;      /* … there is one */
+    uint64_t ping_end; /* where it ends, in bytes since CONNECT */
     const char *why;
 };
 

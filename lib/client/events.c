@@ -11,6 +11,8 @@
 
 #include <errno.h>
 
+#define KEEP_UP_MS 100 /* of callbacks, before the broker is thought of */
+
 static void tell_connected(struct mosquitto *m, const struct client_callbacks *c, void *userdata,
                            const struct engine_event *ev)
 {
@@ -142,13 +144,36 @@ static int deliver(struct mosquitto *m, const struct engine_event *ev)
     return MOSQ_ERR_SUCCESS;
 }
 
+/*
+ * Callbacks take their time, and more messages may wait here than can be handed over within the
+ * keepalive: meanwhile the broker is answered, and hears that we live. That it is silent cannot be
+ * said of it, since nobody listens.
+ */
+static int keep_up(struct mosquitto *m, uint64_t now_ms)
+{
+    enum err err = ERR_OK;
+
+    if (!way_is_up(m))
+        return MOSQ_ERR_SUCCESS;
+    engine_filled(m->engine, 0, now_ms);
+    if (engine_state(m->engine) == ENGINE_CONNECTED)
+        err = engine_tick(m->engine, now_ms);
+    return err == ERR_OK ? way_write(m) : client_error(err);
+}
+
 int events_deliver(struct mosquitto *m)
 {
     struct engine_event ev;
     enum err err = ERR_AGAIN;
+    uint64_t kept_up_ms = client_now();
 
     while (!m->stop && (err = engine_next(m->engine, &ev)) == ERR_OK) {
         int rc = deliver(m, &ev);
+        uint64_t now_ms = client_now();
+        if (rc == MOSQ_ERR_SUCCESS && now_ms - kept_up_ms >= KEEP_UP_MS) {
+            rc = keep_up(m, now_ms);
+            kept_up_ms = now_ms;
+        }
         if (rc != MOSQ_ERR_SUCCESS)
             return rc;
     }

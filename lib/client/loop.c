@@ -175,14 +175,17 @@ static int take_leave(struct mosquitto *m)
     return MOSQ_ERR_SUCCESS;
 }
 
-/* Do what can be done on the connection. */
+/* Do what can be done on the connection. A program may have been away for long: what the clock says
+ * counts after what the broker has said. */
 static int serve(struct mosquitto *m, bool reads)
 {
     uint32_t of = m->connection;
-    int rc = tick(m);
+    int rc = MOSQ_ERR_SUCCESS;
 
-    if (rc == MOSQ_ERR_SUCCESS && reads)
+    if (reads || client_now() >= engine_deadline(m->engine))
         rc = read_turn(m, of);
+    if (rc == MOSQ_ERR_SUCCESS && is_same(m, of))
+        rc = tick(m);
     if (rc == MOSQ_ERR_SUCCESS && is_same(m, of))
         rc = write_turn(m);
     if (rc != MOSQ_ERR_SUCCESS && way_is_up(m))
@@ -438,6 +441,7 @@ static void join(struct mosquitto *m)
     client_enter(m);
     m->thread = thread;
     m->threaded = m->stop = m->leaving = m->stopping = false;
+    connect_flush(m);
     client_leave(m);
 }
 

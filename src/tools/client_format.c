@@ -276,7 +276,7 @@ static const struct letter {
     char letter;
     int takes; /* flags without meaning for it are read and forgotten */
     print_fn *print;
-} LETTERS[] = {
+} letters_known[] = {
     {'%', 0, print_text},
     {'A', TAKES_WIDTH, print_blank_number},
     {'C', TAKES_WIDTH, print_blank},
@@ -396,18 +396,18 @@ static bool read_number(struct reader *r, int *value)
 
 static const struct letter *find_letter(char c)
 {
-    for (size_t i = 0; i < sizeof(LETTERS) / sizeof(LETTERS[0]); i++)
-        if (LETTERS[i].letter == c)
-            return &LETTERS[i];
+    for (size_t i = 0; i < sizeof(letters_known) / sizeof(letters_known[0]); i++)
+        if (letters_known[i].letter == c)
+            return &letters_known[i];
     return NULL;
 }
 
 static bool refuse_letter(const struct reader *r, const char *from, char c)
 {
-    char known[2 * sizeof(LETTERS) / sizeof(LETTERS[0]) + 1];
+    char known[2 * sizeof(letters_known) / sizeof(letters_known[0]) + 1];
     size_t n = 0;
-    for (size_t i = 0; i < sizeof(LETTERS) / sizeof(LETTERS[0]); i++) {
-        known[n++] = LETTERS[i].letter;
+    for (size_t i = 0; i < sizeof(letters_known) / sizeof(letters_known[0]); i++) {
+        known[n++] = letters_known[i].letter;
         known[n++] = ' ';
     }
     known[n - 1] = '\0';

@@ -192,7 +192,7 @@ static void new_line(struct reader *r, int depth)
     if (r->level < 0)
         return;
     client_text_fill(r->out, '\n', 1);
-    client_text_fill(r->out, '\t', (size_t)(r->level + depth));
+    client_text_fill(r->out, '\t', (size_t)r->level + (size_t)depth);
 }
 
 static bool read_key(struct reader *r)

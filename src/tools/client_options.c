@@ -12,10 +12,12 @@
 #include "tools/client_secret.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NAME_MAX_BYTES 40  /* longer names are nobody's typing mistake */
 #define STRING_MAX 65535   /* bytes of an MQTT string, 1.5.3 */
@@ -448,6 +450,16 @@ static bool check_together(struct client_settings *s)
            (!s->program->check || s->program->check(s));
 }
 
+/* A standard descriptor that is closed would become that of a socket. What takes its place here
+ * fails when it is used, as the closed one would. */
+static void hold_descriptors(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+            _exit(1);
+    }
+}
+
 static void set_defaults(struct client_settings *s, const struct client_program *program)
 {
     s->program = program;
@@ -463,6 +475,7 @@ enum client_verdict client_options_read(struct client_settings *s,
 {
     enum client_verdict verdict;
 
+    hold_descriptors();
     set_defaults(s, program);
     verdict = read_files(s, argc, argv);
     if (verdict == CLIENT_GO)

@@ -93,6 +93,16 @@ static bool open_file(const char *path, struct client_payload *p)
     return ok;
 }
 
+/* Nothing at all is rather the end of a command that has failed than a message; -n sends that. */
+static bool read_stdin(struct client_payload *p)
+{
+    if (!read_all(STDIN_FILENO, "standard input", p, 0))
+        return false;
+    if (p->n == 0)
+        fputs("Error: Zero length input.\nError loading input from stdin.\n", stderr);
+    return p->n > 0;
+}
+
 bool client_payload_load(const struct client_settings *s, struct client_payload *payload)
 {
     *payload = (struct client_payload){0};
@@ -100,7 +110,7 @@ bool client_payload_load(const struct client_settings *s, struct client_payload 
     case SOURCE_FILE:
         return open_file(s->file, payload);
     case SOURCE_STDIN:
-        return read_all(STDIN_FILENO, "standard input", payload, 0);
+        return read_stdin(payload);
     case SOURCE_TEXT:
         payload->n = strlen(s->text);
         payload->data = (uint8_t *)strdup(s->text);

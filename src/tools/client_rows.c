@@ -516,7 +516,7 @@ static const struct client_row rows[] = {
         COMMON(tls_version),
         .value = "VERSION",
         .noun = "version",
-        .doc = "tlsv1.3, tlsv1.2 or tlsv1.1; 1.2 and newer by default",
+        .doc = "The oldest to speak: tlsv1.3, tlsv1.2 (the default), tlsv1.1",
     },
     {
         .name = "--ciphers",

@@ -1,11 +1,13 @@
 /*
- * URLs, as far as these programs use them. Nothing in them is decoded: Mosquitto's programs take
- * what stands there as it is. No message shows a URL, since there may be a password in it.
+ * URLs, as far as these programs use them. As with Mosquitto's programs, user and password of a
+ * proxy may have "%3A" for ':'; what is said of a broker is taken as it stands. No message shows a
+ * URL, since there may be a password in it.
  */
 #include "tools/client_url.h"
 
 #include "mosquitto.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,6 +134,39 @@ bool client_url_broker(struct client_settings *s, const struct client_row *row, 
     return ok;
 }
 
+static int digit(char c)
+{
+    const char *digits = "0123456789abcdef",
+               *at = c ? strchr(digits, tolower((unsigned char)c)) : NULL;
+
+    return at ? (int)(at - digits) : -1;
+}
+
+/* In place. false: a '%' without two digits behind it, or a NUL. */
+static bool decode(char *text)
+{
+    char *to = text;
+
+    if (!text)
+        return true;
+    for (const char *from = text; *from; from++) {
+        int high, low;
+
+        if (*from != '%') {
+            *to++ = *from;
+            continue;
+        }
+        high = digit(from[1]);
+        low = high < 0 ? -1 : digit(from[2]);
+        if (low < 0 || (high | low) == 0)
+            return false;
+        *to++ = (char)(high << 4 | low);
+        from += 2;
+    }
+    *to = 0;
+    return true;
+}
+
 static bool keep_proxy(struct client_settings *s, const struct authority *a)
 {
     s->proxy_port = a->port == CLIENT_UNSET ? PROXY_PORT : a->port;
@@ -154,10 +189,13 @@ bool client_url_proxy(struct client_settings *s, const struct client_row *row, c
     if (!client_keep(&text, rest))
         return false;
     text[strcspn(text, "/")] = 0;
-    if (split(text, &a) && *a.host)
-        ok = keep_proxy(s, &a);
-    else
+    if (!split(text, &a) || !*a.host)
         ok = client_refuse(s, "Invalid proxy; it is socks5h://[USER[:PASSWORD]@]HOST[:PORT]");
+    else if (!decode(a.user) || !decode(a.password))
+        ok = client_refuse(s, "Invalid proxy; behind a %% in the user or password stand two "
+                              "hexadecimal digits.");
+    else
+        ok = keep_proxy(s, &a);
     explicit_bzero(text, strlen(rest));
     free(text);
     return ok;

@@ -20,7 +20,8 @@ static const struct client_row rows[] = {
         .value = "N",
         .noun = "count",
         .wrong = "--repeat argument must be >0.",
-        .doc = "Publish the message of -m, -f, -s or -n so often",
+        .doc = "Publish the message of -m, -f, -s or -n so often; of no effect "
+               "on -l",
     },
     {
         .name = "--repeat-delay",
@@ -55,8 +56,6 @@ static bool check(struct client_settings *common)
     if (mosquitto_pub_topic_check(topic))
         return client_refuse(common, "Invalid publish topic '%s', does it contain '+' or '#'?",
                              topic);
-    if (s->repeat && common->source == SOURCE_LINES)
-        return client_refuse(common, "--repeat goes with -m, -f, -s or -n, not with -l.");
     if (!s->repeat)
         s->repeat = 1;
     return true;

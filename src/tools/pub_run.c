@@ -162,18 +162,18 @@ static int read_and_write(struct pub *p, const struct pollfd *fd)
     return rc;
 }
 
+/* How long nothing has to be done but what descriptors ask for. */
 static int turn_ms(const struct pub *p, enum pub_state state)
 {
-    /* What was in the way of the next message has been written meanwhile. */
+    int ms = state == PUB_LATER ? pub_source_wait_ms(p->src) : TURN_MS;
+
     if (state == PUB_READY && may_fly(p))
         return 0;
-    int wait = state == PUB_LATER ? pub_source_wait_ms(p->src) : TURN_MS;
-
-    return wait < TURN_MS ? wait : TURN_MS;
+    return ms < TURN_MS ? ms : TURN_MS;
 }
 
 /* Wait for the broker, and for input if there is room for more. */
-static void wait(struct pub *p, enum pub_state state)
+static void wait_for_both(struct pub *p, enum pub_state state)
 {
     bool listens = state == PUB_INPUT && may_fly(p);
     struct pollfd fds[2] = {
@@ -191,21 +191,28 @@ static void wait(struct pub *p, enum pub_state state)
         p->lost = true;
 }
 
+/* What was requested goes out before a wait, so that a full buffer is all that is waited for; at
+ * QoS 0 messages are done with that. */
+static void write_out(struct pub *p)
+{
+    if (!p->over && !p->lost && mosquitto_want_write(p->mosq) &&
+        mosquitto_loop_write(p->mosq, 100) != 0)
+        p->lost = true;
+}
+
 static void serve(struct pub *p)
 {
     enum pub_state state = p->closing ? PUB_END : publish(p);
 
-    if (state == PUB_END && p->flight == 0 && !p->closing && !p->over) {
+    write_out(p);
+    if (state == PUB_END && p->flight == 0 && !p->closing && !p->over && !p->lost) {
         p->closing = true;
         if (mosquitto_disconnect(p->mosq) != 0)
             p->lost = true;
+        write_out(p);
     }
-    /* What was published goes out before the wait, so that a full buffer is what is waited for. */
-    if (!p->over && !p->lost && mosquitto_want_write(p->mosq) &&
-        mosquitto_loop_write(p->mosq, 100) != 0)
-        p->lost = true;
     if (!p->over && !p->lost)
-        wait(p, state);
+        wait_for_both(p, state);
 }
 
 /* --- a connection that is not --- */
@@ -251,11 +258,11 @@ static void lose(struct pub *p)
     client_retry_begin(&p->retry, retry_s(p));
 }
 
-/* Input is read until there is something to send: so its end is noticed, and what could not be sent
- * can be counted. */
-static void wait_for_input(struct pub *p, enum pub_state state, int ms)
+/* Some input is read although it cannot be sent: so its end is noticed, and it can be counted. */
+static void wait_for_input(struct pub *p, int ms)
 {
-    struct pollfd fd = {.fd = state == PUB_INPUT ? pub_source_fd(p->src) : -1, .events = POLLIN};
+    struct pollfd fd = {.fd = pub_source_wants(p->src) ? pub_source_fd(p->src) : -1,
+                        .events = POLLIN};
 
     if (poll(&fd, 1, ms < TURN_MS ? ms : TURN_MS) > 0 && !pub_source_read(p->src))
         finish(p, EXIT_BAD);
@@ -273,7 +280,7 @@ static void reconnect(struct pub *p)
     } else if (ms < 0) {
         give_up(p);
     } else if (ms > 0) {
-        wait_for_input(p, state, ms);
+        wait_for_input(p, ms);
     } else {
         client_retry_again(&p->retry);
         p->dialling = mosquitto_reconnect_async(p->mosq) == 0;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define BLOCK (256 * 1024)
+#define AHEAD (512 * 1024) /* what is read while nothing can be taken */
 
 struct pub_source {
     bool lines;
@@ -111,6 +112,11 @@ static bool make_room(struct pub_source *src)
     src->data = data;
     src->cap = src->cap * 2 + BLOCK;
     return true;
+}
+
+bool pub_source_wants(const struct pub_source *src)
+{
+    return src->lines && !src->eof && src->end - src->begin < AHEAD;
 }
 
 bool pub_source_read(struct pub_source *src)

@@ -34,6 +34,8 @@ void pub_source_done(struct pub_source *src);
 void pub_source_rewind(struct pub_source *src);
 
 int pub_source_fd(const struct pub_source *src);
+/* Is there more to read, and room for it? What is at hand may not even be taken yet. */
+bool pub_source_wants(const struct pub_source *src);
 /* Read once. false: it cannot be read, which was said; or a line is too long. */
 bool pub_source_read(struct pub_source *src);
 int pub_source_wait_ms(const struct pub_source *src);

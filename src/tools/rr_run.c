@@ -146,8 +146,8 @@ static void on_disconnect(struct mosquitto *mosq, void *userdata, int rc)
 static void time_out(struct rr *r)
 {
     client_complain(&r->s->common, "Timed out\n");
-    mosquitto_disconnect(r->mosq);
     finish(r, EXIT_TIMED_OUT);
+    mosquitto_disconnect(r->mosq);
 }
 
 static void turn(struct rr *r)

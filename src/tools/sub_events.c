@@ -43,8 +43,9 @@ void sub_write(struct sub *sub)
     complain_output(sub, error);
     sub->out.text.used = 0;
     sub->out.text.failed = false;
-    sub->code = output_code(error);
-    sub_end(sub, sub->code);
+    if (output_code(error) != 0)
+        sub->code = output_code(error);
+    sub_end(sub, output_code(error));
 }
 
 /* The message that is being handed over must not be acknowledged if its text is lost. */
@@ -60,7 +61,6 @@ static void write_within(struct sub *sub, int qos)
     if (error == 0)
         return;
     complain_output(sub, error);
-    sub_watch_clear(&sub->watch);
     _exit(output_code(error));
 }
 

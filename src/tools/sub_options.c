@@ -13,7 +13,7 @@
 #define SUB(member) .programs = CLIENT_SUB, SETTING(sub_settings, member)
 #define PERCENT_MIN 0.1
 
-static const struct client_row ROWS_OF_SUB[] = {
+static const struct client_row rows[] = {
     {
         .name = "-T",
         .alias = "--filter-out",
@@ -141,7 +141,7 @@ static bool check(struct client_settings *s)
            client_print_check(s);
 }
 
-static const struct client_rows own_rows = ROWS(ROWS_OF_SUB);
+static const struct client_rows own_rows = ROWS(rows);
 
 const struct client_program sub_program = {
     .which = CLIENT_SUB,

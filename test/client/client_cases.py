@@ -10,6 +10,7 @@ otherwise is `broker(…)`. A difference that is not listed fails, and so does o
 """
 
 import signal
+import time
 from dataclasses import dataclass, field
 
 CASES = []
@@ -78,6 +79,7 @@ class Kill:
         self.number = number
 
     def act(self, play):
+        time.sleep(0.3)  # 2.0.11 forgets a signal that comes while it reads
         play.running[-1][1].send_signal(self.number)
 
 
@@ -162,11 +164,13 @@ usage("topics nobody may publish to", "pub", "-t a/# -m b", "-t + -m b", "-t a+b
       "-t '' -m b", "-t a\udcffb -m c", "-t a\udced\udca0\udc80 -m c")
 usage("filters that are none", "sub", "-t a#", "-t a/#/b", "-t a+", "-t ++", "-t ''", "-t a\udcffb", "-t a -t b#", "-t #/",
       "-T a#", "-t a -T b#", "-t a -T ''", "-t a -U b#", "-t a -U ''", "-U a+")
-usage("topics of mosquitto_rr that are none", "rr", "-t a/# -e b -m c", "-t a -e b# -m c", "-t '' -e b -m c", "-t a -e '' -m c",
+usage("topics of mosquitto_rr that are none", "rr", "-t a/# -e b -m c", "-t a -e b# -m c", "-t '' -e b -m c",
+     "-t a -e '' -m c",
       "-t a\udcff -e b -m c")
 usage("wills that are none", "pub", "-t a -m b --will-topic w/#", "-t a -m b --will-topic +", "-t a -m b --will-payload p",
       "-t a -m b --will-retain", "-t a -m b --will-qos 1", "-t a -m b --will-topic ''", "-t a -m b --will-topic w\udcff")
-usage("counts and seconds that are none", "sub", "-t a -C 0", "-t a -C -1", "-t a -W 0", "-t a -W -1", "-t a -C x", "-t a -W x",
+usage("counts and seconds that are none", "sub", "-t a -C 0", "-t a -C -1", "-t a -W 0", "-t a -W -1", "-t a -C x",
+     "-t a -W x",
       "-t a --random-filter 0", "-t a --random-filter 101", "-t a --random-filter x", "-t a --random-filter -5")
 usage("repetitions that are none", "pub", "-t a -m b --repeat 0", "-t a -m b --repeat -1", "-t a -m b --repeat x",
       "-t a -m b --repeat 2 --repeat-delay -1", "-t a -m b --repeat 2 --repeat-delay x")
@@ -174,15 +178,19 @@ usage("formats that are none", "sub", "-t a -F %", "-t a -F %z", "-t a -F a\\\\"
       "-t a -F ''")
 usage("formats and -N, -v", "sub", "-t a -F %p -v -N -W x")
 usage("proxies that are none", "pub", "-t a -m b --proxy http://h", "-t a -m b --proxy socks5h://", "-t a -m b --proxy x",
-      "-t a -m b --proxy socks5h://user@", "-t a -m b --proxy socks5h://127.0.0.1:port", "-t a -m b --proxy socks5h://127.0.0.1:99999",
+      "-t a -m b --proxy socks5h://user@", "-t a -m b --proxy socks5h://127.0.0.1:port",
+      "-t a -m b --proxy socks5h://127.0.0.1:99999",
       "-t a -m b --proxy socks5h://127.0.0.1:0", "-t a -m b --proxy socks5h://a:b:c@127.0.0.1:{DEAD}")
-usage("URLs that are none", "pub", "-L http://127.0.0.1:{DEAD}/t -m b", "-L mqtt:// -m b", "-L mqtt://127.0.0.1:{DEAD} -m b", "-L mqtt://127.0.0.1:{DEAD}/ -m b", "-L 127.0.0.1:{DEAD}/t -m b",
+usage("URLs that are none", "pub", "-L http://127.0.0.1:{DEAD}/t -m b", "-L mqtt:// -m b",
+     "-L mqtt://127.0.0.1:{DEAD} -m b", "-L mqtt://127.0.0.1:{DEAD}/ -m b", "-L 127.0.0.1:{DEAD}/t -m b",
       "-L '' -m b", "-L mqtt:/h/t -m b", "-L mqtt://u@127.0.0.1:{DEAD} -m b")
-usage("URLs that are none, for mosquitto_sub", "sub", "-L http://127.0.0.1:{DEAD}/t", "-L mqtt://", "-L mqtt://127.0.0.1:{DEAD}", "-L mqtt://127.0.0.1:{DEAD}/",
+usage("URLs that are none, for mosquitto_sub", "sub", "-L http://127.0.0.1:{DEAD}/t", "-L mqtt://",
+     "-L mqtt://127.0.0.1:{DEAD}", "-L mqtt://127.0.0.1:{DEAD}/",
       "-L mqtt://127.0.0.1:{DEAD}/a#", "-L mqtt://127.0.0.1:{DEAD}/a -t b#")
 usage("ids and names that do not go together", "pub", "-c -t a -m b", "-t a -m b -i x -I y", "-t a -m b -I y -i x")
 usage("ids of mosquitto_sub", "sub", "-t a -c", "-t a -i x -I y", "-c -i '' -t a")
-usage("TLS options that do not go together", "pub", "-t a -m b --cert x", "-t a -m b --key x", "-t a -m b --cafile x --cert y",
+usage("TLS options that do not go together", "pub", "-t a -m b --cert x", "-t a -m b --key x",
+     "-t a -m b --cafile x --cert y",
       "-t a -m b --cafile x --key y", "-t a -m b --psk 12", "-t a -m b --psk-identity x",
       "-t a -m b --psk 12 --psk-identity x --cafile y", "-t a -m b --keyform pem", "-t a -m b --keyform pem --key x",
       "-t a -m b --tls-engine-kpass-sha1 12", "-t a -m b --cafile x --tls-engine-kpass-sha1 12")
@@ -207,7 +215,8 @@ case("long options of both", sub("--topic {T} --qos 1 -C 1 --verbose --keepalive
 case("long options of mosquitto_pub", sub("-t {T} -C 1 -q 1 -F '%q %p'"),
      pub("--host 127.0.0.1 --port {PORT} --id {ID}p --topic {T} --message hello --qos 1 --protocol-version mqttv311 --username u --pw p "
          "--keepalive 20 --disable-clean-session --nodelay --quiet", bare=True))
-case("long options of mosquitto_sub", sub("--host 127.0.0.1 --port {PORT} --id {ID}s --topic {T} --qos 1 --protocol-version 31 --username u "
+case("long options of mosquitto_sub",
+     sub("--host 127.0.0.1 --port {PORT} --id {ID}s --topic {T} --qos 1 --protocol-version 31 --username u "
                                           "--unsubscribe {T}/x --filter-out {T}/y -C 1 --verbose", bare=True),
      pub("-t {T} -m hello -q 1"))
 case("-v, and payloads of all kinds", sub("-t {T}/# -v -C 5"), pub("-t {T}/text -m 'two words'"), pub("-t {T}/empty -n"),
@@ -221,14 +230,15 @@ case("lines at QoS 2", sub("-t {T} -C 3 -q 2"), pub("-t {T} -l -q 2", "one\r\ntw
 case("lines, but none", pub("-t {T} -l", ""), pub("-t {T} -l -q 1", ""))
 case("lines that have zeros in them", sub("-t {T} -W 3 -F %x"), pub("-t {T} -l", "one\0two\nthree\n"))
 case("a line of 100,000 characters", sub("-t {T} -C 1 -F %l"), pub("-t {T} -l", "x" * 100_000 + "\n"))
-case("many lines", sub("-t {T} -C 2000 -q 1"), pub("-t {T} -l -q 1", "".join(f"{n}\n" for n in range(2000))))
+case("many lines", sub("-t {T} -C 300 -q 1"), pub("-t {T} -l -q 1", "".join(f"{n}\n" for n in range(300))))
 case("many lines at QoS 2 with a window", sub("-t {T} -C 500 -q 2"),
      pub("-t {T} -l -q 2 -M 3", "".join(f"{n}\n" for n in range(500))))
 case("an empty file, an empty stdin", sub("-t {T} -C 2 -F '[%p]'"), pub("-t {T} -f {PUBLIC}/empty"), pub("-t {T} -s", ""),
      pub("-t {T} -m ''"), pub("-t {T} -n"))
 case("a payload of 300,000 bytes", sub("-t {T} -C 1 -F %l"), pub("-t {T} -s", "x" * 300_000))
 case("-f of the long form", sub("-t {T} -C 2 -v"), pub("-t {T} --file {PUBLIC}/payload"), pub("-t {T} --null-message"))
-case("--stdin-line and --stdin-file", sub("-t {T} -C 3"), pub("-t {T} --stdin-line", "a\nb\n"), pub("-t {T} --stdin-file", "c"))
+case("--stdin-line and --stdin-file", sub("-t {T} -C 3"), pub("-t {T} --stdin-line", "a\nb\n"),
+     pub("-t {T} --stdin-file", "c"))
 for qos in (0, 1, 2):
     case(f"--repeat at QoS {qos}", sub(f"-t {{T}} -C 3 -q {qos}"), pub(f"-t {{T}} -m again -q {qos} --repeat 3"))
 case("--repeat with a delay", sub("-t {T} -C 3"), pub("-t {T} -m again --repeat 3 --repeat-delay 0.1"))
@@ -238,7 +248,8 @@ case("--repeat has nothing to do with lines", sub("-t {T} -C 2"), pub("-t {T} -l
 case("several filters", sub("-t {T}/a -t {T}/b/+ -t {T}/c/# -C 4 -v"), pub("-t {T}/a -m 1"), pub("-t {T}/b -m 2"),
      pub("-t {T}/b/x -m 3"), pub("-t {T}/c -m 4"), pub("-t {T}/c/x/y -m 5"))
 case("overlapping filters", sub("-t {T}/# -t {T}/a -C 2 -v -q 1"), pub("-t {T}/a -m 1 -q 1"), pub("-t {T}/b -m 2 -q 1"))
-case("-T hides", sub("-t {T}/# -T {T}/b -T {T}/c/+ -C 2 -v"), pub("-t {T}/b -m 1"), pub("-t {T}/a -m 2"), pub("-t {T}/c/x -m 3"),
+case("-T hides", sub("-t {T}/# -T {T}/b -T {T}/c/+ -C 2 -v"), pub("-t {T}/b -m 1"), pub("-t {T}/a -m 2"),
+     pub("-t {T}/c/x -m 3"),
      pub("-t {T}/d -m 4"))
 case("--filter-out", sub("-t {T}/# --filter-out {T}/b -C 1 -v"), pub("-t {T}/b -m 1"), pub("-t {T}/a -m 2"))
 case("-U", sub("-t {T}/a -t {T}/b -U {T}/b -C 2 -v -W 10"), pub("-t {T}/a -m 1"), pub("-t {T}/a -m 3"))
@@ -252,24 +263,29 @@ case("-W", sub("-t {T} -W 1"))
 case("-W with messages", sub("-t {T} -W 3 -v"), pub("-t {T} -m 1"), pub("-t {T} -m 2"))
 case("-W and -C that is reached", sub("-t {T} -W 10 -C 1"), pub("-t {T} -m 1"))
 case("-W and -C that is not reached", sub("-t {T} -W 2 -C 2"), pub("-t {T} -m 1"))
-case("a stored session", sub("-t {T} -c -E -q 2"), JOIN, pub("-t {T} -m zero"), pub("-t {T} -m one -q 1"), pub("-t {T} -m two -q 2"),
+case("a stored session", sub("-t {T} -c -E -q 2"), JOIN, pub("-t {T} -m zero"), pub("-t {T} -m one -q 1"),
+     pub("-t {T} -m two -q 2"),
      sub("-t {T} -c -C 2 -q 2 -F '%q %p'"))
 case("a publisher's stored session", pub("-t {T} -m a -q 1 -c"), pub("-t {T} -m a -q 2 -c"), pub("-t {T} -m a -q 2"))
-case("the lower of two QoS", sub("-t {T} -q 1 -C 3 -F '%q %p'"), pub("-t {T} -m a -q 2"), pub("-t {T} -m b -q 1"), pub("-t {T} -m c"))
+case("the lower of two QoS", sub("-t {T} -q 1 -C 3 -F '%q %p'"), pub("-t {T} -m a -q 2"), pub("-t {T} -m b -q 1"),
+     pub("-t {T} -m c"))
 case("MQTT 3.1", sub("-t {T} -q 1 -C 3 -V mqttv31"), pub("-t {T} -m a -q 1 -V mqttv31"), pub("-t {T} -m b -V 31"),
      pub("-t {T} -m c -V mqttv311"), pub("-t {T} -m d -V 311"))
 case("own addresses", sub("-t {T} -C 1 -A 127.0.0.1"), pub("-t {T} -m a -A 127.0.0.1"), pub("-t {T} -m b -A 192.0.2.77"),
      pub("-t {T} -m b -A not.an.address.invalid"))
-case("what is without visible effect", sub("-t {T} -C 2 --nodelay -k 5 -M 10 --quiet"), pub("-t {T} -m a --nodelay -M 1 -k 65535 -q 1"),
+case("what is without visible effect", sub("-t {T} -C 2 --nodelay -k 5 -M 10 --quiet"),
+     pub("-t {T} -m a --nodelay -M 1 -k 65535 -q 1"),
      pub("-t {T} -m b --quiet"))
 case("the last of several wins", sub("-t {T}/# -W 2 -q 0 -q 1 -F x -F %t%q%p"), pub("-t {T}/x -t {T} -m a -q 2"))
-case("made-up ids", pub("-h 127.0.0.1 -p {PORT} -t {T} -m a", bare=True), pub("-h 127.0.0.1 -p {PORT} -t {T} -m a -I pre-", bare=True),
-     pub("-h 127.0.0.1 -p {PORT} -t {T} -m a --id-prefix pre-", bare=True), pub("-h 127.0.0.1 -p {PORT} -t {T} -m a -i ''", bare=True),
+case("made-up ids", pub("-h 127.0.0.1 -p {PORT} -t {T} -m a", bare=True),
+     pub("-h 127.0.0.1 -p {PORT} -t {T} -m a -I pre-", bare=True),
+     pub("-h 127.0.0.1 -p {PORT} -t {T} -m a --id-prefix pre-", bare=True),
+     pub("-h 127.0.0.1 -p {PORT} -t {T} -m a -i ''", bare=True),
      pub("-h 127.0.0.1 -p {PORT} -t {T} -m a -i long-{T}-012345678901234567890123456789", bare=True))
 case("an id that is no UTF-8", pub("-h 127.0.0.1 -p {PORT} -t {T} -m a -i x\udcff", bare=True),
      pub("-t {T} -m a -u x\udcff"), pub("-t {T} -m a -u x -P p\udcff"))
 case("signals end mosquitto_sub", sub("-t {T}"), Kill(signal.SIGINT), JOIN, sub("-t {T} -q 1"), Kill(signal.SIGTERM), JOIN)
-case("two with one id", sub("-t {T} -W 10 -C 2 -k 60"), pub("-t {T} -m a -i {ID}t"), pub("-t {T} -m a -i {ID}t"))
+case("two with one id", sub("-t {T} -W 10 -C 2 -k 60"), pub("-t {T} -m a -i {ID}t"), pub("-t {T} -m b -i {ID}t"))
 
 # --- retained messages and wills ------------------------------------------------------------------
 
@@ -277,10 +293,12 @@ case("a retained message", pub("-t {T} -m kept -r"), sub("-t {T} -C 1 -F '%r %p'
 case("a retained message, cleared", pub("-t {T} -m kept -r -q 1"), pub("-t {T} -n -r -q 1"), sub("-t {T} -W 1 -v"))
 case("a live message has no retain flag", sub("-t {T} -C 1 -F '%r %p'"), pub("-t {T} -m kept -r"))
 case("-R", pub("-t {T}/a -m kept -r"), sub("-t {T}/# -R -v -C 1"), pub("-t {T}/b -m fresh"))
-case("--retained-only", pub("-t {T}/a -m kept -r"), pub("-t {T}/b -m kept -r"), sub("-t {T}/# --retained-only -v -W 10", sort=True),
+case("--retained-only", pub("-t {T}/a -m kept -r"), pub("-t {T}/b -m kept -r"),
+     sub("-t {T}/# --retained-only -v -W 10", sort=True),
      pub("-t {T}/c -m fresh"))
 case("--retained-only and -C", pub("-t {T}/a -m kept -r"), sub("-t {T}/# --retained-only -v -C 1"))
-case("--remove-retained", pub("-t {T}/a -m kept -r"), pub("-t {T}/b -m kept -r"), sub("-t {T}/# --remove-retained -C 2 -W 3", sort=True),
+case("--remove-retained", pub("-t {T}/a -m kept -r"), pub("-t {T}/b -m kept -r"),
+     sub("-t {T}/# --remove-retained -C 2 -W 3", sort=True),
      JOIN, sub("-t {T}/# -v -W 1"))
 case("--remove-retained with -T", pub("-t {T}/a -m kept -r"), pub("-t {T}/b -m kept -r"),
      sub("-t {T}/# --remove-retained -T {T}/b -W 1 -v"), JOIN, sub("-t {T}/# -v -W 1"))
@@ -305,7 +323,8 @@ STABLE = [text for text in FORMATS if text not in ("@N", "@s", "@H:@M", "@Y-@m-@
 for qos in (0, 1):
     case(f"letters of -F at QoS {qos}", *(sub(f"-t {{T}} -C 1 -i {{ID}}{n} -q {qos} -F '{text}'") for n, text in enumerate(STABLE)),
          pub(f"-t {{T}} -m 'Hello, w\u00f6rld' -q {qos}"))
-case("the time in -F", sub("-t {T} -C 1 -F %I"), sub("-t {T} -C 1 -F '@Y-@m-@d' -i {ID}2"), sub("-t {T} -C 1 -F %U -i {ID}3"),
+case("the time in -F", sub("-t {T} -C 1 -F %I"), sub("-t {T} -C 1 -F '@Y-@m-@d' -i {ID}2"),
+     sub("-t {T} -C 1 -F %U -i {ID}3"),
      sub("-t {T} -C 1 -F @F -i {ID}4"), sub("-t {T} -C 1 -F @s -i {ID}5"), pub("-t {T} -m a"))
 for flags in ("%10t", "%-10t", "%010t", "%.2t", "%3l", "%03l", "%-3l", "%5q", "%10p", "%.2p", "%-8.3p", "%05m", "%4r", "%20x", "%.2x",
               "%.4X", "%300t", "%0.2p"):
@@ -321,7 +340,8 @@ case("raw JSON", sub("-t {T}/# -C 4 -F %J"), pub("-t {T}/a -m '{\"a\": [1, 2.5, 
      pub("-t {T}/c -m '\"text\"'"), pub("-t {T}/d -m true"))
 case("raw JSON that is none", sub("-t {T}/# -W 3 -F %J"), pub("-t {T}/a -m '{no'"), pub("-t {T}/b -n"), pub("-t {T}/c -m 1"))
 case("JSON at QoS 2, retained", pub("-t {T} -m kept -r -q 2"), sub("-t {T} -C 1 -F %j -q 2"))
-case("--pretty", sub("-t {T} -C 1 -F %j --pretty"), sub("-t {T} -C 1 -F %J --pretty -i {ID}2"), pub("-t {T} -m '{\"a\": 1}'"))
+case("--pretty", sub("-t {T} -C 1 -F %j --pretty"), sub("-t {T} -C 1 -F %J --pretty -i {ID}2"),
+     pub("-t {T} -m '{\"a\": 1}'"))
 case("a topic in UTF-8 in JSON", sub("-t {T}/# -C 1 -F %j"), pub("-t '{T}/\u00e4 \"x\"' -m \u4e09"))
 case("-F and -N", sub("-t {T} -C 2 -N -F %p,"), pub("-t {T} -m a"), pub("-t {T} -m b"))
 case("-F and -v", sub("-t {T} -C 1 -v -F %p"), pub("-t {T} -m a"))
@@ -334,16 +354,20 @@ case("--random-filter 100", sub("-t {T} -C 3 --random-filter 100"), pub("-t {T} 
 # --- URLs and options files -----------------------------------------------------------------------
 
 URL = "mqtt://127.0.0.1:{PORT}/{T}"
-case("URLs", sub(f"-L {URL} -C 3 -i {{ID}}s", bare=True), pub(f"-L {URL} -m a", bare=True), pub(f"--url {URL} -m b", bare=True),
+case("URLs", sub(f"-L {URL} -C 3 -i {{ID}}s", bare=True), pub(f"-L {URL} -m a", bare=True),
+     pub(f"--url {URL} -m b", bare=True),
      pub("-L mqtt://u:p@127.0.0.1:{PORT}/{T} -m c", bare=True))
 case("a URL with levels", sub("-t {T}/# -v -C 2"), pub(f"-L {URL}/a/b -m a", bare=True), pub(f"-L {URL}/ -m b", bare=True))
 case("a URL with a name and a password", sub("-L mqtt://alice:secret@127.0.0.1:{AUTH}/{T} -C 1 -i {ID}s", bare=True),
-     pub("-L mqtt://alice:secret@127.0.0.1:{AUTH}/{T} -m a", bare=True), pub("-L mqtt://alice:wrong@127.0.0.1:{AUTH}/{T} -m a", bare=True),
+     pub("-L mqtt://alice:secret@127.0.0.1:{AUTH}/{T} -m a", bare=True),
+     pub("-L mqtt://alice:wrong@127.0.0.1:{AUTH}/{T} -m a", bare=True),
      pub("-L mqtt://alice@127.0.0.1:{AUTH}/{T} -m a", bare=True))
 case("a URL and its parts", pub(f"-L {URL} -h 127.0.0.1 -m a", bare=True), pub(f"-L {URL} -p {{PORT}} -m a", bare=True),
-     pub(f"-L {URL} -t {{T}}/b -m a", bare=True), pub(f"-t {{T}}/b -L {URL} -m a", bare=True), sub(f"-L {URL} -t {{T}}/b -E", bare=True))
+     pub(f"-L {URL} -t {{T}}/b -m a", bare=True), pub(f"-t {{T}}/b -L {URL} -m a", bare=True),
+     sub(f"-L {URL} -t {{T}}/b -E", bare=True))
 case("a URL of TLS", pub("-L mqtts://localhost:{TLS}/{T} --cafile {CA} -m a", bare=True),
-     pub("-L mqtts://localhost:{TLS}/{T} -m a", bare=True), pub("-L mqtts://localhost:{TLS}/{T} --cafile {WRONGCA} -m a", bare=True),
+     pub("-L mqtts://localhost:{TLS}/{T} -m a", bare=True),
+     pub("-L mqtts://localhost:{TLS}/{T} --cafile {WRONGCA} -m a", bare=True),
      pub("-L mqtts://localhost:{PORT}/{T} --cafile {CA} -m a", bare=True))
 case("a URL with a wildcard", pub(f"-L {URL}/# -m a", bare=True), sub(f"-L {URL}/# -C 1 -v -i {{ID}}s", bare=True),
      pub(f"-L {URL}/x -m b", bare=True))
@@ -355,7 +379,8 @@ case("an options file in the home directory", sub("-C 1 -i {ID}s", bare=True), p
 case("the command line wins", sub("-t {T}/b -C 1"), pub("-t {T}/b -m b", bare=True), files={HOME_PUB: OPTIONS})
 case("XDG_CONFIG_HOME", sub("-t {T} -C 1"), pub("-m a", bare=True, env={"XDG_CONFIG_HOME": "{HOME}/elsewhere"}),
      files={HOME_PUB: "-p {DEAD}\n-t wrong\n", "elsewhere/mosquitto_pub": OPTIONS})
-case("XDG_CONFIG_HOME without a file", pub("-t {T} -m a", env={"XDG_CONFIG_HOME": "{HOME}/elsewhere"}), files={HOME_PUB: "--nonsense\n"})
+case("XDG_CONFIG_HOME without a file", pub("-t {T} -m a", env={"XDG_CONFIG_HOME": "{HOME}/elsewhere"}),
+     files={HOME_PUB: "--nonsense\n"})
 case("values with blanks", sub("-t {T} -C 1"), pub("-t {T}"), files={HOME_PUB: "-m two words\n"})
 case("long options in a file", sub("-t {T} -C 1 -q 1 -F '%q %p'"), pub("-m a", bare=True),
      files={HOME_PUB: OPTIONS + "--qos 1\n--retain\n--quiet\n"})
@@ -364,7 +389,8 @@ case("an options file with a missing argument", pub("-t {T} -m a"), files={HOME_
 case("an options file with a bad value", pub("-t {T} -m a"), files={HOME_PUB: "-q 5\n"})
 case("an options file without a dash", pub("-t {T} -m a"), files={HOME_PUB: "q 1\n"})
 case("an options file with CRLF", sub("-t {T} -C 1 -q 1 -F '%q %p'"), pub("-t {T} -m a"), files={HOME_PUB: "-q 1\r\n-r\r\n"})
-case("an options file with blanks in front", sub("-t {T} -C 1 -q 1 -F '%q %p'"), pub("-t {T} -m a"), files={HOME_PUB: "  -q 1\n"})
+case("an options file with blanks in front", sub("-t {T} -C 1 -q 1 -F '%q %p'"), pub("-t {T} -m a"),
+     files={HOME_PUB: "  -q 1\n"})
 case("an empty options file", pub("-t {T} -m a"), files={HOME_PUB: ""})
 case("several filters in a file", sub("-C 2 -v", bare=False), pub("-t {T}/a -m 1"), pub("-t {T}/b -m 2"),
      files={HOME_SUB: "-t {T}/a\n-t {T}/b\n"})
@@ -372,7 +398,8 @@ case("an options file that is a directory", pub("-t {T} -m a"), files={HOME_PUB 
 case("no HOME", pub("-t {T} -m a", env={"HOME": ""}))
 
 NEW = "an option of 2.1"
-case("-o", sub("-t {T} -C 1 -q 2 -W 2 -F '%q %p'"), pub("-o {HOME}/mine -m a", bare=True), pub("-o {HOME}/mine -t {T} -m a -p {PORT}", bare=True),
+case("-o", sub("-t {T} -C 1 -q 2 -W 2 -F '%q %p'"), pub("-o {HOME}/mine -m a", bare=True),
+     pub("-o {HOME}/mine -t {T} -m a -p {PORT}", bare=True),
      files={"mine": OPTIONS + "-q 1\n", HOME_PUB: "-q 2\n"})
 case("-o without a file", pub("-t {T} -m a -o {HOME}/absent"), pub("-t {T} -m a -o"))
 
@@ -385,23 +412,25 @@ case("no listener, quietly", pub("-h 127.0.0.1 -p {DEAD} -t a -m b --quiet", bar
 case("no such host", pub("-h no.such.host.invalid -t a -m b", bare=True), sub("-h no.such.host.invalid -t a", bare=True),
      pub("-h '' -p {DEAD} -t a -m b", bare=True), pub("-h no.such.host.invalid -t a -m b --quiet", bare=True))
 case("SRV records of nobody", pub("-S -h no.such.host.invalid -t a -m b", bare=True))
-case("no such socket", pub("--unix {HOME}/none -t a -m b", bare=True), pub(f"--unix {'x' * 200} -t a -m b", bare=True))
+case("no such socket", pub("--unix {HOME}/none -t a -m b", bare=True), pub(f"--unix {'x' * 110} -t a -m b", bare=True))
 case("a Unix socket", sub("-t {T} -C 1", where="SOCKET"), pub("-t {T} -m a", where="SOCKET"))
 case("a Unix socket and a host", pub("--unix {SOCKET} -h 127.0.0.1 -p {PORT} -t {T} -m a", bare=True))
 case("a password that is right", sub("-t {T} -C 1 -u alice -P secret", where="AUTH"),
      pub("-t {T} -m a -u alice --pw secret", where="AUTH"))
 case("who is refused", pub("-t {T} -m a -u alice -P wrong", where="AUTH"), pub("-t {T} -m a -u alice", where="AUTH"),
-     pub("-t {T} -m a", where="AUTH"), pub("-t {T} -m a -u nobody -P x", where="AUTH"), sub("-t {T} -u alice -P wrong", where="AUTH"),
+     pub("-t {T} -m a", where="AUTH"), pub("-t {T} -m a -u nobody -P x", where="AUTH"), sub("-t {T} -u alice -P wrong",
+     where="AUTH"),
      rr("-t {T} -e {T}/e -m a -u alice -P wrong", where="AUTH"), sub("-t {T}", where="AUTH"))
 case("who is refused, quietly", pub("-t {T} -m a -u alice -P wrong --quiet", where="AUTH"),
      sub("-t {T} -u alice -P wrong --quiet", where="AUTH"))
 case("who is refused, with lines", pub("-t {T} -l -u alice -P wrong", "a\nb\n", where="AUTH"),
      pub("-t {T} -l -q 1 -u alice -P wrong", "a\nb\n", where="AUTH"))
 case("who is refused, with MQTT 3.1", pub("-t {T} -m a -u alice -P wrong -V mqttv31", where="AUTH"))
-case("a password without a name", pub("-t {T} -m a -P secret", where="AUTH"), pub("-t {T} -m a -P secret"))
+case("a password without a name", pub("-t {T} -m a -P secret", where="AUTH"), pub("-t {T} -m b -P secret"))
 case("empty names and passwords", pub("-t {T} -m a -u ''"), pub("-t {T} -m a -u alice -P ''", where="AUTH"),
      pub("-t {T} -m a -u '' -P ''"))
-case("the ACL says no", sub("-t {T} -W 3 -u alice -P secret -q 1", where="AUTH"), pub("-t {T} -m a -u bob -P hidden", where="AUTH"),
+case("the ACL says no", sub("-t {T} -W 3 -u alice -P secret -q 1", where="AUTH"), pub("-t {T} -m a -u bob -P hidden",
+     where="AUTH"),
      pub("-t {T} -m a -q 1 -u bob -P hidden", where="AUTH"), pub("-t {T} -m a -q 2 -u bob -P hidden", where="AUTH"))
 case("a subscription is denied", sub("-t {T}x/1 -u bob -P hidden -W 1", where="AUTH"),
      sub("-t {T}x/1 -u bob -P hidden -W 1 --quiet -i {ID}2", where="AUTH"))
@@ -410,7 +439,8 @@ case("a subscription is denied", sub("-t {T}x/1 -u bob -P hidden -W 1", where="A
 
 TLS = {"where": "TLS"}
 for qos in (0, 1, 2):
-    case(f"TLS at QoS {qos}", sub(f"-t {{T}} -C 1 -q {qos} --cafile {{CA}}", **TLS), pub(f"-t {{T}} -m a -q {qos} --cafile {{CA}}", **TLS))
+    case(f"TLS at QoS {qos}", sub(f"-t {{T}} -C 1 -q {qos} --cafile {{CA}}", **TLS),
+         pub(f"-t {{T}} -m a -q {qos} --cafile {{CA}}", **TLS))
 case("authorities in a directory", pub("-t {T} -m a --capath {CAPATH}", **TLS), pub("-t {T} -m a --capath /nowhere", **TLS))
 case("the wrong authority", pub("-t {T} -m a --cafile {WRONGCA}", **TLS), sub("-t {T} --cafile {WRONGCA}", **TLS),
      pub("-t {T} -m a --cafile {WRONGCA} --insecure", **TLS), rr("-t {T} -e {T}/e -m a --cafile {WRONGCA}", **TLS))
@@ -426,17 +456,21 @@ case("a certificate of the client's", pub("-t {T} -m a --cafile {CA} --cert {CER
      pub("-t {T} -m a --cafile {CA} --cert {CERT} --key {KEY} --keyform pem", where="MUTUAL"))
 case("no certificate where one is wanted", pub("-t {T} -m a --cafile {CA} -q 1", where="MUTUAL"),
      pub("-t {T} -m a --cafile {CA} --cert {STRANGER} --key {STRANGERKEY} -q 1", where="MUTUAL"))
-case("certificates and keys that are none", pub("-t {T} -m a --cafile {CA} --cert {PUBLIC}/absent --key {KEY}", where="MUTUAL"),
+case("certificates and keys that are none", pub("-t {T} -m a --cafile {CA} --cert {PUBLIC}/absent --key {KEY}",
+     where="MUTUAL"),
      pub("-t {T} -m a --cafile {CA} --cert {CERT} --key {PUBLIC}/absent", where="MUTUAL"),
      pub("-t {T} -m a --cafile {CA} --cert {CERT} --key {STRANGERKEY}", where="MUTUAL"),
      pub("-t {T} -m a --cafile {CA} --cert {PUBLIC}/not-a-certificate --key {KEY}", where="MUTUAL"))
-case("versions of TLS", pub("-t {T} -m a --cafile {CA} --tls-version tlsv1.2", **TLS), pub("-t {T} -m a --cafile {CA} --tls-version tlsv1.3", **TLS),
-     pub("-t {T} -m a --cafile {CA} --tls-version tlsv1.1", **TLS), pub("-t {T} -m a --cafile {CA} --tls-version tlsv1", **TLS),
+case("versions of TLS", pub("-t {T} -m a --cafile {CA} --tls-version tlsv1.2", **TLS),
+     pub("-t {T} -m a --cafile {CA} --tls-version tlsv1.3", **TLS),
+     pub("-t {T} -m a --cafile {CA} --tls-version tlsv1.1", **TLS), pub("-t {T} -m a --cafile {CA} --tls-version tlsv1",
+     **TLS),
      pub("-t {T} -m a --cafile {CA} --tls-version ssl", **TLS))
 case("ciphers", pub("-t {T} -m a --cafile {CA} --ciphers ECDHE-ECDSA-AES256-GCM-SHA384", **TLS),
      pub("-t {T} -m a --cafile {CA} --ciphers ECDHE-ECDSA-AES256-GCM-SHA384 --tls-version tlsv1.2", **TLS),
      pub("-t {T} -m a --cafile {CA} --ciphers NONSENSE", **TLS))
-case("ALPN", pub("-t {T} -m a --cafile {CA} --tls-alpn mqtt", **TLS), pub("-t {T} -m a --cafile {CA} --tls-alpn nonsense", **TLS))
+case("ALPN", pub("-t {T} -m a --cafile {CA} --tls-alpn mqtt", **TLS), pub("-t {T} -m a --cafile {CA} --tls-alpn nonsense",
+     **TLS))
 case("an engine that is not there", pub("-t {T} -m a --cafile {CA} --tls-engine nonsense", **TLS),
      pub("-t {T} -m a --cafile {CA} --cert {CERT} --key {KEY} --keyform nonsense", **TLS))
 case("TLS where there is none", pub("-t {T} -m a -h localhost -p {PORT} --cafile {CA}", bare=True))
@@ -447,7 +481,8 @@ case("a wrong pre-shared key", pub("-t {T} -m a -q 1 --psk 1234abce --psk-identi
      pub("-t {T} -m a -q 1 --psk 1234abcd --psk-identity nobody", where="PSK"))
 case("a pre-shared key that is none", pub("-t {T} -m a --psk xyz --psk-identity someone", where="PSK"),
      pub("-t {T} -m a --psk '' --psk-identity someone", where="PSK"))
-case("a pre-shared key and ciphers", pub("-t {T} -m a --psk 1234abcd --psk-identity someone --ciphers PSK-AES128-CBC-SHA", where="PSK"))
+case("a pre-shared key and ciphers", pub("-t {T} -m a --psk 1234abcd --psk-identity someone --ciphers PSK-AES128-CBC-SHA",
+     where="PSK"))
 
 # --- through a proxy ------------------------------------------------------------------------------
 
@@ -488,7 +523,8 @@ case("the answer was there before, -R", pub("-t {T}/answer -m old -r -q 1"), rr(
 case("a question with an options file", sub("-t {T}/ask -C 1 -i {ID}s2"), rr("-m q"), pub("-t {T}/answer -m a"),
      files={HOME_RR: "-t {T}/ask\n-e {T}/answer\n"})
 case("a question over TLS", rr("-t {T}/ask -e {T}/answer -m q --cafile {CA}", **TLS), pub("-t {T}/answer -m a"))
-case("a question with a URL", rr("-L mqtt://127.0.0.1:{PORT}/{T}/ask -e {T}/answer -m q -V 311 -i {ID}r", bare=True), pub("-t {T}/answer -m a"))
+case("a question with a URL", rr("-L mqtt://127.0.0.1:{PORT}/{T}/ask -e {T}/answer -m q -V 311 -i {ID}r", bare=True),
+     pub("-t {T}/answer -m a"))
 
 # --- -d -------------------------------------------------------------------------------------------
 
@@ -537,7 +573,8 @@ case("--debug", pub("--debug -t {T} -n"))
 case("-d and several filters", sub("-d -t {T}/a -t {T}/b -q 1 -E"))
 case("-d and -U", sub("-d -t {T}/a -U {T}/b -E"))
 case("-d and lines", pub("-d -t {T} -l -q 1", "a\nb\n"))
-case("-d and a refusal", pub("-d -t {T} -m a -u alice -P wrong", where="AUTH"), sub("-d -t {T} -u alice -P wrong", where="AUTH"))
+case("-d and a refusal", pub("-d -t {T} -m a -u alice -P wrong", where="AUTH"), sub("-d -t {T} -u alice -P wrong",
+     where="AUTH"))
 case("-d and nobody there", pub("-d -h 127.0.0.1 -p {DEAD} -t a -m b -i {ID}", bare=True))
 case("-d and a denied subscription", sub("-d -t {T}/x -u bob -P hidden -W 1", where="AUTH"))
 case("-d and keepalive", sub("-d -t {T} -k 5 -W 7"))

@@ -643,6 +643,7 @@ because("2.0.11 looks the code up among those of MQTT 5",
 because("what is missing is told",
     "a password without a name", [
         Usage("pub -t {T} -m a -P secret", "Error: A password was given, but no username (-u)."),
+        Usage("pub -t {T} -m b -P secret", "Error: A password was given, but no username (-u)."),
     ])
 
 because("with TLS 1.3 the server refuses after the handshake: before or after CONNECT was written",
@@ -677,6 +678,12 @@ because("it is told that it is the proxy",
         Err("pub -t {T} -m a -h 127.0.0.1 -p {DEAD} --proxy socks5h://127.0.0.1:{SOCKS}",
             "Unable to connect: the proxy says that the host refuses the connection.\n"
             "Unable to connect (The client is not currently connected.).\n"),
+    ])
+
+because("2.0.11 refuses an escaped letter, without a word why",
+    "a proxy with letters in hexadecimal", [
+        Exit("pub -t {T} -m b --proxy socks5h://thro%75gh:w%61ll@127.0.0.1:{SOCKS}", 0),
+        Err("pub -t {T} -m b --proxy socks5h://thro%75gh:w%61ll@127.0.0.1:{SOCKS}", ""),
     ])
 
 because("2.0.11 sends nothing of a file or of stdin",

@@ -91,7 +91,7 @@ def test_as_theirs(stage, number):
     pairs = [pair for pair in PAIRS if case.online or pair[1] == "theirs"]
     with ThreadPoolExecutor(4) as pool:
         ended = list(pool.map(lambda pair: stage.play(case, number, *pair), pairs))
-    assert not [one.line for got in ended for one in got if one.exit == "did not end"]
+    assert not [(pair, one.line) for pair, got in zip(pairs, ended) for one in got if one.exit == "did not end"]
     problems = [wrong for (clients, _), got in zip(pairs, ended) for wrong in settle(case, clients, got)]
     measure = ended[0]
     for pair, got in zip(pairs, ended):

@@ -137,9 +137,9 @@ def test_a_local_address():
 
 
 def test_a_proxy(listener):
-    proxy = Proxy({"broker.example": listener.port}, users={"u": "p"})
+    proxy = Proxy({"broker.example": listener.port}, users={"u@x": "p:ä"})
     try:
-        packet = told(listener, "-i", "me", "--proxy", f"socks5h://u:p@127.0.0.1:{proxy.port}",
+        packet = told(listener, "-i", "me", "--proxy", f"socks5h://u%40x:p%3a%C3%a4@127.0.0.1:{proxy.port}",
                       where=["-h", "broker.example", "-p", "1999"])
         assert packet == connect("me")
         assert proxy.asked[0][0] == "broker.example"
@@ -235,7 +235,6 @@ REFUSED = [
     (["-t", b"\xff", "-m", "x"], "Malformed UTF-8 in -t argument."),
     (["-t", "t" * 65536, "-m", "x"], "The -t argument has 65536 bytes; at most 65535 can be sent."),
     (["-t", "t", "-m", "x", "-n"], "Only one type of message can be sent at once."),
-    (["-t", "t", "-l", "--repeat", "3"], "--repeat goes with -m, -f, -s or -n, not with -l."),
     (["-t", "t", "-m", "x", "--repeat", "0"], "--repeat argument must be >0."),
     (["-t", "t", "-m", "x", "--repeat-delay", "-1"], "--repeat-delay argument must be >=0.0."),
 ]
@@ -272,6 +271,7 @@ REFUSED_ALL = [
     (["--psk", "11", "--psk-identity", "x", "--cafile", "y"],
      "Only one of --psk or --cafile/--capath may be used at once."),
     (["--proxy", "http://x"], "Unsupported proxy protocol; it is socks5h://[USER[:PASSWORD]@]HOST[:PORT]"),
+    (["--proxy", "socks5h://a%4@x"], "Invalid proxy; behind a % in the user or password stand two hexadecimal digits."),
     (["--proxy", "socks5h://"], "Invalid proxy; it is socks5h://[USER[:PASSWORD]@]HOST[:PORT]"),
     (["-L", "mqtt://host"], "Invalid URL for -L argument specified - topic missing."),
     (["-L", "mqtt://host/"], "Invalid URL for -L argument specified - topic missing."),

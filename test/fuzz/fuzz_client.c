@@ -234,7 +234,7 @@ static void in_event(struct client *c, uint8_t arg)
         op_publish(c, arg);
         break;
     case 2:
-        must(engine_disconnect(c->e) != ERR_OK || engine_state(c->e) != ENGINE_CONNECTED);
+        must(engine_disconnect(c->e, c->now) != ERR_OK || engine_state(c->e) != ENGINE_CONNECTED);
         break;
     case 3:
         lost(c);
@@ -382,7 +382,7 @@ static void op(struct client *c, uint8_t code, uint8_t arg)
         lost(c);
         break;
     case 10:
-        (void)!engine_disconnect(c->e);
+        (void)!engine_disconnect(c->e, c->now);
         break;
     case 11:
         op_tick(c, arg);

@@ -214,7 +214,7 @@ static void without_a_connection_nothing_moves(void **state)
     assert_err(try_publish("t", "p", QOS_0, &id), ERR_CLOSED);
     assert_err(engine_subscribe(r->e, &filter, &qos, 1, &id), ERR_CLOSED);
     assert_err(engine_unsubscribe(r->e, &filter, 1, &id), ERR_CLOSED);
-    assert_ok(engine_disconnect(r->e));
+    assert_ok(engine_disconnect(r->e, r->now));
     assert_int_equal(engine_state(r->e), ENGINE_IDLE);
     engine_lost(r->e);
     assert_int_equal(engine_unfinished(r->e), 0);
@@ -832,12 +832,12 @@ static void disconnect_comes_last(void **state)
     (void)state;
     engine_rig_online(r, true, false);
     publish("a", "x", QOS_0);
-    assert_ok(engine_disconnect(r->e));
+    assert_ok(engine_disconnect(r->e, r->now));
     assert_int_equal(engine_state(r->e), ENGINE_CLOSING);
     assert_false(engine_is_drained(r->e));
     SENT(r, 0x30, 4, 0, 1, 'a', 'x', 0xE0, 0);
     assert_true(engine_is_drained(r->e));
-    assert_ok(engine_disconnect(r->e));
+    assert_ok(engine_disconnect(r->e, r->now));
     SENT_NOTHING(r);
 }
 
@@ -852,7 +852,7 @@ static void nothing_comes_or_goes_after_disconnect(void **state)
     publish("a", "y", QOS_1);
     engine_rig_write(r);
     r->out_n = 0;
-    assert_ok(engine_disconnect(r->e));
+    assert_ok(engine_disconnect(r->e, r->now));
     SENT(r, 0xE0, 0);
     FEED(r, 0x40, 2, 0, 1, 0x32, 5, 0, 1, 'a', 0, 9, 0x34, 5, 0, 1, 'a', 0, 9);
     QUIET(r);
@@ -867,7 +867,7 @@ static void disconnect_before_connack(void **state)
 {
     (void)state;
     engine_rig_hello(r, true);
-    assert_ok(engine_disconnect(r->e));
+    assert_ok(engine_disconnect(r->e, r->now));
     SENT(r, 0xE0, 0);
     FEED(r, 0x20, 2, 0, 0);
     QUIET(r);
@@ -888,7 +888,7 @@ static void disconnect_lets_a_callback_finish(void **state)
             FEED(r, (uint8_t)(0x30 | i << 1), 5, 0, 1, 'a', 0, 7);
         FEED(r, 0x32, 5, 0, 1, 'b', 0, 8);
         EXPECT_MESSAGE("a", "", qos[i]);
-        assert_ok(engine_disconnect(r->e));
+        assert_ok(engine_disconnect(r->e, r->now));
         if (qos[i] != QOS_0) {
             SENT_NOTHING(r);
             assert_false(engine_is_drained(r->e));
@@ -910,7 +910,7 @@ static void a_loss_while_closing_ends_it(void **state)
     engine_rig_online(r, true, false);
     FEED(r, 0x32, 5, 0, 1, 'a', 0, 7);
     EXPECT_MESSAGE("a", "", QOS_1);
-    assert_ok(engine_disconnect(r->e));
+    assert_ok(engine_disconnect(r->e, r->now));
     engine_lost(r->e);
     assert_int_equal(engine_state(r->e), ENGINE_IDLE);
     assert_ok(engine_settle(r->e, &r->ev));
@@ -1448,6 +1448,85 @@ static void a_connect_without_answer_is_given_up(void **state)
     SENT_NOTHING(r); /* nor is a PINGREQ sent before CONNACK */
 }
 
+/* What lies before a PINGREQ may take long to be written, and what lies before its answer long to
+ * come: that is no silence. */
+static void slow_connections_are_not_given_up(void **state)
+{
+    static const char big[4000];
+    struct packet_publish p = {.topic = STR("a"), .payload = str_of(big, sizeof(big))};
+    uint16_t id;
+
+    (void)state;
+    online_with_keepalive(10);
+    assert_ok(engine_publish(r->e, &p, &id));
+    for (int i = 0; i < 120; i++) { /* two minutes */
+        r->now += 1000;
+        engine_rig_write_some(r, 10);
+        assert_ok(engine_tick(r->e, r->now));
+    }
+    for (int i = 0; i < 120; i++) {
+        FEED(r, 0x30, 3, 0, 1, 'a');
+        TAKE(r, ENGINE_MESSAGE);
+        r->now += 1000;
+        assert_ok(engine_tick(r->e, r->now));
+    }
+    assert_err(pass(r->now + 60000), ERR_CLOSED);
+}
+
+/* A broker whose answer is behind much else goes by what it hears (3.1.2-24). */
+static void pings_go_on_without_an_answer(void **state)
+{
+    uint64_t last;
+
+    (void)state;
+    online_with_keepalive(10);
+    last = r->now;
+    for (int i = 0; i < 100; i++) {
+        FEED(r, 0x30, 3, 0, 1, 'a');
+        TAKE(r, ENGINE_MESSAGE);
+        assert_ok(pass(r->now + 1000));
+        if (r->out_n > 0) {
+            SENT(r, 0xC0, 0);
+            last = r->now;
+        }
+        assert_true(r->now - last <= 11000);
+    }
+}
+
+/* The engine has not been told the time for long when somebody wants to disconnect. */
+static void disconnect_has_its_time_from_when_it_is_wanted(void **state)
+{
+    (void)state;
+    engine_rig_online(r, true, false);
+    r->now += 3600000;
+    assert_ok(engine_disconnect(r->e, r->now));
+    assert_ok(engine_tick(r->e, r->now));
+    SENT(r, 0xE0, 0);
+}
+
+/* … and as long as it goes forward at all. */
+static void disconnect_waits_for_what_is_before_it(void **state)
+{
+    static const char big[4000];
+    struct packet_publish p = {.topic = STR("a"), .payload = str_of(big, sizeof(big))};
+    uint16_t id;
+
+    (void)state;
+    engine_rig_online(r, true, false);
+    assert_ok(engine_publish(r->e, &p, &id));
+    assert_ok(engine_disconnect(r->e, r->now));
+    while (!engine_is_drained(r->e)) {
+        r->now += 5000;
+        assert_ok(engine_tick(r->e, r->now));
+        engine_rig_write_some(r, 1000);
+    }
+    r->out_n = 0;
+    engine_rig_online(r, true, false);
+    assert_ok(engine_publish(r->e, &p, &id));
+    assert_ok(engine_disconnect(r->e, r->now));
+    assert_err(engine_tick(r->e, r->now + 60000), ERR_CLOSED);
+}
+
 static void without_keepalive_nobody_asks(void **state)
 {
     (void)state;
@@ -1525,7 +1604,7 @@ static void what_is_sent_is_logged(void **state)
     says("Client c sending CONNECT\nClient c received CONNACK (0)\n"
          "Client c sending PUBLISH (d1, q1, r1, m1, 'a/b', ... (5 bytes))\n"
          "Client c sending PUBLISH (d1, q2, r0, m2, 'a/b', ... (0 bytes))\n");
-    assert_ok(engine_disconnect(r->e));
+    assert_ok(engine_disconnect(r->e, r->now));
     says("Client c sending DISCONNECT\n");
 }
 
@@ -1784,6 +1863,10 @@ int main(void)
         ENGINE_TEST(receiving_alone_does_not_replace_a_ping),
         ENGINE_TEST(a_broker_that_does_not_answer_is_given_up),
         ENGINE_TEST(a_connect_without_answer_is_given_up),
+        ENGINE_TEST(slow_connections_are_not_given_up),
+        ENGINE_TEST(pings_go_on_without_an_answer),
+        ENGINE_TEST(disconnect_has_its_time_from_when_it_is_wanted),
+        ENGINE_TEST(disconnect_waits_for_what_is_before_it),
         ENGINE_TEST(without_keepalive_nobody_asks),
         ENGINE_TEST(deadlines_are_true),
         ENGINE_TEST(what_is_sent_is_logged),

@@ -235,3 +235,42 @@ OURS(a_signal_handler_may_disconnect)
         mosquitto_destroy(interrupted);
     }
 }
+
+/* A program that was away for longer than the keepalive finds the answers that came meanwhile. */
+CASE(late_loops_find_what_has_come)
+{
+    struct seen s = {0};
+    struct mosquitto *m = client("a", true, &s);
+
+    ok(mosquitto_connect(m, HOST, port, 5));
+    usleep(5500000);
+    ok(mosquitto_loop(m, 100, 1));
+    must(s.connects == 1 && s.connect_rc == 0);
+    finish(m, &s);
+}
+
+static void take_half_a_second(struct mosquitto *m, void *ud, const struct mosquitto_message *msg)
+{
+    on_message(m, ud, msg);
+    usleep(500000);
+}
+
+/* More messages have come than callbacks take within the keepalive. */
+CASE(slow_callbacks_keep_the_connection)
+{
+    struct seen s = {0}, s2 = {0};
+    struct mosquitto *m = client("a", true, &s), *p = online("p", true, &s2);
+
+    mosquitto_message_callback_set(m, take_half_a_second);
+    ok(mosquitto_connect(m, HOST, port, 5));
+    UNTIL(m, s.connects == 1);
+    subscribe(m, &s, text("t"), 1);
+    for (int i = 0; i < 20; i++)
+        ok(mosquitto_publish(p, NULL, text("t"), 1, "x", 1, false));
+    UNTIL(p, s2.published == 20);
+    for (int i = 0; i < 40 && s.messages < 20; i++)
+        ok(mosquitto_loop(m, 100, 1));
+    must(s.messages == 20 && s.disconnects == 0);
+    finish(m, &s);
+    finish(p, &s2);
+}

@@ -276,3 +276,26 @@ SCRIPTED(there_are_no_threads)
     UNTIL(m, s.published == 1);
     finish(m, &s);
 }
+
+/* Whoever ends the thread by force has said good-bye before: that is heard, and what came before
+ * it. */
+CASE(a_forced_end_lets_the_disconnect_through)
+{
+    struct seen s = {0}, s2 = {0};
+    struct mosquitto *m = client("a", true, &s), *w = online("w", true, &s2);
+
+    subscribe(w, &s2, text("#"), 0);
+    ok(mosquitto_will_set(m, text("will"), 1, "w", 0, false));
+    ok(mosquitto_connect(m, HOST, port, 60));
+    ok(mosquitto_loop_start(m));
+    AWAIT(s.connects == 1);
+    ok(mosquitto_publish(m, NULL, text("last"), 1, "l", 0, false));
+    ok(mosquitto_disconnect(m));
+    ok(mosquitto_loop_stop(m, true));
+    must(s.disconnects == 1 && s.disconnect_rc == 0);
+    mosquitto_destroy(m);
+    ok(mosquitto_publish(w, NULL, text("end"), 0, NULL, 0, false));
+    UNTIL(w, strcmp(s2.topic, text("end")) == 0);
+    must(s2.messages == 2);
+    finish(w, &s2);
+}
