@@ -312,13 +312,16 @@ because("whoever asks for it has made no mistake",
 
 because("our version",
     "which version of mosquitto_pub", [
-        Out("pub --version", "mosquitto_pub version 2.0.0 running on libmosquitto 2.0.0.\n"),
+        Varies("pub --version", "out",
+            "mosquitto_pub version \\d+\\.\\d+\\.\\d+ running on libmosquitto \\d+\\.\\d+\\.\\d+\\.\\n"),
     ],
     "which version of mosquitto_sub", [
-        Out("sub --version", "mosquitto_sub version 2.0.0 running on libmosquitto 2.0.0.\n"),
+        Varies("sub --version", "out",
+            "mosquitto_sub version \\d+\\.\\d+\\.\\d+ running on libmosquitto \\d+\\.\\d+\\.\\d+\\.\\n"),
     ],
     "which version of mosquitto_rr", [
-        Out("rr --version", "mosquitto_rr version 2.0.0 running on libmosquitto 2.0.0.\n"),
+        Varies("rr --version", "out",
+            "mosquitto_rr version \\d+\\.\\d+\\.\\d+ running on libmosquitto \\d+\\.\\d+\\.\\d+\\.\\n"),
     ])
 
 because("one line with the reason",
@@ -361,7 +364,7 @@ because("the reason is told",
             "Unable to connect (Invalid function arguments provided.).\n"),
     ],
     "no such socket", [
-        Err("pub --unix xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx -t a -m b",
+        Err("pub --unix " + "x" * 110 + " -t a -m b",
             "Unable to connect: a socket cannot have such a path: it is empty, or too long.\n"
             "Unable to connect (Invalid function arguments provided.).\n"),
     ])
@@ -694,15 +697,11 @@ because("2.0.11 sends nothing of a file or of stdin",
         Out("sub -t {T}/ask -C 1 -i {ID}s2", "question\n\n"),
     ])
 
-because("facts: mosquitto_rr has the options of mosquitto_pub for the message; 2.0.11 has no -r",
+because("mosquitto_rr has the options for a message that mosquitto_pub has",
     "a question that is retained", [
         Exit("rr -t {T}/ask -e {T}/answer -m q -r -W 5", 0),
         Out("rr -t {T}/ask -e {T}/answer -m q -r -W 5", "a\n"),
         Err("rr -t {T}/ask -e {T}/answer -m q -r -W 5", ""),
-    ])
-
-because("2.0.11 has no -r",
-    "a question that is retained", [
         Out("sub -t {T}/ask -F '%r %p' -W 1", "1 q\n"),
     ])
 
@@ -731,16 +730,6 @@ because("these lines are those of 1.5",
             "Client IDs received SUBACK\n"
             "Subscribed (mid: 1): 0\n"
             "Client IDs sending DISCONNECT\n"),
-    ],
-    "-d and lines", [
-        Out("pub -d -t {T} -l -q 1",
-            "Client IDp sending CONNECT\n"
-            "Client IDp received CONNACK (0)\n"
-            "Client IDp sending PUBLISH (d0, q1, r0, m1, 'T', ... (1 bytes))\n"
-            "Client IDp sending PUBLISH (d0, q1, r0, m2, 'T', ... (1 bytes))\n"
-            "Client IDp received PUBACK (Mid: 1)\n"
-            "Client IDp received PUBACK (Mid: 2)\n"
-            "Client IDp sending DISCONNECT\n"),
     ],
     "-d and a denied subscription", [
         Out("sub -d -t {T}/x -u bob -P hidden -W 1",

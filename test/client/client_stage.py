@@ -1,7 +1,8 @@
 """mosquitto_pub, _sub and _rr of either make against a broker of either make: what came of a case.
 
 A case is a list of steps (client_cases.py). `Stage` has both brokers, each with the same doors: without rules, with
-passwords and an ACL, with TLS of several kinds, a Unix socket; and beside them a SOCKS5 proxy and a port where nobody listens.
+passwords and an ACL, with TLS of several kinds, a Unix socket; and beside them a SOCKS5 proxy and a port where nobody
+listens.
 `play` runs one case with the clients of one make and gives exit code, stdout and stderr of each command line, with
 everything that differs by chance replaced by a word.
 """
@@ -263,6 +264,7 @@ class Play:
         letter = clients[0]
         self.words = {**self.side.words, "T": f"t{number:03}{letter}", "ID": f"i{number:03}{letter}",
                       "HOME": str(self.directory), "SOCKET": str(self.side.directory / "socket")}
+        self.since = len(self.side.log.lines)
         self.running, self.ended = [], []
 
     # --- steps ---
@@ -315,6 +317,9 @@ class Play:
                     return
                 since = end
                 log.changed.wait(0.02)
+
+    def await_log(self, text):
+        self.side.log.wait(re.escape(fill(text, self.words)), self.since)
 
     def await_end(self, process, limit=PATIENCE):
         process.reader.join(max(0.1, limit))

@@ -5,9 +5,10 @@
     test/client/soak.py --library /usr/lib/x86_64-linux-gnu/libmosquitto.so.1      judges this test
 
 lib/soak_pub.c numbers messages at QoS 1 and at QoS 2, lib/soak_sub.c writes down what arrives; both keep their sessions
-and reconnect by themselves. Another subscriber, at QoS 1, is killed now and then. They reach the broker, which keeps everything on disk, through a proxy that resets, cuts, delays and
-swallows; the broker is killed or ended and started again, again and again. In the end all heals, and every message that
-the publishing library took must have arrived: at QoS 2 once, at QoS 1 at least once, and for the first time in order.
+and reconnect by themselves. Another subscriber, at QoS 1, is killed now and then. They reach the broker, which keeps
+everything on disk, through proxies that reset, cut, delay and swallow; the broker is killed or ended and started again,
+again and again. In the end all heals, and every message that the publishing library took must have arrived: at QoS 2
+once, at QoS 1 at least once, and for the first time in order.
 """
 
 import argparse
@@ -344,7 +345,8 @@ class World:
         self.start()
         if not self.run(WITHIN, self.serves):
             self.faults.add("does not begin", "the broker")
-        self.clients += [Program(self, "soak_sub-all", self.proxies[0], "12"), Program(self, "soak_sub-mortal", self.proxies[3], "1")]
+        self.clients += [Program(self, "soak_sub-all", self.proxies[0], "12"),
+                         Program(self, "soak_sub-mortal", self.proxies[3], "1")]
         if not self.run(WITHIN, lambda: all(client.subscribed for client in self.clients)):
             self.faults.add("does not begin", "no subscription")
         for qos in (1, 2):

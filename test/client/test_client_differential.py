@@ -1,8 +1,8 @@
 """mosquitto_pub, _sub and _rr beside the distribution's 2.0.11, at this broker and at the distribution's.
 
-The lines of client_cases.py are run by either make at either broker, all four at once. What Debian's programs do at Debian's broker
-is the measure; a case lists to the letter what is otherwise, and why. A difference that is not
-listed fails, and so does one that is listed and is none any more.
+The lines of client_cases.py are run by either make at either broker, all four at once. What Debian's programs do at
+Debian's broker is the measure; client_differences.py lists to the letter what is otherwise, and why. A difference that
+is not listed fails, and so does one that is listed and is none any more.
 """
 
 import difflib

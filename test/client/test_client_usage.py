@@ -68,7 +68,8 @@ class Mortal:
         self.directory, self.port = Path(directory), free_port()
         self.process, self.peers = None, []
         (self.directory / "mosquitto.conf").write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nlog_dest file {self.directory}/log\nlog_type all\n"
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
+            f"log_dest file {self.directory}/log\nlog_type all\n"
             f"persistence {'true' if persistence else 'false'}\npersistence_location {self.directory}/\n"
             + ("user root\n" if os.geteuid() == 0 else ""), encoding="utf-8")
 
@@ -238,7 +239,8 @@ def test_not_reached_at_the_start(tmp_path):
 @pytest.mark.parametrize("program", ["pub", "sub"])
 def test_a_broker_that_comes_late(tmp_path, program):
     broker = Mortal(tmp_path)
-    with running(program, *broker.at(), "-t", "t", "--retry", "20", *(["-m", "late"] if program == "pub" else ["-E"])) as client:
+    task = ["-m", "late"] if program == "pub" else ["-E"]
+    with running(program, *broker.at(), "-t", "t", "--retry", "20", *task) as client:
         time.sleep(0.4)
         assert client.poll() is None
         broker.start()
@@ -299,7 +301,8 @@ def test_many_lines_arrive_in_order(mortal, qos, count):
 def test_head_ends_it_quietly(mortal, tmp_path):
     errors = tmp_path / "errors"
     words = " ".join(command("sub", *mortal.at(), "-i", "sub", "-t", "t"))
-    shell = subprocess.Popen(["bash", "-c", f"{words} 2>{errors} | head -1; echo ${{PIPESTATUS[0]}}"], stdout=subprocess.PIPE)
+    line = f"{words} 2>{errors} | head -1; echo ${{PIPESTATUS[0]}}"
+    shell = subprocess.Popen(["bash", "-c", line], stdout=subprocess.PIPE)
     mortal.subscribed("sub")
     for word in ("one", "two", "three"):
         run("pub", *mortal.at(), "-t", "t", "-m", word, "-q", "1")
@@ -413,7 +416,8 @@ def guarded(tmp_path_factory):
     made = subprocess.run(["mosquitto_passwd", "-c", "-b", directory / "passwords", "alice", "pa ss:wörd"], check=False)
     assert made.returncode == 0
     conf = directory / "mosquitto.conf"
-    conf.write_text(conf.read_text().replace("allow_anonymous true", f"allow_anonymous false\npassword_file {directory}/passwords"))
+    rules = f"allow_anonymous false\npassword_file {directory}/passwords"
+    conf.write_text(conf.read_text().replace("allow_anonymous true", rules))
     broker.start()
     yield broker
     broker.kill()
@@ -436,7 +440,8 @@ def test_a_password_is_not_seen_by_others(guarded, program, more, form):
 @pytest.mark.parametrize("text", ["pa ss:wörd", "pa ss:wörd\n", "pa ss:wörd\nmore\n", "pa ss:wörd\r\n"])
 def test_a_password_from_a_file(guarded, tmp_path, text):
     (tmp_path / "password").write_bytes(text.encode())
-    assert run("pub", *guarded.at(), "-u", "alice", "--pw-file", tmp_path / "password", "-t", "t", "-m", "x") == (0, b"", b"")
+    at = [*guarded.at(), "-u", "alice", "-t", "t", "-m", "x"]
+    assert run("pub", *at, "--pw-file", tmp_path / "password") == (0, b"", b"")
 
 
 def test_a_password_from_the_environment(guarded):
@@ -449,7 +454,8 @@ def test_a_password_that_cannot_be_had(guarded, tmp_path):
     at = [*guarded.at(), "-t", "t", "-m", "x", "-u", "alice"]
     (tmp_path / "empty").touch()
     for options, word in ((["--pw-file", tmp_path / "absent"], "absent"), (["--pw-env", "NOT_SET"], "NOT_SET"),
-                          (["--pw-file", tmp_path], str(tmp_path)), (["--pw-file"], "--pw-file"), (["--pw-env"], "--pw-env")):
+                          (["--pw-file", tmp_path], str(tmp_path)), (["--pw-file"], "--pw-file"),
+                          (["--pw-env"], "--pw-env")):
         code, _, err = run("pub", *at, *options)
         assert code == 1 and word in err.decode(), err
     assert run("pub", *at, "--pw-file", tmp_path / "empty")[0] != 0
@@ -466,11 +472,14 @@ def help_of(program):
     return out.decode()
 
 
+OPTION = r"(?:-\w|--[\w-]+)(?: [A-Z][\w.:/\[\]-]*)?"
+
+
 def options_of_help(text):
     """Those that a line begins with: short and long ones."""
     found = set()
     for line in text.splitlines():
-        words = re.match(r"\s{1,6}((?:-\w|--[\w-]+)(?: [A-Z][\w.:/\[\]-]*)?(?:, (?:-\w|--[\w-]+)(?: [A-Z][\w.:/\[\]-]*)?)*)", line)
+        words = re.match(rf"\s{{1,6}}({OPTION}(?:, {OPTION})*)", line)
         if words:
             found |= set(re.findall(r"(?<![\w-])(--[a-z][\w-]*|-\w)(?![\w-])", words[1]))
     return found

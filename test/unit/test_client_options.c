@@ -523,6 +523,40 @@ static void a_failure_changes_nothing(void **state)
     }
 }
 
+static void a_client_that_cannot_be_made_leaves_nothing(void **state)
+{
+    struct mosquitto *m = NULL;
+    size_t used = mem_used();
+
+    (void)state;
+    if (mem_calls() == 0)
+        skip();
+    for (uint64_t n = 0; !m; n++) {
+        assert_int_equal(mem_used(), used);
+        assert_true(n < 100);
+        mem_fail_after(n, 0);
+        m = mosquitto_new(n % 2 ? "id" : NULL, true, NULL);
+        if (mem_failed() > 0)
+            assert_null(m);
+        mem_fail_never();
+    }
+    mosquitto_destroy(m);
+}
+
+/* What could not be made anew can be used, and destroyed. */
+static void a_client_that_cannot_be_made_anew_stays_one(void **state)
+{
+    struct mosquitto *m = *state;
+
+    if (mem_calls() == 0)
+        skip();
+    mem_fail_after(0, 1);
+    assert_int_equal(mosquitto_reinitialise(m, "new", true, NULL), MOSQ_ERR_NOMEM);
+    mem_fail_never();
+    assert_int_equal(mosquitto_publish(m, NULL, "a", 0, NULL, 1, false), MOSQ_ERR_SUCCESS);
+    assert_int_equal(mosquitto_reinitialise(m, "new", true, NULL), MOSQ_ERR_SUCCESS);
+}
+
 static void everything_is_given_back(void **state)
 {
     struct mosquitto *m;
@@ -561,6 +595,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(lines_are_made_for_who_listens, setup, teardown),
         cmocka_unit_test_setup_teardown(ids_are_made_up, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failure_changes_nothing, setup, teardown),
+        cmocka_unit_test(a_client_that_cannot_be_made_leaves_nothing),
+        cmocka_unit_test_setup_teardown(a_client_that_cannot_be_made_anew_stays_one, setup,
+                                        teardown),
         cmocka_unit_test(everything_is_given_back),
     };
 

@@ -1448,6 +1448,36 @@ static void a_connect_without_answer_is_given_up(void **state)
     SENT_NOTHING(r); /* nor is a PINGREQ sent before CONNACK */
 }
 
+/* A broker that wants answers and reads none of them must not fill our memory. */
+static void answers_that_nobody_reads_are_not_kept_for_ever(void **state)
+{
+    static const uint8_t release[] = {0x62, 2, 0, 7, 0x62, 2, 0, 8, 0x62, 2, 0, 9, 0x62, 2, 0, 10};
+    enum err e = ERR_AGAIN;
+    unsigned events;
+    size_t rounds = 0;
+
+    (void)state;
+    for (int twice = 0; twice < 2; twice++) {
+        engine_rig_online(r, true, false);
+        for (rounds = 0; rounds < 1000000; rounds++) {
+            engine_rig_feed(r, release, sizeof(release));
+            if ((e = engine_rig_drain(r, &events)) != ERR_AGAIN)
+                break;
+        }
+        assert_err(e, ERR_PROTOCOL);
+        assert_in_range(rounds * sizeof(release), 2 * 65535 * 4, 4 * 1024 * 1024);
+        lose();
+    }
+    /* One that reads gets as many as it likes. */
+    engine_rig_online(r, true, false);
+    for (rounds = 0; rounds < 200000; rounds++) {
+        engine_rig_feed(r, release, sizeof(release));
+        assert_err(engine_rig_drain(r, &events), ERR_AGAIN);
+        engine_rig_write(r);
+        r->out_n = 0;
+    }
+}
+
 /* What lies before a PINGREQ may take long to be written, and what lies before its answer long to
  * come: that is no silence. */
 static void slow_connections_are_not_given_up(void **state)
@@ -1863,6 +1893,7 @@ int main(void)
         ENGINE_TEST(receiving_alone_does_not_replace_a_ping),
         ENGINE_TEST(a_broker_that_does_not_answer_is_given_up),
         ENGINE_TEST(a_connect_without_answer_is_given_up),
+        ENGINE_TEST(answers_that_nobody_reads_are_not_kept_for_ever),
         ENGINE_TEST(slow_connections_are_not_given_up),
         ENGINE_TEST(pings_go_on_without_an_answer),
         ENGINE_TEST(disconnect_has_its_time_from_when_it_is_wanted),
