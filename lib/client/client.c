@@ -2,8 +2,8 @@
  * The lock, and what goes with giving it back.
  *
  * Lines for the log callback are handed over by one thread at a time, so that they keep their
- * order; whoever leaves meanwhile leaves his lines to that thread. A log callback that calls the
- * library finds itself to be that thread, and does not recurse.
+ * order; whoever leaves meanwhile leaves his lines to that thread. What a log callback does itself
+ * is not logged: one that publishes its lines would never come to an end.
  */
 #include "client/client.h"
 
@@ -32,6 +32,8 @@ static void note(void *ctx, enum log_level level, struct str line, const struct 
     uint8_t byte = (uint8_t)level;
 
     (void)about;
+    if (client_is_noting(m))
+        return;
     if (buf_reserve(&m->notes, line.n + 2) != ERR_OK || buf_add(&m->notes, &byte, 1) != ERR_OK ||
         buf_add(&m->notes, line.p, line.n) != ERR_OK || buf_add(&m->notes, "", 1) != ERR_OK)
         return;
@@ -85,6 +87,7 @@ void client_leave(struct mosquitto *m)
 
     if (!m->noting) {
         m->noting = true;
+        m->noter = pthread_self();
         while (m->notes.len > 0)
             empty_notes(m);
         m->noting = false;
@@ -145,6 +148,11 @@ void client_loop_end(struct mosquitto *m)
 bool client_is_inside(const struct mosquitto *m)
 {
     return m->looping && pthread_equal(m->looper, pthread_self());
+}
+
+bool client_is_noting(const struct mosquitto *m)
+{
+    return m->noting && pthread_equal(m->noter, pthread_self());
 }
 
 /* --- errors and strings --- */

@@ -105,12 +105,13 @@ struct mosquitto {
     bool hears;         /* messages have come on this connection, or more after DISCONNECT */
     uint64_t linger_ms; /* DISCONNECT is through: until when the broker may close; 0: it is not */
     bool forever;       /* the loop is one that sees a connection to its end */
-    bool looping;       /* a thread is in the loop … */
-    pthread_t looper;   /* … this one */
-    bool noting;        /* a thread hands lines to the log callback */
-    bool stop;          /* loop_stop(force), destroy: the loop is to end */
-    bool leaving;       /* loop_stop: the background thread is to end after a disconnect */
-    bool stopping;      /* a thread waits for that */
+    bool looping;       /* a thread is in the loop: `looper` */
+    bool noting;        /* a thread hands lines to the log callback: `noter` */
+    pthread_t looper;
+    pthread_t noter;
+    bool stop;             /* loop_stop(force), destroy: the loop is to end */
+    bool leaving;          /* loop_stop: the background thread is to end after a disconnect */
+    bool stopping;         /* a thread waits for that */
     bool wants_disconnect; /* by mosquitto_disconnect: no reconnecting */
     int disconnect_asked; /* … called by a signal handler while its thread had the lock; atomic */
     unsigned attempts;    /* connections lost or failed in a row, for the delay */
@@ -141,6 +142,8 @@ MUST_CHECK bool client_loop_begin(struct mosquitto *m);
 void client_loop_end(struct mosquitto *m);
 /* Is this thread in the loop, that is, in a callback? Locked. */
 bool client_is_inside(const struct mosquitto *m);
+/* Is this thread in the log callback? Locked. */
+bool client_is_noting(const struct mosquitto *m);
 
 /* The public error of an internal one; ERR_SYSTEM is MOSQ_ERR_ERRNO. */
 int client_error(enum err e);

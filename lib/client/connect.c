@@ -315,7 +315,7 @@ void connect_flush(struct mosquitto *m)
     if (engine_state(m->engine) == ENGINE_CLOSING)
         (void)end_now(m);
     else
-        (void)way_write(m); /* the next loop meets an error, too */
+        (void)!way_write(m); /* the next loop meets an error, too */
 }
 
 void connect_cancel(struct mosquitto *m)

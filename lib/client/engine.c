@@ -9,6 +9,7 @@
 
 #include <assert.h>
 
+#define ANSWERS_MAX (1024u * 1024) /* bytes; two for each packet id are half of that */
 #define WINDOW 20                  /* messages in flight; as Mosquitto's library */
 #define READ_SIZE 16384            /* bytes asked for at once */
 #define OUT_HIGH (256u * 1024)     /* bytes in the output above which messages stay in the flow */
@@ -91,14 +92,31 @@ const char *engine_ack_name(enum packet_type type)
     }
 }
 
+/*
+ * Acknowledgements are looked at in portions. For want of packet ids an honest broker is never owed
+ * as many as one holds: so if the last one still waits when the next one is full, this broker reads
+ * none of them.
+ */
+static void count_answer(struct engine *e, size_t n)
+{
+    e->answers += n;
+    if (e->answers < ANSWERS_MAX)
+        return;
+    e->clogged = e->answers_end > e->queued_bytes - e->out.bytes;
+    e->answers_end = e->queued_bytes;
+    e->answers = 0;
+}
+
 enum err engine_send_ack(struct engine *e, enum packet_type type, uint16_t id)
 {
     uint8_t bytes[ENCODE_ACK_SIZE];
     enum err err = engine_send(e, bytes, encode_ack(bytes, type, id));
 
-    if (err == ERR_OK)
-        engine_log(e, "sending %s (Mid: %d)", engine_ack_name(type), id);
-    return err;
+    if (err != ERR_OK)
+        return err;
+    engine_log(e, "sending %s (Mid: %d)", engine_ack_name(type), id);
+    count_answer(e, sizeof(bytes));
+    return ERR_OK;
 }
 
 /* A packet that fits into one chunk: no allocation. */
@@ -280,7 +298,9 @@ void engine_lost(struct engine *e)
     e->state = ENGINE_IDLE;
     e->has_connack = e->refused = e->resends = e->unsettled = e->disconnect_sent = false;
     outq_clear(&e->out, &e->pool);
-    e->queued_bytes = 0;
+    e->queued_bytes = e->answers_end = 0;
+    e->answers = 0;
+    e->clogged = false;
     buf_drop(&e->in, e->in.len);
     e->need = 0;
     buf_drop(&e->marks, e->marks.len);

@@ -268,6 +268,10 @@ static enum err next_frame(struct engine *e, struct frame *f)
 {
     if (e->state == ENGINE_IDLE || e->state == ENGINE_CLOSING || e->refused)
         return ERR_AGAIN;
+    if (e->clogged) {
+        e->why = "the broker reads no acknowledgements";
+        return ERR_PROTOCOL;
+    }
     enum err err = frame_next(buf_str(&e->in), PACKET_MAX, f, &e->need);
     if (err == ERR_OK)
         e->need = 0;

@@ -38,6 +38,9 @@ struct engine {
     struct outq out;
     struct outq_pool pool;
     uint64_t queued_bytes; /* that ever were in `out`, on this connection */
+    size_t answers;        /* bytes of acknowledgements in this portion … */
+    uint64_t answers_end;  /* … and where the last one ends, in bytes since CONNECT */
+    bool clogged;          /* two portions wait */
     struct buf in;
     size_t need; /* bytes of the packet that `in` begins with; 0 = not known */
     struct buf delivery;

@@ -60,28 +60,32 @@ static uint64_t chance(void)
     return seed;
 }
 
-/* All but the lock and the wake-up, which last as long as the client's address. */
+/* All but the lock, the wake-up and the engine, which last as long as the client's address. */
 static void clear(struct mosquitto *m)
 {
-    way_drop(m);
+    if (m->engine) {
+        way_drop(m);
+        engine_reset(m->engine);
+    }
     way_close_retired(m);
-    engine_free(m->engine);
-    m->engine = NULL;
     tls_ctx_unref(m->tls);
     m->tls = NULL;
     options_clear(&m->options);
     buf_clear(&m->notes);
 }
 
-/* ERR_NOMEM: what there is, is cleared by clear(). */
+/* ERR_NOMEM: what there is, is cleared by clear(); a client that was there before can still be
+ * used, with an id that the broker chooses. */
 static enum err fill(struct mosquitto *m, const char *id, bool clean_session, void *obj)
 {
-    *m = (struct mosquitto){.lock = m->lock, .wake = m->wake, .connect_wake = -1, .userdata = obj};
+    *m = (struct mosquitto){
+        .lock = m->lock, .wake = m->wake, .engine = m->engine, .connect_wake = -1, .userdata = obj};
     m->log = client_log(m);
     rng_seed(&m->rng, chance());
     options_init(&m->options);
     m->options.clean_session = clean_session;
-    m->engine = engine_new(&m->log);
+    if (!m->engine)
+        m->engine = engine_new(&m->log);
     if (!m->engine)
         return ERR_NOMEM;
     return id ? client_set_string(&m->options.id, id) : options_make_id(m);
@@ -110,6 +114,7 @@ static struct mosquitto *make_empty(void)
 
 static void free_empty(struct mosquitto *m)
 {
+    engine_free(m->engine);
     (void)close(m->wake);
     lock_destroy(&m->lock);
     mem_free(m, sizeof(*m));

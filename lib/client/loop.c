@@ -480,8 +480,9 @@ int mosquitto_loop_stop(struct mosquitto *mosq, bool force)
 bool loop_end(struct mosquitto *m)
 {
     client_enter(m);
-    bool may = may_stop(m);
-    bool none = !m->thread.started && !client_is_inside(m);
+    bool inside = client_is_inside(m) || client_is_noting(m);
+    bool may = !inside && may_stop(m);
+    bool none = !inside && !m->thread.started;
     if (may)
         ask_to_stop(m, true);
     client_leave(m);

@@ -300,3 +300,32 @@ OURS(all_calls_from_all_callbacks)
     must(seen.disconnects == 1);
     mosquitto_destroy(m);
 }
+
+/* Publishes its lines, but not those of its own publishing; and tries what no callback may. */
+static void publish_line(struct mosquitto *m, void *ud, int level, const char *line)
+{
+    static bool inside;
+    struct seen *s = ud;
+
+    (void)level;
+    if (inside)
+        return;
+    inside = true;
+    s->logs++;
+    (void)mosquitto_publish(m, NULL, text("log"), (int)strlen(line), line, 0, false);
+    mosquitto_destroy(m);
+    inside = false;
+}
+
+OURS(a_log_callback_that_publishes_comes_to_an_end)
+{
+    struct seen s = {0};
+    struct mosquitto *m = online("a", true, &s);
+
+    mosquitto_log_callback_set(m, publish_line);
+    ok(mosquitto_publish(m, NULL, text("t"), 1, "x", 1, false));
+    UNTIL(m, s.published >= 3);
+    must(s.logs >= 2 && s.logs < 20);
+    mosquitto_log_callback_set(m, NULL);
+    finish(m, &s);
+}
