@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define NOTES_MAX (1024u * 1024) /* bytes of lines that a slow log callback has not seen yet */
+
 uint64_t client_now(void)
 {
     struct timespec now;
@@ -32,7 +34,7 @@ static void note(void *ctx, enum log_level level, struct str line, const struct 
     uint8_t byte = (uint8_t)level;
 
     (void)about;
-    if (client_is_noting(m))
+    if (client_is_noting(m) || m->notes.len > NOTES_MAX)
         return;
     if (buf_reserve(&m->notes, line.n + 2) != ERR_OK || buf_add(&m->notes, &byte, 1) != ERR_OK ||
         buf_add(&m->notes, line.p, line.n) != ERR_OK || buf_add(&m->notes, "", 1) != ERR_OK)
@@ -127,6 +129,15 @@ void client_ask_disconnect(struct mosquitto *m)
 bool client_disconnect_asked(struct mosquitto *m)
 {
     return __atomic_exchange_n(&m->disconnect_asked, 0, __ATOMIC_ACQ_REL);
+}
+
+void client_forget_wake(struct mosquitto *m, bool seen)
+{
+    uint64_t count;
+
+    if (m->woken || seen)
+        (void)!read(m->wake, &count, sizeof(count)); /* nothing in it is fine, too */
+    m->woken = false;
 }
 
 /* --- who is in the loop --- */

@@ -132,6 +132,8 @@ void client_leave(struct mosquitto *m);
 int client_leave_with(struct mosquitto *m, int rc, int error);
 /* End the loop's poll, if somebody is in it. Locked. */
 void client_wake(struct mosquitto *m);
+/* After poll(): `seen` says that m->wake was readable. Locked. */
+void client_forget_wake(struct mosquitto *m, bool seen);
 /* For a signal handler whose thread has the lock: let the loop disconnect. */
 void client_ask_disconnect(struct mosquitto *m);
 /* Was that done? It is not, from now on. Locked. */

@@ -99,16 +99,24 @@ int connect_timeout(uint64_t deadline_ms)
     return deadline_ms - now < INT32_MAX ? (int)(deadline_ms - now) : INT32_MAX;
 }
 
-/* Wait for the dial, or for somebody who ends this; without the lock. */
+/* Wait for the dial, or for somebody who ends this; without the lock. What a signal handler wants
+ * is the loop's to see, if there is one. */
 static void wait_for(struct mosquitto *m, struct dial *dial, int wake)
 {
-    struct pollfd fds[1 + DIAL_FDS_MAX] = {{.fd = wake, .events = POLLIN}};
-    nfds_t n = 1 + (nfds_t)dial_poll(dial, fds + 1, DIAL_FDS_MAX);
+    struct pollfd fds[2 + DIAL_FDS_MAX] = {
+        {.fd = wake, .events = POLLIN},
+        {.fd = m->looping ? -1 : m->wake, .events = POLLIN},
+    };
+    nfds_t n = 2 + (nfds_t)dial_poll(dial, fds + 2, DIAL_FDS_MAX);
     int timeout_ms = connect_timeout(dial_deadline(dial, client_now()));
 
     client_leave(m);
     (void)poll(fds, n, timeout_ms); /* whatever it says, the next step sees what there is */
     client_enter(m);
+    if (m->looping)
+        return;
+    client_forget_wake(m, fds[1].revents);
+    connect_obey(m);
 }
 
 static int dial_to_the_end(struct mosquitto *m, int wake)
@@ -339,6 +347,12 @@ int connect_end(struct mosquitto *m)
         return end_now(m);
     client_wake(m);
     return MOSQ_ERR_SUCCESS;
+}
+
+void connect_obey(struct mosquitto *m)
+{
+    if (client_disconnect_asked(m))
+        (void)connect_end(m); /* what it says is said by the end of the connection */
 }
 
 int mosquitto_disconnect(struct mosquitto *mosq)

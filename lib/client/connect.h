@@ -20,6 +20,8 @@ void connect_cancel(struct mosquitto *m);
 void connect_flush(struct mosquitto *m);
 /* What mosquitto_disconnect() does. */
 int connect_end(struct mosquitto *m);
+/* Do what a signal handler has left to this thread. */
+void connect_obey(struct mosquitto *m);
 /* How long poll() may wait for a moment of client_now(). */
 int connect_timeout(uint64_t deadline_ms);
 

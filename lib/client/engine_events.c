@@ -77,6 +77,13 @@ static enum err remember(struct engine *e, uint16_t id, bool *is_new)
     return ERR_OK;
 }
 
+/* A broker of MQTT 3.1 does not say whether it has lost our session, but marks what it sends again.
+ */
+static bool is_repeated(const struct engine *e, const struct packet_publish *p)
+{
+    return e->forgets || p->dup;
+}
+
 /* 3.3 */
 static enum outcome on_publish(struct engine *e, const struct frame *f, struct engine_event *ev)
 {
@@ -92,7 +99,7 @@ static enum outcome on_publish(struct engine *e, const struct frame *f, struct e
         return STARVED;
     if (p.qos == QOS_2 && remember(e, p.id, &is_new) != ERR_OK)
         return STARVED;
-    if (!is_new)
+    if (!is_new && is_repeated(e, &p))
         return quiet(engine_send_ack(e, PACKET_PUBREC, p.id));
     show_message(e, &p, ev);
     return EVENT;
@@ -188,7 +195,7 @@ static enum outcome on_suback(struct engine *e, const struct frame *f, struct en
         return STARVED;
     ev->kind = ENGINE_SUBSCRIBED;
     ev->codes = buf_str(&e->delivery);
-    return EVENT;
+    return engine_pump(e) == ERR_OK ? EVENT : STARVED;
 }
 
 /* 3.11 */
@@ -201,8 +208,9 @@ static enum outcome on_unsuback(struct engine *e, const struct frame *f, struct 
     engine_log(e, "received UNSUBACK");
     if (take_pending(e, PACKET_UNSUBACK, ev->id) == 0)
         return QUIET;
+    /* Its id is free: a message may have waited for that. */
     ev->kind = ENGINE_UNSUBSCRIBED;
-    return EVENT;
+    return engine_pump(e) == ERR_OK ? EVENT : STARVED;
 }
 
 /* 3.13 */

@@ -36,22 +36,6 @@ static int gather(const struct mosquitto *m, struct pollfd fds[1 + DIAL_FDS_MAX]
     return 2;
 }
 
-static void forget_wake(struct mosquitto *m, bool seen)
-{
-    uint64_t count;
-
-    if (m->woken || seen)
-        (void)!read(m->wake, &count, sizeof(count)); /* nothing in it is fine, too */
-    m->woken = false;
-}
-
-/* What a signal handler has left to the loop. */
-static void obey(struct mosquitto *m)
-{
-    if (client_disconnect_asked(m))
-        (void)connect_end(m); /* what it says is said by the end of the connection */
-}
-
 /* MOSQ_ERR_ERRNO, or MOSQ_ERR_SUCCESS also when a signal came. */
 static int wait_for(struct mosquitto *m, struct pollfd *fds, int n, int timeout_ms)
 {
@@ -61,9 +45,9 @@ static int wait_for(struct mosquitto *m, struct pollfd *fds, int n, int timeout_
     int error = errno;
     client_enter(m);
     m->polling = false;
-    forget_wake(m, ready > 0 && fds[0].revents);
+    client_forget_wake(m, ready > 0 && fds[0].revents);
     way_close_retired(m);
-    obey(m);
+    connect_obey(m);
     errno = error;
     return ready < 0 && error != EINTR ? MOSQ_ERR_ERRNO : MOSQ_ERR_SUCCESS;
 }
@@ -296,7 +280,7 @@ int mosquitto_loop_forever(struct mosquitto *mosq, int timeout, int max_packets)
 /* What a foreign loop has seen, or the clock says. */
 static int foreign_turn(struct mosquitto *m, bool reads)
 {
-    obey(m);
+    connect_obey(m);
     if (m->dial)
         return connect_go_on(m);
     return way_is_up(m) ? serve(m, reads) : MOSQ_ERR_NO_CONN;

@@ -216,6 +216,18 @@ static size_t iov_bytes(const struct iovec *iov, int n)
     return bytes;
 }
 
+/* What a TLS 1.3 server has against our certificate comes after the handshake: whoever can write no
+ * more may still be told why. */
+static int write_failed(struct mosquitto *m, ssize_t result)
+{
+    uint8_t late[LATE_SIZE];
+
+    if (m->way.tls && result != -EPROTO &&
+        transport_read(m->way.transport, late, sizeof(late)) == -EPROTO)
+        return lost(m, -EPROTO);
+    return lost(m, result);
+}
+
 int way_write(struct mosquitto *m)
 {
     struct iovec iov[IOV_MAX_AT_ONCE];
@@ -229,7 +241,7 @@ int way_write(struct mosquitto *m)
         if (written == -EAGAIN || written == -EINTR)
             return MOSQ_ERR_SUCCESS;
         if (written < 0)
-            return lost(m, written);
+            return write_failed(m, written);
         engine_written(m->engine, (size_t)written, client_now());
         if ((size_t)written < iov_bytes(iov, n))
             return MOSQ_ERR_SUCCESS;

@@ -745,6 +745,28 @@ static void a_session_that_is_gone_forgets_inbound_ids(void **state)
     SENT(r, 0x50, 2, 0, 7);
 }
 
+/* MQTT 3.1 has no flag for a session that is there; what is sent again is marked. */
+static void a_31_broker_that_has_lost_the_session_is_believed(void **state)
+{
+    (void)state;
+    const struct packet_connect p = {.client_id = STR("c"), .level = PROTOCOL_31};
+
+    for (int round = 0; round < 2; round++) {
+        assert_ok(engine_connect(r->e, &p, r->now));
+        engine_rig_write(r);
+        r->out_n = 0;
+        FEED(r, 0x20, 2, 0, 0);
+        TAKE(r, ENGINE_CONNACK);
+        FEED(r, 0x34, 6, 0, 1, 'a', 0, 7, 'x');
+        TAKE_MESSAGE("a", "x", QOS_2);
+        SENT(r, 0x50, 2, 0, 7);
+        FEED(r, 0x3c, 6, 0, 1, 'a', 0, 7, 'x');
+        QUIET(r);
+        SENT(r, 0x50, 2, 0, 7);
+        lose();
+    }
+}
+
 static void what_is_settled_after_the_loss_is_not_acknowledged(void **state)
 {
     (void)state;
@@ -1864,6 +1886,7 @@ int main(void)
         ENGINE_TEST(a_new_session_finishes_old_messages),
         ENGINE_TEST(a_session_that_is_there_keeps_inbound_ids),
         ENGINE_TEST(a_session_that_is_gone_forgets_inbound_ids),
+        ENGINE_TEST(a_31_broker_that_has_lost_the_session_is_believed),
         ENGINE_TEST(what_is_settled_after_the_loss_is_not_acknowledged),
         ENGINE_TEST(what_is_settled_on_the_next_connection_is_not_acknowledged_there),
         ENGINE_TEST(qos2_is_handed_over_once_though_the_connection_is_lost_meanwhile),

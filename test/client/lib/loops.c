@@ -216,6 +216,29 @@ static void on_alarm(int signal)
     mosquitto_disconnect(interrupted);
 }
 
+/* Nobody answers at that port; the handler may find mosquitto_connect() anywhere. */
+OURS(a_signal_handler_may_end_connecting)
+{
+    struct seen s = {0};
+    int silent = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(at);
+
+    must(bind(silent, (struct sockaddr *)&at, size) == 0 && listen(silent, 1) == 0);
+    must(getsockname(silent, (struct sockaddr *)&at, &size) == 0);
+    must(signal(SIGALRM, on_alarm) != SIG_ERR);
+    for (int i = 0; i < 20; i++) {
+        struct itimerval once = {.it_value.tv_usec = 1000 + i * 150};
+
+        interrupted = client("a", true, &s);
+        ok(mosquitto_socks5_set(interrupted, HOST, ntohs(at.sin_port), NULL, NULL));
+        must(setitimer(ITIMER_REAL, &once, NULL) == 0);
+        gives(mosquitto_connect(interrupted, HOST, port, 60), MOSQ_ERR_NO_CONN);
+        mosquitto_destroy(interrupted);
+    }
+    close(silent);
+}
+
 /* Programs disconnect in signal handlers: mosquitto_sub -W has always done so. The signal finds
  * this one in the middle of any call. */
 OURS(a_signal_handler_may_disconnect)
