@@ -4,7 +4,6 @@ Each test has a network of its own, with a name server of its own in it.
 """
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ import time
 import pytest
 from broker_process import binary, can_unshare, sanitized
 from mqtt_wire import PATIENCE, publish
+from name_server import NETWORK, SILENT, Names, enter
 from remote_broker import longest_turn, remote, remotes, section  # noqa: F401
 
 pytestmark = [pytest.mark.ours, pytest.mark.skipif(
@@ -23,54 +23,11 @@ pytestmark = [pytest.mark.ours, pytest.mark.skipif(
 
 OUT = ("topic a/# out 1",)
 NOBODY = "127.0.0.77"  # an address of this machine where nobody listens
-SILENT = "10.9.9.9"  # an address from which nothing comes back
-NETWORK = f"""
-ip link set lo up
-ip link add near type veth peer name far
-ip address add 10.9.9.1/24 dev near
-ip link set near up
-ip link set far up
-ip neighbour add {SILENT} lladdr 02:00:00:00:00:09 dev near
-echo ready
-exec cat
-"""
 # The mount is the broker's alone.
 WITH_NAMES = """#!/bin/sh
 exec unshare --mount --propagation private \\
     sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' {resolv} {binary} "$@"
 """
-CLONE_NEWNET = 0x40000000
-
-
-def enter(path):
-    """This thread's sockets and children belong to that network from now on."""
-    with open(path, "rb") as network:
-        if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), "setns")
-
-
-class Names:
-    """The name server, which answers with these records when it is started."""
-
-    def __init__(self):
-        self.process = None
-
-    def start(self, *records):
-        command = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--listen-address=127.0.0.53",
-                   "--bind-interfaces", "--user=root", "--conf-file=/dev/null", "--pid-file=", "--log-facility=-",
-                   *records]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        for line in self.process.stderr:
-            if "started" in line:
-                return
-        raise AssertionError("the name server has not started")
-
-    def stop(self):
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-            self.process.stderr.close()
-        self.process = None
 
 
 @pytest.fixture

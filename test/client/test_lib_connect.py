@@ -16,8 +16,8 @@ import mqtt_wire
 import pytest
 from broker_process import ROOT, binary, can_unshare, environment, free_port, sanitized
 from certificates import openssl
+from name_server import NETWORK, Names, enter
 from socks5_server import Proxy
-from test_bridge_dns import NETWORK, Names, enter
 
 SOURCES = Path(__file__).resolve().parent / "lib"
 LIMIT = 60
