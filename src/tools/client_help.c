@@ -5,6 +5,7 @@
 
 #include "mosquitto.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,7 +96,16 @@ static void print_group(const struct client_program *program, enum client_group 
     }
 }
 
-void client_help(const struct client_program *program)
+/* A reader who has had enough is no failure. */
+static bool is_printed(void)
+{
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE)
+        return true;
+    fprintf(stderr, "Error: Writing to stdout: %s.\n", strerror(errno));
+    return false;
+}
+
+bool client_help(const struct client_program *program)
 {
     printf("%s\n\nUsage: %s\n", program->about, program->usage);
     for (int group = 0; group < GROUP_COUNT; group++) {
@@ -105,13 +115,15 @@ void client_help(const struct client_program *program)
     printf("\nOptions can also be in a file, one a line: ~/.config/%s\n"
            "The manual page says more: man %s\n",
            program->name, program->name);
+    return is_printed();
 }
 
-void client_version(const struct client_program *program)
+bool client_version(const struct client_program *program)
 {
     int major, minor, revision;
 
     mosquitto_lib_version(&major, &minor, &revision);
     printf("%s version %d.%d.%d running on libmosquitto %d.%d.%d.\n", program->name,
            LIBMOSQUITTO_MAJOR, LIBMOSQUITTO_MINOR, LIBMOSQUITTO_REVISION, major, minor, revision);
+    return is_printed();
 }

@@ -6,8 +6,8 @@
 
 #include "tools/client_settings.h"
 
-/* On stdout, at most 80 columns wide. */
-void client_help(const struct client_program *program);
-void client_version(const struct client_program *program);
+/* On stdout, at most 80 columns wide. false: it cannot be written, which was said. */
+bool client_help(const struct client_program *program);
+bool client_version(const struct client_program *program);
 
 #endif

@@ -19,9 +19,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NAME_MAX_BYTES 40  /* longer names are nobody's typing mistake */
-#define STRING_MAX 65535   /* bytes of an MQTT string, 1.5.3 */
-#define FILE_NAME_MAX 4096 /* of an options file */
+#define NAME_MAX_BYTES 40   /* longer names are nobody's typing mistake */
+#define STRING_MAX 65535    /* bytes of an MQTT string, 1.5.3 */
+#define FILE_NAME_MAX 4096  /* of an options file */
+#define MARK "\xEF\xBB\xBF" /* that some editors put before UTF-8 */
+#define MARK_BYTES 3
 
 /* --- names --- */
 
@@ -201,11 +203,9 @@ static enum client_verdict judge(const struct client_settings *s, const struct c
 {
     switch (row->type) {
     case ROW_HELP:
-        client_help(s->program);
-        return CLIENT_DONE;
+        return client_help(s->program) ? CLIENT_DONE : CLIENT_BAD;
     case ROW_VERSION:
-        client_version(s->program);
-        return CLIENT_DONE;
+        return client_version(s->program) ? CLIENT_DONE : CLIENT_BAD;
     case ROW_REFUSED:
         client_refuse(s, "%s: %s", row->name, row->wrong);
         return CLIENT_BAD;
@@ -250,18 +250,31 @@ static enum client_verdict read_line(struct client_settings *s, char *line)
     return set_value(s, row, name[n] ? name + n + 1 : "") ? CLIENT_GO : CLIENT_BAD;
 }
 
+/* `line` has n bytes and a NUL. */
+static enum client_verdict read_whole_line(struct client_settings *s, char *line, size_t n)
+{
+    while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
+        line[--n] = 0;
+    if (strlen(line) == n)
+        return read_line(s, line);
+    client_refuse(s, "There is a NUL in a line.");
+    return CLIENT_BAD;
+}
+
 static enum client_verdict read_lines(struct client_settings *s, FILE *f)
 {
     enum client_verdict verdict = CLIENT_GO;
     char *line = NULL;
     size_t cap = 0;
     ssize_t n;
+    bool first = true;
 
     while (verdict == CLIENT_GO && (n = getline(&line, &cap, f)) >= 0) {
-        while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
-            line[--n] = 0;
-        verdict = read_line(s, line);
+        size_t mark = first && n >= MARK_BYTES && !memcmp(line, MARK, MARK_BYTES) ? MARK_BYTES : 0;
+
+        verdict = read_whole_line(s, line + mark, (size_t)n - mark);
         explicit_bzero(line, (size_t)n);
+        first = false;
     }
     free(line);
     return verdict;
@@ -282,6 +295,10 @@ static enum client_verdict read_file(struct client_settings *s, const char *path
     verdict = read_lines(s, f);
     if (verdict == CLIENT_BAD)
         fprintf(stderr, "The option is in the file \"%s\".\n", path);
+    if (ferror(f) && must) {
+        client_refuse(s, "Unable to read options file \"%s\": %s.", path, strerror(errno));
+        verdict = CLIENT_BAD;
+    }
     fclose(f);
     return verdict;
 }

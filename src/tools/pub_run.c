@@ -7,6 +7,9 @@
  * and whoever feeds standard input has to wait. At QoS 0 a message is done when it was written:
  * what was not, when a connection ends, is published again on the next one. At QoS 1 and 2 the
  * library keeps it, from when it was taken, until it is acknowledged.
+ *
+ * The time to get a broker back is over when something got through, not when it says CONNACK: there
+ * are messages that no connection survives, such as those that are too large for the broker.
  */
 #include "tools/pub_run.h"
 
@@ -50,6 +53,15 @@ static void finish(struct pub *p, int exit_code)
     p->exit_code = exit_code;
 }
 
+/* Is there a message that the connection was lost with? */
+static bool is_waiting(const struct pub *p)
+{
+    const uint8_t *data;
+    size_t n;
+
+    return p->flight > 0 || pub_source_look(p->src, &data, &n) == PUB_READY;
+}
+
 /* --- callbacks --- */
 
 static void on_connect(struct mosquitto *mosq, void *userdata, int code)
@@ -59,7 +71,8 @@ static void on_connect(struct mosquitto *mosq, void *userdata, int code)
     (void)mosq;
     if (code == 0) {
         p->up = p->was_up = true;
-        client_retry_over(&p->retry);
+        if (!is_waiting(p))
+            client_retry_over(&p->retry);
         return;
     }
     /* 3 is "server unavailable": one that is coming back says so. */
@@ -89,6 +102,7 @@ static void on_publish(struct mosquitto *mosq, void *userdata, int mid)
     p->flight--;
     p->flight_bytes -= p->sizes[mid & 0xFFFF];
     p->sizes[mid & 0xFFFF] = 0;
+    client_retry_over(&p->retry);
     if (p->s->common.qos == 0)
         pub_source_done(p->src);
 }

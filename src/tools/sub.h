@@ -24,6 +24,7 @@ struct sub {
     bool ending;         /* no more messages; DISCONNECT as soon as `removals` is 0 */
     int64_t leave_by_ms; /* after a signal or -W; INT64_MAX: there is time */
     int code;            /* to exit with */
+    bool unwritable;     /* stdout has failed, which was said */
     int printed;         /* messages, for -C */
     int removals;        /* of retained messages, not acknowledged yet */
     int rate;            /* messages in this second */

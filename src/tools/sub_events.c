@@ -40,7 +40,9 @@ void sub_write(struct sub *sub)
     int error = client_stdout_write(&sub->out);
     if (error == 0)
         return;
-    complain_output(sub, error);
+    if (!sub->unwritable)
+        complain_output(sub, error);
+    sub->unwritable = true;
     sub->out.text.used = 0;
     sub->out.text.failed = false;
     if (output_code(error) != 0)

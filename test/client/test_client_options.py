@@ -210,6 +210,8 @@ def test_the_command_line_wins(listener, tmp_path):
     ("-r yes\n", '-r takes no value, but "yes" follows it.'),
     ("-q 3\n", "Invalid QoS given: 3 (0, 1 or 2)"),
     ("-o /tmp/other\n", "Unknown option '-o /tmp/other'."),
+    ("-i a\0b\n", "There is a NUL in a line."),
+    ("\0\n", "There is a NUL in a line."),
 ])
 def test_a_wrong_line_is_named_with_its_file(tmp_path, text, said):
     (tmp_path / "named").write_text("-t t\n" + text)
@@ -221,6 +223,15 @@ def test_a_wrong_line_is_named_with_its_file(tmp_path, text, said):
 def test_a_named_file_must_be_there(tmp_path):
     assert refused("-o", tmp_path / "none", *ENOUGH["pub"]) == (
         f'Unable to open options file "{tmp_path}/none": No such file or directory.')
+
+
+def test_a_named_file_must_be_a_file(tmp_path):
+    assert refused("-o", tmp_path, *ENOUGH["pub"]) == f'Unable to read options file "{tmp_path}": Is a directory.'
+
+
+def test_an_options_file_of_an_editor_that_marks_utf_8(listener, tmp_path):
+    (tmp_path / "named").write_bytes(b"\xef\xbb\xbf-i from-file\r\n")
+    assert told(listener, "-o", tmp_path / "named") == connect("from-file")
 
 
 # --- what is refused ------------------------------------------------------------------------------
@@ -354,6 +365,15 @@ def test_help_comes_first_whatever_else_is_wrong_in_files(name, tmp_path):
     code, out, err = run(name, "--help", env=surroundings(XDG_CONFIG_HOME=tmp_path))
     assert (code, err) == (0, "")
     assert f"Usage: mosquitto_{name} " in out and max(map(len, out.splitlines())) < 80
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_what_cannot_be_printed_is_an_error(name, option):
+    with open("/dev/full", "wb") as full:
+        process = start(name, option, stdout=full)
+        assert process.communicate() == (None, b"Error: Writing to stdout: No space left on device.\n")
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize("name", [n for n in PROGRAMS if (ROOT / "man" / f"mosquitto_{n}.1").exists()])

@@ -503,3 +503,45 @@ def test_a_broker_that_refuses_when_it_is_back(listener):
                                           "Error: The connection was refused.\n")
 
 
+@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("source", [["-l"], ["-f", "/dev/stdin"]], ids=["lines", "file"])
+def test_a_message_that_no_connection_survives(listener, source, qos):
+    """A broker that hangs up on it, for its size perhaps, is not offered it for ever."""
+    refusals = 0
+
+    def refuse():
+        nonlocal refusals
+        while True:
+            try:
+                peer = listener.welcome()
+                peer.sock.recv(1)
+                peer.close()
+            except OSError:
+                return
+            refusals += 1
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    code, _, err = run("pub", *at(listener), "-t", "t", *source, "-q", qos, "--retry", "1", data=b"x" * 30_000_000, limit=20 * PATIENT)
+    listener.socket.shutdown(2)
+    thread.join()
+    what = "line" if source == ["-l"] else "message"
+    assert (code, err) == (7, f"Error: The connection was lost. 1 {what} was not delivered.\n")
+    assert refusals > 1
+
+
+def test_the_time_of_retry_begins_anew_when_nothing_waits(listener):
+    """However often the broker came and went before: each time it is waited for as long."""
+    with running("pub", *at(listener), "-t", "t", "-l", "-q", "1", "--retry", "1", stdin=subprocess.PIPE) as process:
+        listener.welcome().close()
+        peer = listener.welcome()
+        time.sleep(1.5)
+        peer.close()
+        peer = listener.welcome()
+        process.stdin.write(b"last\n")
+        process.stdin.close()
+        process.stdin = None
+        message = peer.publish()
+        peer.send(puback(message.mid))
+        peer.expect(DISCONNECT)
+        assert finish(process) == WELL

@@ -311,6 +311,15 @@ def test_a_full_disk(start, remote, qos):  # noqa: F811
         assert sub.stderr.read() == b"Error: Writing to stdout: No space left on device.\n"
 
 
+def test_a_full_disk_is_told_once(start, remote):  # noqa: F811
+    """Though there is more to write on the way out."""
+    with open("/dev/full", "wb") as full:
+        sub = start("-t", "t", "-d", "-E", stdout=full)
+        remote.accept()
+        assert sub.wait(30) == 1
+        assert sub.stderr.read() == b"Error: Writing to stdout: No space left on device.\n"
+
+
 def test_without_stdout_nothing_goes_to_the_broker(start, remote):  # noqa: F811
     """The connection must not become descriptor 1."""
     shell = subprocess.Popen(["sh", "-c", f"exec {OURS} -h 127.0.0.1 -p {remote.port} -t t >&- <&-"], stderr=subprocess.PIPE)
