@@ -419,8 +419,9 @@ static bool check_will(const struct client_settings *s)
         return true;
     }
     if (!*s->will_topic || mosquitto_pub_topic_check(s->will_topic))
-        return client_refuse(s, "Invalid will topic '%s', does it contain '+' or '#'?",
-                             s->will_topic);
+        return client_refuse(s, "Invalid will topic '%s', %s", s->will_topic,
+                             *s->will_topic ? "does it contain '+' or '#'?"
+                                            : "it must not be empty.");
     return true;
 }
 

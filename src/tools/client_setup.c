@@ -93,7 +93,8 @@ static bool set_certificates(struct mosquitto *mosq, const struct client_setting
     bool files = s->cafile || s->capath || s->certfile;
     int rc = 0;
 
-    if (!can_read(s, s->cafile) || !can_read(s, s->capath) || !can_read(s, s->certfile))
+    if (!can_read(s, s->cafile) || !can_read(s, s->capath) || !can_read(s, s->certfile) ||
+        !can_read(s, s->keyfile))
         return false;
     if (system)
         rc = mosquitto_int_option(mosq, MOSQ_OPT_TLS_USE_OS_CERTS, 1);
@@ -259,7 +260,7 @@ static int connect_once(struct mosquitto *mosq, const struct client_settings *s)
     return mosquitto_connect_bind(mosq, s->host, port_of(s), s->keepalive_s, s->bind_address);
 }
 
-static void complain_connect(const struct client_settings *s, int rc, int error)
+void client_complain_connect(const struct client_settings *s, int rc, int error)
 {
     if (rc == MOSQ_ERR_ERRNO) {
         client_complain(s, "Error: %s\n", strerror(error));
@@ -319,7 +320,7 @@ static int reach(struct mosquitto *mosq, const struct client_settings *s)
         error = errno;
     }
     if (rc != 0)
-        complain_connect(s, rc, error);
+        client_complain_connect(s, rc, error);
     return rc == 0 ? 0 : EXIT_BAD;
 }
 

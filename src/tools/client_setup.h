@@ -32,6 +32,8 @@ void client_complain(const struct client_settings *s, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* What the library said last that has gone wrong, if it did, and -d has not printed it already. */
 void client_complain_why(const struct client_settings *s);
+/* That the broker cannot be reached: a value of enum mosq_err_t, and errno if that says so. */
+void client_complain_connect(const struct client_settings *s, int rc, int error);
 /* What the broker said to CONNECT: "Connection error: Connection Refused: not authorised." */
 void client_complain_connack(const struct client_settings *s, int code);
 

@@ -37,6 +37,8 @@ struct pub {
     bool up;       /* CONNACK 0 has come, and the connection is there */
     bool lost;     /* … it is gone: reconnect */
     bool was_up;   /* ever */
+    int failure;   /* of the last attempt to reach a broker at all, as the library says; 0: none */
+    int error;     /* … and errno */
     bool closing;  /* DISCONNECT is sent or on its way */
     bool over;     /* nothing is left to do: exit_code */
     int exit_code;
@@ -62,6 +64,18 @@ static bool is_waiting(const struct pub *p)
     return p->flight > 0 || pub_source_look(p->src, &data, &n) == PUB_READY;
 }
 
+/* What is lost with the broker: "Error: The connection was lost. 3 lines were not delivered." */
+static void complain_left(const struct pub *p, int rc)
+{
+    const char *what = p->s->common.source == SOURCE_LINES ? "line" : "message";
+    bool more;
+    long left = pub_source_left(p->src, &more) + p->flight;
+
+    client_complain(&p->s->common, "Error: %s %ld %s%s not delivered%s.\n", mosquitto_strerror(rc),
+                    left, what, left == 1 ? " was" : "s were",
+                    more ? ", and what else the input has was not read" : "");
+}
+
 /* --- callbacks --- */
 
 static void on_connect(struct mosquitto *mosq, void *userdata, int code)
@@ -79,7 +93,10 @@ static void on_connect(struct mosquitto *mosq, void *userdata, int code)
     if (p->was_up && code == 3)
         return;
     client_complain_connack(&p->s->common, code);
-    client_complain(&p->s->common, "Error: %s\n", mosquitto_strerror(MOSQ_ERR_CONN_REFUSED));
+    if (p->was_up)
+        complain_left(p, MOSQ_ERR_CONN_REFUSED);
+    else
+        client_complain(&p->s->common, "Error: %s\n", mosquitto_strerror(MOSQ_ERR_CONN_REFUSED));
     finish(p, code);
 }
 
@@ -231,20 +248,18 @@ static void serve(struct pub *p)
 
 /* --- a connection that is not --- */
 
-/* What is lost with the broker: "Error: The connection was lost. 3 lines were not delivered." */
 static void give_up(struct pub *p)
 {
     const struct client_settings *s = &p->s->common;
-    const char *what = s->source == SOURCE_LINES ? "line" : "message";
-    bool more;
-    long left = pub_source_left(p->src, &more) + p->flight;
 
+    if (!p->was_up && p->failure) {
+        client_complain_connect(s, p->failure, p->error);
+        finish(p, EXIT_BAD);
+        return;
+    }
     if (!p->was_up)
         client_complain_why(s);
-    client_complain(s, "Error: %s %ld %s%s not delivered%s.\n",
-                    mosquitto_strerror(MOSQ_ERR_CONN_LOST), left, what,
-                    left == 1 ? " was" : "s were",
-                    more ? ", and what else the input has was not read" : "");
+    complain_left(p, MOSQ_ERR_CONN_LOST);
     finish(p, EXIT_GONE);
 }
 
@@ -301,11 +316,22 @@ static void reconnect(struct pub *p)
     }
 }
 
+/* There was somebody at the other end, though perhaps no broker. */
+static bool is_reached(int rc)
+{
+    return rc == MOSQ_ERR_CONN_LOST || rc == MOSQ_ERR_PROTOCOL || rc == MOSQ_ERR_KEEPALIVE;
+}
+
 /* A connection on its way: name, socket, TLS, CONNACK. */
 static void dial(struct pub *p)
 {
-    if (mosquitto_loop(p->mosq, TURN_MS / 10, 100) != 0)
+    int rc = mosquitto_loop(p->mosq, TURN_MS / 10, 100);
+
+    if (rc != 0) {
         p->lost = true;
+        p->failure = is_reached(rc) ? 0 : rc;
+        p->error = errno;
+    }
     if (p->up || p->lost) {
         p->dialling = false;
         if (p->lost)

@@ -156,7 +156,7 @@ because("an empty topic would be refused by the broker",
         Usage("rr -t a -e '' -m c", "Error: Invalid response topic '', it must not be empty."),
     ],
     "wills that are none", [
-        Usage("pub -t a -m b --will-topic ''", "Error: Invalid will topic '', does it contain '+' or '#'?"),
+        Usage("pub -t a -m b --will-topic ''", "Error: Invalid will topic '', it must not be empty."),
     ],
     "URLs that are none", [
         Usage("pub -L mqtt://127.0.0.1:{DEAD}/ -m b",
@@ -542,7 +542,7 @@ because("what is wrong is told, and always in the same words",
         Line("pub -t {T} -m a --cafile {CA} --cert {PUBLIC}/absent --key {KEY}",
             "Error: Problem setting TLS options: PUBLIC/absent: File not found."),
         Line("pub -t {T} -m a --cafile {CA} --cert {CERT} --key {PUBLIC}/absent",
-            "Error: Problem setting TLS options: Invalid function arguments provided."),
+            "Error: Problem setting TLS options: PUBLIC/absent: File not found."),
         Err("pub -t {T} -m a --cafile {CA} --cert {CERT} --key {STRANGERKEY}",
             "Error: keyfile 'STRANGERKEY' does not belong to certfile 'CERT'.\n"
             "Unable to connect (A TLS error occurred.).\n"),
@@ -630,10 +630,7 @@ because("an option of 2.1",
 
 because("Debian's build has no -S",
     "SRV records of nobody", [
-        Exit("pub -S -h no.such.host.invalid -t a -m b", 7),
-        Err("pub -S -h no.such.host.invalid -t a -m b",
-            "Unable to connect: there is no such name.\n"
-            "Error: The connection was lost. 1 message was not delivered.\n"),
+        Line("pub -S -h no.such.host.invalid -t a -m b", "Unable to connect (Lookup error.)."),
     ])
 
 because("2.0.11 looks the code up among those of MQTT 5",
@@ -649,18 +646,15 @@ because("what is missing is told",
         Usage("pub -t {T} -m b -P secret", "Error: A password was given, but no username (-u)."),
     ])
 
-because("with TLS 1.3 the server refuses after the handshake: before or after CONNECT was written",
+because("it is told why; with TLS 1.3 the server refuses after the handshake, and may hang up before that can be read",
     "no certificate where one is wanted", [
-        Varies("pub -t {T} -m a --cafile {CA} -q 1", "exit",
-            "1|7"),
-        Varies("pub -t {T} -m a --cafile {CA} -q 1", "err",
-            "Unable to connect \\(The connection was lost\\.\\)\\.\\n|TLS error: .*\n"
-            "Error: The connection was lost\\. 1 message was not delivered\\.\n"),
-        Varies("pub -t {T} -m a --cafile {CA} --cert {STRANGER} --key {STRANGERKEY} -q 1", "exit",
-            "1|7"),
-        Varies("pub -t {T} -m a --cafile {CA} --cert {STRANGER} --key {STRANGERKEY} -q 1", "err",
-            "Unable to connect \\(The connection was lost\\.\\)\\.\\n|TLS error: .*\n"
-            "Error: The connection was lost\\. 1 message was not delivered\\.\n"),
+        Varies(line, stream, pattern)
+        for line in ("pub -t {T} -m a --cafile {CA} -q 1",
+                     "pub -t {T} -m a --cafile {CA} --cert {STRANGER} --key {STRANGERKEY} -q 1")
+        for stream, pattern in (
+            ("exit", "1|7"),
+            ("err", "(TLS error: .*\\n)?Unable to connect \\(.*\\)\\.\\n|"
+                    "Error: The connection was lost\\. 1 message was not delivered\\.\\n"))
     ])
 
 because("who cannot connect ends with 1",

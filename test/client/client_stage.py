@@ -249,6 +249,8 @@ CHANCE = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"), "ISO"),
     (re.compile(r"\b1\d{9}\.\d{9}\b"), "EPOCH.NANO"),
     (re.compile(r"\b1\d{9}\b"), "EPOCH"),
+    # Some machines know localhost by one address, others by two.
+    (re.compile(r" \(the last of 2 addresses, [^)]*\)"), ""),
 ]
 BLANK = re.compile(r"\n\n+")
 

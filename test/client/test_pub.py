@@ -500,7 +500,8 @@ def test_a_broker_that_refuses_when_it_is_back(listener):
         listener.welcome(3).close()
         listener.welcome(5)
         assert finish(process) == (5, "", "Connection error: Connection Refused: not authorised.\n"
-                                          "Error: The connection was refused.\n")
+                                          "Error: The connection was refused. 0 lines were not delivered, "
+                                          "and what else the input has was not read.\n")
 
 
 @pytest.mark.parametrize("qos", [0, 1])

@@ -374,7 +374,7 @@ static struct dial_settings by_proxy(uint16_t port)
 {
     return (struct dial_settings){.host = "broker.example",
                                   .port = 1883,
-                                  .proxy_host = "localhost",
+                                  .proxy_host = "127.0.0.1",
                                   .proxy_port = port,
                                   .proxy_username = "user",
                                   .proxy_password = "secret",
