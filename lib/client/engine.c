@@ -558,6 +558,13 @@ uint64_t engine_deadline(const struct engine *e)
     }
 }
 
+void engine_heard(struct engine *e, uint64_t now_ms)
+{
+    e->last_in_ms = now_ms;
+    if (e->state == ENGINE_CONNECTING)
+        e->began_ms = now_ms;
+}
+
 /* 3.1.2-24, 3.12 */
 enum err engine_tick(struct engine *e, uint64_t now_ms)
 {

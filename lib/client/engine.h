@@ -136,6 +136,8 @@ uint64_t engine_unfinished(const struct engine *e);
  * for its answer: so read first what there is to read.
  */
 MUST_CHECK enum err engine_tick(struct engine *e, uint64_t now_ms);
+/* Bytes have come that are not read yet: the broker lives, though its answer may be behind them. */
+void engine_heard(struct engine *e, uint64_t now_ms);
 /* When engine_tick has something to do, at the latest; UINT64_MAX: never. */
 uint64_t engine_deadline(const struct engine *e);
 

@@ -90,10 +90,22 @@ static bool is_same(const struct mosquitto *m, uint32_t of)
     return m->connection == of && way_is_up(m) && !m->stop;
 }
 
+/* A program may have been away for long, or cannot take more for a while: what it has not read yet
+ * is no silence of the broker's. */
+static void listen_before_time_is_up(struct mosquitto *m, uint64_t now_ms)
+{
+    struct pollfd p = {.fd = m->way.fd, .events = POLLIN};
+
+    if (now_ms >= engine_deadline(m->engine) && poll(&p, 1, 0) > 0 && p.revents == POLLIN)
+        engine_heard(m->engine, now_ms);
+}
+
 static int tick(struct mosquitto *m)
 {
-    enum err err = engine_tick(m->engine, client_now());
+    uint64_t now_ms = client_now();
 
+    listen_before_time_is_up(m, now_ms);
+    enum err err = engine_tick(m->engine, now_ms);
     if (err != ERR_CLOSED)
         return client_error(err);
     log_error(&m->log, "Error: %s.", engine_why(m->engine));
@@ -159,14 +171,14 @@ static int take_leave(struct mosquitto *m)
     return MOSQ_ERR_SUCCESS;
 }
 
-/* Do what can be done on the connection. A program may have been away for long: what the clock says
- * counts after what the broker has said. */
+/* Do what can be done on the connection: what the clock says counts after what the broker has said.
+ */
 static int serve(struct mosquitto *m, bool reads)
 {
     uint32_t of = m->connection;
     int rc = MOSQ_ERR_SUCCESS;
 
-    if (reads || client_now() >= engine_deadline(m->engine))
+    if (reads)
         rc = read_turn(m, of);
     if (rc == MOSQ_ERR_SUCCESS && is_same(m, of))
         rc = tick(m);

@@ -19,7 +19,6 @@ struct sub {
     struct sub_watch watch;
     struct client_retry retry;
     bool connected;      /* CONNACK has come */
-    int64_t read_ms;     /* when something was read last */
     bool subscribed;     /* the broker has acknowledged the subscriptions, in this session */
     bool ending;         /* no more messages; DISCONNECT as soon as `removals` is 0 */
     int64_t leave_by_ms; /* after a signal or -W; INT64_MAX: there is time */

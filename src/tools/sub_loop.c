@@ -1,8 +1,8 @@
 /*
  * The loop of mosquitto_sub: the broker on one side, stdout on the other.
  *
- * While stdout does not take what waits for it, little is read from the broker, which holds the
- * rest back itself. Signals come only while the loop waits, so none is missed.
+ * While stdout does not take what waits for it, nothing is read at QoS 1 and 2: the broker holds
+ * the rest back itself. Signals come only while the loop waits, so none is missed.
  */
 #include "tools/sub.h"
 
@@ -99,18 +99,14 @@ static bool go_again(struct sub *sub, int *timeout_ms)
 /*
  * May more be read, though something waits for stdout? What is taken at QoS 1 and 2 is
  * acknowledged, so it is left with the broker, which stops by itself when a few messages are open.
- * But now and then a turn is read all the same: the answer to PINGREQ may be behind them, without
- * which the library gives the connection up. At QoS 0 the broker would throw away what is not read.
+ * At QoS 0 the broker would throw away what is not read.
  */
 static bool has_room(const struct sub *sub)
 {
     size_t waiting = sub->out.text.used;
     if (waiting == 0 || !sub->connected)
         return true;
-    if (waiting >= WAITING_BYTES)
-        return false;
-    int64_t patience_ms = sub->settings.common.keepalive_s * 1000LL / 4;
-    return sub->settings.common.qos == 0 || client_now_ms() - sub->read_ms >= patience_ms;
+    return sub->settings.common.qos == 0 && waiting < WAITING_BYTES;
 }
 
 static struct pollfd broker_poll(const struct sub *sub)
@@ -123,10 +119,8 @@ static struct pollfd broker_poll(const struct sub *sub)
 /* Errors need no handling: a connection that is gone has no socket. */
 static void serve_broker(struct sub *sub, short events)
 {
-    if (events & POLLIN || (events & (POLLERR | POLLHUP) && has_room(sub))) {
-        sub->read_ms = client_now_ms();
+    if (events & POLLIN || (events & (POLLERR | POLLHUP) && has_room(sub)))
         mosquitto_loop_read(sub->mosq, 1);
-    }
     if (events & POLLOUT)
         mosquitto_loop_write(sub->mosq, 1);
     mosquitto_loop_misc(sub->mosq);

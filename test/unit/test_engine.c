@@ -1470,6 +1470,30 @@ static void a_connect_without_answer_is_given_up(void **state)
     SENT_NOTHING(r); /* nor is a PINGREQ sent before CONNACK */
 }
 
+/* The program reads nothing for a while, and the answer is behind what waits. */
+static void who_is_heard_is_not_given_up(void **state)
+{
+    unsigned pings = 0;
+
+    (void)state;
+    hello_with_keepalive(10);
+    r->now += 50000;
+    engine_heard(r->e, r->now);
+    assert_ok(engine_tick(r->e, r->now));
+    FEED(r, 0x20, 2, 0, 0);
+    TAKE(r, ENGINE_CONNACK);
+    for (int i = 0; i < 60; i++) {
+        r->now += 1000;
+        engine_heard(r->e, r->now);
+        assert_ok(engine_tick(r->e, r->now));
+        engine_rig_write(r);
+        pings += r->out_n > 0;
+        r->out_n = 0;
+    }
+    assert_in_range(pings, 5, 7); /* it must hear of us all the same */
+    assert_err(pass(r->now + 60000), ERR_CLOSED);
+}
+
 /* A broker that wants answers and reads none of them must not fill our memory. */
 static void answers_that_nobody_reads_are_not_kept_for_ever(void **state)
 {
@@ -1921,6 +1945,7 @@ int main(void)
         ENGINE_TEST(pings_go_on_without_an_answer),
         ENGINE_TEST(disconnect_has_its_time_from_when_it_is_wanted),
         ENGINE_TEST(disconnect_waits_for_what_is_before_it),
+        ENGINE_TEST(who_is_heard_is_not_given_up),
         ENGINE_TEST(without_keepalive_nobody_asks),
         ENGINE_TEST(deadlines_are_true),
         ENGINE_TEST(what_is_sent_is_logged),
