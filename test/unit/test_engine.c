@@ -1491,7 +1491,12 @@ static void who_is_heard_is_not_given_up(void **state)
         r->out_n = 0;
     }
     assert_in_range(pings, 5, 7); /* it must hear of us all the same */
-    assert_err(pass(r->now + 60000), ERR_CLOSED);
+    enum err e = ERR_OK;
+    for (int i = 0; i < 5 && e == ERR_OK; i++) {
+        e = pass(r->now + 60000);
+        r->out_n = 0;
+    }
+    assert_err(e, ERR_CLOSED);
 }
 
 /* A broker that wants answers and reads none of them must not fill our memory. */
