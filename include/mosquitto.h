@@ -284,8 +284,9 @@ libmosq_EXPORT int mosquitto_reconnect_async(struct mosquitto *mosq);
 
 /*
  * Say good-bye: DISCONNECT goes behind everything that was to be sent, then the connection is
- * closed and the disconnect callback gets 0. The broker forgets the will. The loop does not
- * reconnect any more, and mosquitto_loop_forever() returns. MOSQ_ERR_NO_CONN: there is no
+ * closed and the disconnect callback gets 0, also after ten seconds in which the broker has taken
+ * nothing of it. The broker forgets the will. The loop does not reconnect any more, and
+ * mosquitto_loop_forever() returns. A signal handler may call this. MOSQ_ERR_NO_CONN: there is no
  * connection; automatic reconnecting ends all the same.
  */
 libmosq_EXPORT int mosquitto_disconnect(struct mosquitto *mosq);
