@@ -672,8 +672,8 @@ libmosq_EXPORT void mosquitto_unsubscribe_v5_callback_set(
 
 /*
  * What the library does, line by line: the third argument is one of MOSQ_LOG_*, the fourth a line
- * without its end. Unlike other callbacks it may be called by any thread that uses the client, by
- * several at once too.
+ * without its end. Unlike other callbacks it may be called by any thread that uses the client,
+ * though never by two at once.
  */
 libmosq_EXPORT void mosquitto_log_callback_set(struct mosquitto *mosq,
                                                void (*on_log)(struct mosquitto *, void *, int,
