@@ -371,7 +371,7 @@ fuzz-corpus:
 
 TESTS       ?= $(wildcard test/broker test/client)
 # More at once than processors: most of the time a test waits for a deadline to pass.
-PYTEST_ARGS ?= -n 7 -q
+PYTEST_ARGS ?= -n 8 -q
 
 pytest: all
 	@RESULT=$(RESULTS)/pytest BUILD='$(BUILD)' PYTHON=$(PYTHON) \

@@ -7,9 +7,11 @@ import edges
 import pytest
 import rabbitmq_server
 import scale_page
+from broker_process import sanitized
 from edges import setting  # noqa: F401
 
-pytestmark = pytest.mark.slow
+# Minutes of waiting for servers of other makes: the plain build is enough for these.
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sanitized(), reason="done by the build without sanitizers")]
 COLUMN = "RabbitMQ 3.10"
 CONNECTION = "the connection of hall-a to RabbitMQ"
 
