@@ -39,6 +39,8 @@ def refused(tmp_path, *lines, **options):
 def test_a_listener_serves_the_families_that_are_wanted(brokers, domain, hosts):
     port = free_port()
     broker = brokers.start(f"listener {port}", *([f"socket_domain {domain}"] if domain else []))
+    for host in hosts:
+        broker.await_port(port, host)
     for host in ("127.0.0.1", "::1"):
         assert reaches(port, host) == (host in hosts)
     for host in hosts:
