@@ -7,8 +7,6 @@
  */
 #include "client/client.h"
 
-#include "base/mem.h"
-
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -166,7 +164,7 @@ bool client_is_noting(const struct mosquitto *m)
     return m->noting && pthread_equal(m->noter, pthread_self());
 }
 
-/* --- errors and strings --- */
+/* --- errors --- */
 
 int client_error(enum err e)
 {
@@ -190,15 +188,4 @@ int client_error(enum err e)
     };
 
     return errors[e];
-}
-
-enum err client_set_string(char **field, const char *value)
-{
-    char *copy = value ? str_dup(str_c(value)) : NULL;
-
-    if (value && !copy)
-        return ERR_NOMEM;
-    str_dup_free(*field);
-    *field = copy;
-    return ERR_OK;
 }

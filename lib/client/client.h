@@ -149,13 +149,11 @@ bool client_is_noting(const struct mosquitto *m);
 
 /* The public error of an internal one; ERR_SYSTEM is MOSQ_ERR_ERRNO. */
 int client_error(enum err e);
-/* Copy a string into an owned field, freeing what is there; NULL clears. ERR_NOMEM changes
- * nothing. */
-MUST_CHECK enum err client_set_string(char **field, const char *value);
-
 /* Everything in options to what it is by default; and give it all back. */
 void options_init(struct client_options *o);
 void options_clear(struct client_options *o);
+/* The id that the user gives. ERR_NOMEM. */
+MUST_CHECK enum err options_set_id(struct mosquitto *m, const char *id);
 /* An id of our own: "mosq-" and 18 letters and digits. ERR_NOMEM. */
 MUST_CHECK enum err options_make_id(struct mosquitto *m);
 /* A TLS context of the options; *why is a phrase on failure. */

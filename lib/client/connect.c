@@ -9,6 +9,7 @@
 
 #include "base/feature.h"
 #include "client/events.h"
+#include "client/options_inside.h"
 #include "client/way.h"
 
 #include <errno.h>
@@ -188,16 +189,14 @@ static int check_target(const struct target *t)
 
 static enum err set_target(struct client_options *o, const struct target *t)
 {
-    char *host = NULL;
+    const struct option_string strings[] = {
+        {&o->host, t->host},
+        {&o->bind_address, t->bind_address},
+    };
+    enum err err = option_strings(strings, ARRAY_SIZE(strings));
 
-    if (client_set_string(&host, t->host) != ERR_OK)
-        return ERR_NOMEM;
-    if (client_set_string(&o->bind_address, t->bind_address) != ERR_OK) {
-        str_dup_free(host);
-        return ERR_NOMEM;
-    }
-    str_dup_free(o->host);
-    o->host = host;
+    if (err != ERR_OK)
+        return err;
     o->port = t->port;
     o->srv = t->srv;
     o->keepalive_s = t->keepalive_s;

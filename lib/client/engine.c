@@ -154,8 +154,7 @@ static enum err send_large(struct engine *e, const struct packet_publish *p, siz
     return err;
 }
 
-/* `id` is what the line shows: messages of QoS 0 have none on the wire. */
-static void log_publish(const struct engine *e, const char *what, const struct packet_publish *p,
+void engine_log_publish(const struct engine *e, const char *what, const struct packet_publish *p,
                         uint16_t id)
 {
     engine_log(e, "%s PUBLISH (d%d, q%d, r%d, m%d, '%.*s', ... (%zu bytes))", what, p->dup, p->qos,
@@ -172,7 +171,7 @@ static enum err send_publish(struct engine *e, const struct packet_publish *p,
 
     if (err == ERR_OK) {
         added(e, head + p->payload.n);
-        log_publish(e, "sending", p, shown);
+        engine_log_publish(e, "sending", p, shown);
     }
     return err;
 }

@@ -93,8 +93,7 @@ static enum outcome on_publish(struct engine *e, const struct frame *f, struct e
 
     if (reason != REASON_OK && reason != REASON_LEVELS)
         return broken(e, reason);
-    engine_log(e, "received PUBLISH (d%d, q%d, r%d, m%d, '%.*s', ... (%zu bytes))", p.dup, p.qos,
-               p.retain, p.id, STR_ARG(p.topic), p.payload.n);
+    engine_log_publish(e, "received", &p, p.id);
     if (copy_message(e, &p) != ERR_OK)
         return STARVED;
     if (p.qos == QOS_2 && remember(e, p.id, &is_new) != ERR_OK)

@@ -68,6 +68,9 @@ struct engine {
 
 /* Bytes of a packet that is whole, in one piece. ERR_NOMEM queues nothing. */
 MUST_CHECK enum err engine_send(struct engine *e, const void *p, size_t n);
+/* "sending" or "received"; `id` is what the line shows: messages of QoS 0 have none on the wire. */
+void engine_log_publish(const struct engine *e, const char *what, const struct packet_publish *p,
+                        uint16_t id);
 const char *engine_ack_name(enum packet_type type);
 /* PUBACK, PUBREC, PUBREL, PUBCOMP. */
 MUST_CHECK enum err engine_send_ack(struct engine *e, enum packet_type type, uint16_t id);

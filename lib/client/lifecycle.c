@@ -88,7 +88,7 @@ static enum err fill(struct mosquitto *m, const char *id, bool clean_session, vo
         m->engine = engine_new(&m->log);
     if (!m->engine)
         return ERR_NOMEM;
-    return id ? client_set_string(&m->options.id, id) : options_make_id(m);
+    return id ? options_set_id(m, id) : options_make_id(m);
 }
 
 /* NULL with errno. */

@@ -95,6 +95,11 @@ void options_clear(struct client_options *o)
     *o = (struct client_options){0};
 }
 
+enum err options_set_id(struct mosquitto *m, const char *id)
+{
+    return option_strings(&(struct option_string){&m->options.id, id}, 1);
+}
+
 enum err options_make_id(struct mosquitto *m)
 {
     static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -102,7 +107,7 @@ enum err options_make_id(struct mosquitto *m)
 
     for (char *c = strchr(id, '.'); *c; c++)
         *c = letters[rng_below(&m->rng, sizeof(letters) - 1)];
-    return option_strings(&(struct option_string){&m->options.id, id}, 1);
+    return options_set_id(m, id);
 }
 
 /* ---- Will ----------------------------------------------------------------------------------- */

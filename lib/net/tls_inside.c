@@ -45,19 +45,13 @@ static void set_ways(struct tls_ctx *c, const struct tls_settings *s)
     }
 }
 
-/* OpenSSL's number for 11, 12 or 13; -1: there is none. */
-static int version_of(unsigned version)
-{
-    static const int versions[] = {TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
-    return version >= 11 && version <= 13 ? versions[version - 11] : -1;
-}
-
 static enum err set_versions(const struct tls_ctx *c, const struct tls_settings *s,
                              char why[TLS_WHY_MAX])
 {
+    static const int versions[] = {TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
     unsigned lowest = s->lowest == 0 ? 12 : s->lowest;
-    int min = version_of(lowest);
-    if (min < 0 || SSL_CTX_set_min_proto_version(c->ssl, min) != 1 ||
+    if (lowest < 11 || lowest > 13 ||
+        SSL_CTX_set_min_proto_version(c->ssl, versions[lowest - 11]) != 1 ||
         SSL_CTX_set_max_proto_version(c->ssl, 0) != 1) {
         (void)snprintf(why, TLS_WHY_MAX, "%stls_version: this OpenSSL cannot do it (%s)", c->prefix,
                        tls_words_take("unknown version"));

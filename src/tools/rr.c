@@ -21,18 +21,9 @@ static int run(const struct rr_settings *s)
 int main(int argc, char **argv)
 {
     struct rr_settings s = {0};
-    int exit_code = 0;
+    enum client_verdict verdict = client_options_read(&s.common, &rr_program, argc, argv);
+    int exit_code = verdict == CLIENT_GO ? run(&s) : verdict == CLIENT_DONE ? 0 : EXIT_BAD;
 
-    switch (client_options_read(&s.common, &rr_program, argc, argv)) {
-    case CLIENT_GO:
-        exit_code = run(&s);
-        break;
-    case CLIENT_BAD:
-        exit_code = EXIT_BAD;
-        break;
-    case CLIENT_DONE:
-        break;
-    }
     client_settings_clear(&s.common);
     return exit_code;
 }
