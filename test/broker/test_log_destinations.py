@@ -344,6 +344,8 @@ def test_rotation_loses_no_line(brokers, tmp_path, number):
     broker = brokers.start(f"log_dest file {path}")
     for index in range(40):
         if index == 20:
+            # A CONNACK does not wait for the log: what is to be in the old file must have got there.
+            wait_for_text(path, "as number-19-")
             path.rename(old)
             broker.process.send_signal(number)
         broker.connect(f"number-{index}-").close()
