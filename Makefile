@@ -103,16 +103,16 @@ CLIENT_C  := $(filter lib/client/%,$(LIBRARY_C))
 LIB_C     := $(filter-out $(CLIENT_C),$(LIBRARY_C))
 SRC_C   := $(filter-out $(TWINS_OUT),$(SRC_FOUND))
 MAIN_C  := $(wildcard src/main.c)
-BENCH_C := $(filter-out $(TWINS_OUT),$(wildcard src/tools/bench.c src/tools/bench_*.c))
+BENCH_C := $(filter-out $(TWINS_OUT),$(wildcard src/bench/*.c))
 # Without a store there is nothing to look into.
 DUMP_C  := $(if $(filter yes,$(WITH_PERSISTENCE)),$(wildcard src/tools/db_dump.c src/tools/db_dump_*.c))
 PASSWD_C := $(wildcard src/tools/passwd.c src/tools/passwd_*.c)
 # The client programs, and what they have in common.
-CLIENTS  := $(foreach p,pub sub rr,$(if $(wildcard src/tools/$(p).c),$(p)))
-PUB_C    := $(wildcard src/tools/pub.c src/tools/pub_*.c)
-SUB_C    := $(wildcard src/tools/sub.c src/tools/sub_*.c)
-RR_C     := $(wildcard src/tools/rr.c src/tools/rr_*.c)
-COMMON_C := $(wildcard src/tools/client_*.c)
+CLIENTS  := $(foreach p,pub sub rr,$(if $(wildcard src/clients/$(p).c),$(p)))
+PUB_C    := $(wildcard src/clients/pub.c src/clients/pub_*.c)
+SUB_C    := $(wildcard src/clients/sub.c src/clients/sub_*.c)
+RR_C     := $(wildcard src/clients/rr.c src/clients/rr_*.c)
+COMMON_C := $(filter-out $(PUB_C) $(SUB_C) $(RR_C),$(wildcard src/clients/*.c))
 CLIENTS_C := $(PUB_C) $(SUB_C) $(RR_C) $(COMMON_C)
 
 UNIT_C    := $(filter-out $(TWINS_OUT),$(sort $(wildcard test/unit/test_*.c)))
@@ -252,7 +252,7 @@ endef
 $(BUILD)/mosquitto: $(call object,$(MAIN_C)) $(BODY_O) $(LINK_STAMP)
 	$(call link)
 
-$(BUILD)/mosquitto_bench: $(call object,$(BENCH_C) $(LIB_C)) $(LINK_STAMP)
+$(BUILD)/mosquitto_bench: $(call object,$(BENCH_C)) $(LINK_STAMP)
 	$(call link,-lm)
 
 # It reads a store with the broker's own code, but has nothing of the server.

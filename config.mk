@@ -114,7 +114,7 @@ TWINS := \
 	TLS:lib/net/tls \
 	TLS:lib/net/tls_ctx \
 	TLS:src/auth/pwdigest \
-	TLS:src/tools/bench_tls \
+	TLS:src/bench/tls \
 	TLS_PSK:lib/net/tls_psk \
 	UNIX_SOCKETS:lib/net/unix \
 	UUID:src/server/entropy \

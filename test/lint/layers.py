@@ -12,7 +12,10 @@ import sys
 
 ROOMS = {
     "main": {"server", "conf", "base"},
-    "tools": {"mqtt", "net", "base"},
+    "clients": set(),
+    # It shares no code with what it measures.
+    "bench": set(),
+    "tools": {"mqtt", "base"},
     "server": {"store", "core", "auth", "conf", "net", "base"},
     "store": {"core", "mqtt", "base"},
     "core": {"auth", "conf", "mqtt", "base"},
@@ -28,7 +31,7 @@ ROOMS = {
 
 # Who may include the headers of include/, which are for users.
 PUBLIC = {
-    "tools": {"mosquitto.h", "mqtt_protocol.h"},
+    "clients": {"mosquitto.h", "mqtt_protocol.h"},
     "client": {"mosquitto.h", "mqtt_protocol.h"},
     "server": {"mosquitto_plugin.h", "mosquitto_broker.h"},
 }
@@ -46,9 +49,8 @@ WIDER = {
     "tools/db_dump_stats": {"core"},
 }
 
-# The client programs are users of the library like any other: public headers and their own room, and of that
-# what begins like them or is shared.
-CLIENTS = ("pub", "sub", "rr", "client")
+# The client programs do not know each other: of their room they see what begins like them or is shared.
+CLIENTS = ("pub", "sub", "rr")
 
 # By which headers those below the store enter the core; what a store holds is shown with its own words.
 CORE_DOORS = {"broker.h"}
@@ -92,24 +94,20 @@ def includes_of(path):
 
 
 def client_of(stem):
-    """Which client program a file of tools belongs to, or "client" for what they share; else None."""
+    """Which client program a file of that room belongs to, or "shared"."""
     first = stem.split("_", 1)[0]
-    return first if first in CLIENTS else None
+    return first if first in CLIENTS else "shared"
 
 
-def check_client(path, target):
-    """What is wrong with an include of a client program, or None."""
-    own = client_of(path.stem)
-    room, _, name = target.partition("/")
-    if room == "tools" and client_of(pathlib.Path(name).stem) in {own, "client"} or target in PUBLIC["tools"]:
+def check_client(path, name):
+    """What is wrong when a file of the client programs includes that one of their room, or None."""
+    if client_of(pathlib.Path(name).stem) in {client_of(path.stem), "shared"}:
         return None
-    return f'tools/{path.stem} stands on the public library alone, not on "{target}"'
+    return f'clients/{path.stem} may not know "clients/{name}", which is of another program'
 
 
 def check_one(path, room, target):
     """What is wrong with this include, or None."""
-    if room == "tools" and client_of(path.stem):
-        return check_client(path, target)
     if "/" not in target:
         if target in PUBLIC.get(room, ()):
             return None
@@ -119,6 +117,8 @@ def check_one(path, room, target):
         return f'"{target}": there is no such room'
     if not (pathlib.Path("lib") / target).exists() and not (pathlib.Path("src") / target).exists():
         return f'"{target}": there is no such file'
+    if other == room == "clients":
+        return check_client(path, name)
     if other == room:
         if target == "core/state.h" and path.stem in BELOW_STATE:
             return f"core/{path.stem} is below core/state.h and may not include it"

@@ -4,8 +4,8 @@
  * Most answers were given by Mosquitto 2.0.11 to the same question; where ours is another one, the
  * case says why.
  */
-#include "tools/client_format.h"
-#include "tools/client_json.h"
+#include "clients/format.h"
+#include "clients/json.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

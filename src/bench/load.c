@@ -1,0 +1,351 @@
+/*
+ * The scenarios that move messages.
+ *
+ * What is measured begins and ends in silence: the warm-up is drained first, and the last message
+ * is delivered and acknowledged before the clocks are read again. So no message is paid for that
+ * is not counted, however long the broker's queues are.
+ */
+#include "bench/load.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "bench/engine.h"
+#include "bench/meter.h"
+
+enum {
+    LOGINS_AT_ONCE = 50,
+    ID_ROOM = 24, /* what every server must accept, and a zero */
+};
+
+#define NS_PER_S UINT64_C(1000000000)
+#define LONGEST_WAIT_NS (NS_PER_S / 20)
+
+struct load {
+    const struct bench_options *options;
+    const struct target *target;
+    struct target subscribe_target;
+    struct bench_result *result;
+    struct bench_error *error;
+    struct engine engine;
+    uint64_t begin_ns;    /* of the run: for --limit */
+    uint64_t progress_ns; /* when something last came: for --timeout */
+    uint64_t packets;     /* so many had come by then */
+    bool pinging;
+};
+
+/* A stretch of load: so many messages, or so many seconds. */
+struct phase {
+    uint64_t start_ns;
+    uint64_t length_ns; /* 0: by messages */
+    uint64_t messages;
+    uint64_t published_before;
+    uint64_t granted; /* with --rate: messages allowed so far */
+    bool closed;      /* nothing more will be allowed */
+};
+
+static uint64_t seconds_ns(double seconds)
+{
+    return (uint64_t)(seconds * (double)NS_PER_S);
+}
+
+static bool login_send(struct load *l, struct client *client)
+{
+    char id[ID_ROOM];
+    const struct wire_login login = {
+        .id = id,
+        .username = l->options->username,
+        .password = l->options->password,
+        .keep = client->subscriber && l->options->keep_sessions,
+    };
+
+    snprintf(id, sizeof id, "bench%d%c%u", (int)getpid(), client->subscriber ? 's' : 'p',
+             (unsigned)client->index);
+    return conn_dial(&client->conn, client->subscriber ? &l->subscribe_target : l->target,
+                     l->error) &&
+           conn_login_send(&client->conn, &login, l->error);
+}
+
+static bool subscribe(struct load *l, struct client *client)
+{
+    char topic[ENGINE_TOPIC_ROOM];
+    unsigned granted;
+
+    engine_topic(&l->engine, client->index, topic);
+    if (!conn_subscribe_send(&client->conn, topic, (unsigned)l->options->subscribe_qos, l->error) ||
+        !conn_subscribe_wait(&client->conn, &granted, l->error)) {
+        return false;
+    }
+    if (granted < l->result->granted_qos) {
+        l->result->granted_qos = granted;
+    }
+    return true;
+}
+
+static bool connect_batch(struct load *l, struct client *client, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!login_send(l, &client[i])) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!conn_login_wait(&client[i].conn, l->error) ||
+            (client[i].subscriber && !subscribe(l, &client[i])) ||
+            !engine_watch(&l->engine, &client[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool connect_all(struct load *l)
+{
+    size_t clients = l->engine.subscribers + l->engine.publishers;
+
+    for (size_t i = 0; i < clients; i += LOGINS_AT_ONCE) {
+        size_t count = clients - i < LOGINS_AT_ONCE ? clients - i : LOGINS_AT_ONCE;
+
+        if (!connect_batch(l, &l->engine.clients[i], count)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void disconnect_all(struct load *l)
+{
+    for (size_t i = 0; i < l->engine.subscribers + l->engine.publishers; i++) {
+        if (l->engine.clients[i].conn.fd >= 0) {
+            conn_leave(&l->engine.clients[i].conn);
+        }
+    }
+}
+
+static bool stalled(struct load *l)
+{
+    const struct engine *e = &l->engine;
+    size_t behind = 0;
+
+    for (size_t i = 0; i < e->streams.count; i++) {
+        if (e->streams.next[i] < e->streams.next[behind]) {
+            behind = i;
+        }
+    }
+    return bench_fail(l->error,
+                      "stalled: nothing came from the broker for %g s; %" PRIu64 " deliveries and "
+                      "%" PRIu64 " acknowledgements are outstanding, %s %zu is furthest behind",
+                      l->options->timeout, engine_outstanding(e),
+                      l->options->publish_qos > 0 ? e->published - e->acked : 0,
+                      l->options->scenario == SCENARIO_FANIN ? "what publisher" : "subscriber",
+                      behind);
+}
+
+/* One turn, and a look at whether the run gets anywhere. */
+static bool load_step(struct load *l, uint64_t wait_ns)
+{
+    const struct engine *e = &l->engine;
+    uint64_t now;
+
+    if (!engine_turn(&l->engine, wait_ns < LONGEST_WAIT_NS ? wait_ns : LONGEST_WAIT_NS)) {
+        return false;
+    }
+    now = now_ns();
+    if (e->packets != l->packets || (engine_settled(e) && !l->pinging)) {
+        l->packets = e->packets;
+        l->progress_ns = now;
+    } else if (now - l->progress_ns > seconds_ns(l->options->timeout)) {
+        return stalled(l);
+    }
+    if (now - l->begin_ns > seconds_ns(l->options->limit)) {
+        return bench_fail(
+            l->error, "not finished within --limit %g s; %" PRIu64 " deliveries are outstanding",
+            l->options->limit, engine_outstanding(e));
+    }
+    return true;
+}
+
+/* Waits until the broker has read all that subscribers have sent: it has nothing left to do. */
+static bool load_quiet(struct load *l)
+{
+    engine_ping(&l->engine);
+    l->progress_ns = now_ns();
+    l->pinging = true;
+    while (l->engine.pongs < l->engine.subscribers) {
+        if (!load_step(l, LONGEST_WAIT_NS)) {
+            return false;
+        }
+    }
+    l->pinging = false;
+    return true;
+}
+
+/* Without --rate all that may ever be sent is allowed at once; the window does the rest. */
+static void allow_all(struct load *l, const struct phase *phase)
+{
+    size_t publishers = l->engine.publishers;
+
+    for (size_t i = 0; i < publishers; i++) {
+        uint64_t share = phase->messages / publishers + (i < phase->messages % publishers);
+
+        engine_allow(&l->engine, i,
+                     phase->length_ns > 0 ? UINT64_MAX : l->engine.publisher[i].sent + share);
+    }
+}
+
+static void allow_no_more(struct load *l)
+{
+    for (size_t i = 0; i < l->engine.publishers; i++) {
+        engine_allow(&l->engine, i, l->engine.publisher[i].sent);
+    }
+}
+
+/* With --rate the publishers take turns. Returns the time until the next message is due. */
+static uint64_t allow_due(struct load *l, struct phase *phase, uint64_t passed_ns)
+{
+    double each_ns = (double)NS_PER_S / l->options->rate;
+    uint64_t due = (uint64_t)((double)passed_ns / each_ns) + 1;
+    double next_ns;
+
+    if (phase->length_ns == 0 && due > phase->messages) {
+        due = phase->messages;
+    }
+    for (; phase->granted < due; phase->granted++) {
+        size_t publisher = phase->granted % l->engine.publishers;
+
+        engine_allow(&l->engine, publisher, l->engine.publisher[publisher].end + 1);
+    }
+    next_ns = (double)due * each_ns - (double)passed_ns;
+    return next_ns > 0 ? (uint64_t)next_ns : 0;
+}
+
+/* Returns how long the next turn may wait. */
+static uint64_t phase_feed(struct load *l, struct phase *phase)
+{
+    uint64_t passed = now_ns() - phase->start_ns;
+
+    if (phase->closed) {
+        return LONGEST_WAIT_NS;
+    }
+    if (phase->length_ns > 0 && passed >= phase->length_ns) {
+        phase->closed = true;
+        allow_no_more(l);
+        return LONGEST_WAIT_NS;
+    }
+    if (phase->messages > 0 && l->engine.published - phase->published_before == phase->messages) {
+        phase->closed = true;
+        return LONGEST_WAIT_NS;
+    }
+    if (l->options->rate > 0) {
+        return allow_due(l, phase, passed);
+    }
+    return phase->length_ns > 0 ? phase->length_ns - passed : LONGEST_WAIT_NS;
+}
+
+static bool phase_run(struct load *l, double seconds, uint64_t messages)
+{
+    struct phase phase = {
+        .start_ns = now_ns(),
+        .length_ns = messages > 0 ? 0 : seconds_ns(seconds),
+        .messages = messages,
+        .published_before = l->engine.published,
+    };
+
+    l->progress_ns = phase.start_ns;
+    if (l->options->rate > 0) {
+        allow_no_more(l);
+    } else {
+        allow_all(l, &phase);
+    }
+    do {
+        if (!load_step(l, phase_feed(l, &phase))) {
+            return false;
+        }
+    } while (!phase.closed || !engine_settled(&l->engine));
+    return true;
+}
+
+static bool load_measured(struct load *l)
+{
+    struct bench_result *result = l->result;
+    uint64_t published = l->engine.published;
+    uint64_t delivered = l->engine.streams.delivered;
+    struct meter meter;
+    bool ok;
+
+    histogram_clear(&result->latency);
+    if (!meter_start(&meter, l->options->pid, l->error)) {
+        return false;
+    }
+    ok = phase_run(l, l->options->seconds, l->options->messages);
+    ok = ok && (l->options->subscribe_qos == 0 || load_quiet(l));
+    result->elapsed_s = meter_elapsed(&meter);
+    result->published = l->engine.published - published;
+    result->delivered = l->engine.streams.delivered - delivered;
+    return meter_stop(&meter, result, ok ? l->error : NULL) && ok;
+}
+
+/* A bridge between two brokers is measured from the one to the other. */
+static bool resolve_subscribers(struct load *l)
+{
+    const struct bench_options *o = l->options;
+
+    return o->subscribe_port == 0 ||
+           target_resolve(&l->subscribe_target, o->host, o->subscribe_port, l->error);
+}
+
+static bool load_work(struct load *l)
+{
+    if (!resolve_subscribers(l) || !connect_all(l)) {
+        return false;
+    }
+    if (l->options->warmup > 0 && !phase_run(l, l->options->warmup, 0)) {
+        return false;
+    }
+    return load_quiet(l) && load_measured(l);
+}
+
+static bool judge(struct load *l)
+{
+    const struct bench_result *result = l->result;
+
+    if (result->lost + result->duplicates + result->reordered == 0) {
+        return true;
+    }
+    return bench_fail(l->error,
+                      "the broker is not faithful: %" PRIu64 " messages lost, %" PRIu64
+                      " duplicates, %" PRIu64 " out of order",
+                      result->lost, result->duplicates, result->reordered);
+}
+
+bool load_run(const struct bench_options *options, const struct target *target,
+              struct bench_result *result, struct bench_error *error)
+{
+    struct load l = {
+        .options = options,
+        .target = target,
+        .subscribe_target = *target,
+        .result = result,
+        .error = error,
+        .begin_ns = now_ns(),
+    };
+    bool ok;
+
+    result->granted_qos = 2;
+    /* Waking up 50 µs late, as is usual, would show in every latency. */
+    prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    if (!engine_init(&l.engine, options, &result->latency, error)) {
+        engine_clear(&l.engine);
+        return false;
+    }
+    ok = conn_make_room(l.engine.subscribers + l.engine.publishers, error) && load_work(&l);
+    result->lost = l.engine.streams.lost + engine_outstanding(&l.engine);
+    result->duplicates = l.engine.streams.duplicates;
+    result->reordered = l.engine.streams.reordered;
+    disconnect_all(&l);
+    engine_clear(&l.engine);
+    return ok && judge(&l);
+}

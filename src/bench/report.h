@@ -1,0 +1,34 @@
+/*
+ * What a run found out, and how it is printed.
+ */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bench/error.h"
+#include "bench/options.h"
+#include "bench/stat.h"
+
+struct bench_result {
+    uint64_t published; /* in the measured part; of `connect`: connections made */
+    uint64_t delivered; /* likewise */
+    double elapsed_s;
+    uint64_t lost; /* these three in the whole run, warm-up included */
+    uint64_t duplicates;
+    uint64_t reordered;
+    unsigned granted_qos; /* the lowest that the broker granted to a subscriber */
+    bool broker_known;    /* --pid was given */
+    struct cpu_time broker;
+    struct cpu_time generator;
+    uint64_t memory_before; /* bytes resident, of `idle` */
+    uint64_t memory_after;
+    struct histogram latency; /* nanoseconds */
+};
+
+/* `error` is NULL if the run went to its end. */
+void report_print(const struct bench_options *options, const struct bench_result *result,
+                  const struct bench_error *error);
+
+#endif
