@@ -11,6 +11,22 @@
 #include "bench/options.h"
 #include "bench/stat.h"
 
+/* A stretch of a run that is measured by itself: subscribing, publishing, draining. */
+struct bench_part {
+    const char *name; /* "subscribe" */
+    const char *unit; /* what `count` counts: "subscription" */
+    uint64_t count;
+    double elapsed_s;
+    struct cpu_time broker; /* if the process is known */
+    struct cpu_time generator;
+    uint64_t memory_before; /* bytes resident, of the broker */
+    uint64_t memory_after;
+};
+
+enum {
+    BENCH_PARTS_MAX = 4,
+};
+
 struct bench_result {
     uint64_t published; /* in the measured part; of `connect`: connections made */
     uint64_t delivered; /* likewise */
@@ -25,6 +41,8 @@ struct bench_result {
     uint64_t memory_before; /* bytes resident, of `idle` */
     uint64_t memory_after;
     struct histogram latency; /* nanoseconds */
+    struct bench_part part[BENCH_PARTS_MAX]; /* of scenarios that are more than one stretch */
+    size_t parts;
 };
 
 /* `error` is NULL if the run went to its end. */
