@@ -123,10 +123,12 @@ SIMBRIDGE_C  := $(sort $(wildcard test/sim/bridge/*.c))
 SIM_SHARED_C := test/sim/runner.c test/sim/trace.c test/sim/util.c
 FUZZ_C    := $(filter-out $(TWINS_OUT),$(sort $(wildcard test/fuzz/fuzz_*.c)))
 FUZZLIB_C := $(filter-out test/fuzz/fuzz_%,$(sort $(wildcard test/fuzz/*.c)))
+# What the benchmarks compare with: not a part of the product.
+RELAY_C   := test/bench/relay.c
 
 HEADERS   := $(sort $(wildcard include/*.h lib/*/*.h src/*/*.h))
 PRODUCT_C := $(LIBRARY_C) $(SRC_C) $(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C) $(CLIENTS_C)
-TEST_C    := $(UNIT_C) $(UNITLIB_C) $(SIM_C) $(SIMBRIDGE_C) $(FUZZ_C) $(FUZZLIB_C)
+TEST_C    := $(UNIT_C) $(UNITLIB_C) $(SIM_C) $(SIMBRIDGE_C) $(FUZZ_C) $(FUZZLIB_C) $(RELAY_C)
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 BODY_O    := $(call object,$(LIB_C) $(SRC_C))
@@ -201,7 +203,7 @@ SIM      := $(BUILD)/sim $(if $(filter yes,$(WITH_BRIDGE)),$(BUILD)/sim_bridge)
 FUZZERS  := $(patsubst test/fuzz/%.c,$(BUILD)/%,$(FUZZ_C))
 
 .PHONY: all run test check unit sim fuzz fuzz-corpus pytest lint format asan switches coverage \
-	bench bench-bridge statements install uninstall clean help \
+	bench bench-bridge bench-gates bench-crowd statements install uninstall clean help \
 	units fuzzers lint-headers lint-tidy FORCE
 
 all: $(PROGRAMS) $(LIBRARY_SO) $(LIBRARY_A)
@@ -218,7 +220,9 @@ help:
 	  'make asan              unit, sim and pytest with address and undefined sanitizers' \
 	  'make switches          build and unit tests with each WITH_* turned over, and with clang' \
 	  'make coverage          which lines the tests reach' \
-	  'make bench             broker CPU per message, beside the distribution'\''s broker (BENCH_ARGS=)' \
+	  'make bench             what messages cost, beside the distribution'\''s broker and the floor (BENCH_ARGS=)' \
+	  'make bench-gates       system calls and instructions per message: figures without noise' \
+	  'make bench-crowd       is a pair held up by a million others? (BENCH_ARGS="--list")' \
 	  'make bench-bridge      what a bridge carries, beside two of the distribution'\''s brokers' \
 	  'make statements        statements of the MQTT standard and the tests that cover them' \
 	  'make fuzz-corpus       keep what fuzzing found in test/fuzz/corpus' \
@@ -302,7 +306,7 @@ $(CLIENT_AR): $(call object,$(CLIENT_C)) $(LINK_STAMP)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
 # What the client programs share and can be tested without a connection.
-$(BUILD)/unit/test_client_format: $(call object,$(filter %/client_text.c %/client_json.c %/client_format.c,$(COMMON_C)))
+$(BUILD)/unit/test_client_format: $(call object,$(filter %/text.c %/json.c %/format.c,$(COMMON_C)))
 $(UNITS): $(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(call object,$(UNITLIB_C)) $(BODY_O) $(CLIENT_AR) $(LINK_STAMP)
 	$(call link,-lcmocka)
 
@@ -310,6 +314,9 @@ $(BUILD)/sim: $(call object,$(SIM_C)) $(BODY_O) $(LINK_STAMP)
 	$(call link)
 
 $(BUILD)/sim_bridge: $(call object,$(SIMBRIDGE_C) $(SIM_SHARED_C)) $(BODY_O) $(LINK_STAMP)
+	$(call link)
+
+$(BUILD)/relay: $(call object,$(RELAY_C)) $(LINK_STAMP)
 	$(call link)
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/test/fuzz/%.o $(call object,$(FUZZLIB_C)) $(BODY_O) $(CLIENT_AR) $(LINK_STAMP)
@@ -395,20 +402,27 @@ coverage:
 	@test/run/coverage.sh $(BUILD)/coverage
 
 BENCH_ARGS ?=
+BENCH_WHAT  = --ours $(BUILD)/mosquitto --bench $(BUILD)/mosquitto_bench
 
-bench: all
-	@$(PYTHON) -B test/bench/compare.py --ours $(BUILD)/mosquitto --bench $(BUILD)/mosquitto_bench $(BENCH_ARGS)
+bench: all $(BUILD)/relay
+	@$(PYTHON) -B test/bench/compare.py $(BENCH_WHAT) --floor $(BUILD)/relay $(BENCH_ARGS)
 
 bench-bridge: all
-	@$(PYTHON) -B test/bench/bridge.py --ours $(BUILD)/mosquitto --bench $(BUILD)/mosquitto_bench $(BENCH_ARGS)
+	@$(PYTHON) -B test/bench/bridge.py $(BENCH_WHAT) $(BENCH_ARGS)
+
+bench-gates: all
+	@$(PYTHON) -B test/bench/gates.py $(BENCH_WHAT) $(BENCH_ARGS)
+
+bench-crowd: all $(BUILD)/relay
+	@$(PYTHON) -B test/bench/crowd.py $(BENCH_WHAT) --floor $(BUILD)/relay $(BENCH_ARGS)
 
 # ---- Lint -----------------------------------------------------------------------------------
 
-TIDY_OK    := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(LIB_FOUND) $(SRC_FOUND) $(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C) $(CLIENTS_C))
+TIDY_OK    := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(LIB_FOUND) $(SRC_FOUND) $(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C) $(CLIENTS_C) $(RELAY_C))
 HEADERS_OK := $(patsubst %.h,$(BUILD)/headers/%.ok,$(HEADERS))
 TIDY_FLAGS  = $(STANDARD) $(INCLUDES) $(filter-out -Werror,$(WARNINGS))
 
-lint: $(BODY_O) $(LIBRARY_O) $(call object,$(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C) $(CLIENTS_C))
+lint: $(BODY_O) $(LIBRARY_O) $(call object,$(MAIN_C) $(BENCH_C) $(DUMP_C) $(PASSWD_C) $(CLIENTS_C) $(RELAY_C))
 	+@RESULT=$(RESULTS)/lint BUILD='$(BUILD)' MAKE='$(SUBMAKE)' JOBS='$(JOBS)' PYTHON=$(PYTHON) \
 	  CLANG_FORMAT='$(CLANG_FORMAT)' test/lint/run.sh $(sort $(BODY_O) $(LIBRARY_O))
 
