@@ -12,13 +12,19 @@
 #include "bench/conn.h"
 #include "bench/load.h"
 #include "bench/options.h"
+#include "bench/queue.h"
 #include "bench/report.h"
+#include "bench/retained.h"
+#include "bench/storm.h"
 #include "bench/tls.h"
+#include "bench/version.h"
+#include "bench/wild.h"
 
 enum {
     EXIT_WELL = 0,
     EXIT_FAULTS = 1,
     EXIT_USAGE = 2,
+    EXIT_INTERRUPTED = 130, /* as of a program that dies of SIGINT, for shells */
 };
 
 static bool run_scenario(const struct bench_options *options, const struct target *target,
@@ -33,6 +39,14 @@ static bool run_scenario(const struct bench_options *options, const struct targe
     case SCENARIO_FANOUT:
     case SCENARIO_FANIN:
         return load_run(options, target, result, error);
+    case SCENARIO_WILD:
+        return wild_run(options, target, result, error);
+    case SCENARIO_RETAINED:
+        return retained_run(options, target, result, error);
+    case SCENARIO_QUEUE:
+        return queue_run(options, target, result, error);
+    case SCENARIO_STORM:
+        return storm_run(options, target, result, error);
     }
     return false;
 }
@@ -45,6 +59,9 @@ static bool run(const struct bench_options *options, struct bench_result *result
               target_resolve(&target, options->host, options->port, error) &&
               run_scenario(options, &target, result, error);
 
+    if (ok && options->html != NULL) {
+        version_ask(options, &target, result->host.version, sizeof result->host.version);
+    }
     bench_tls_free(target.tls);
     return ok;
 }
@@ -66,7 +83,14 @@ int main(int argc, char **argv)
     case OPTIONS_RUN:
         break;
     }
+    if (!report_begin(&options, &result, &error)) {
+        fprintf(stderr, "mosquitto_bench: %s\n", error.text);
+        return EXIT_USAGE;
+    }
     ok = run(&options, &result, &error);
-    report_print(&options, &result, ok ? NULL : &error);
+    ok = report_end(&options, &result, ok, &error);
+    if (result.watch.interrupted) {
+        return EXIT_INTERRUPTED;
+    }
     return ok ? EXIT_WELL : EXIT_FAULTS;
 }

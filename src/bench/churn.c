@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "bench/meter.h"
+#include "bench/stage.h"
 
 enum {
     AT_ONCE = 50,
@@ -68,6 +70,30 @@ static bool read_memory(uint64_t pid, uint64_t *bytes, struct bench_error *error
            bench_fail(error, "--pid: the memory of process %" PRIu64 " cannot be read", pid);
 }
 
+/* Part "rest": what the broker does while nobody wants anything, and how often it wakes up. */
+static bool idle_rest(const struct bench_options *options, struct bench_result *result,
+                      struct bench_error *error)
+{
+    struct stage stage = {.options = options, .result = result, .error = error};
+    uint64_t end;
+
+    if (!stage_part(&stage, "rest", "connection", 0)) {
+        return false;
+    }
+    watch_goal(&result->watch, 0, options->seconds);
+    end = stage.meter.start_ns + (uint64_t)(options->seconds * 1e9);
+    for (uint64_t now = now_ns(); now < end; now = now_ns()) {
+        uint64_t left_ms = (end - now) / 1000000 + 1;
+
+        poll(NULL, 0, left_ms < WAIT_MS ? (int)left_ms : WAIT_MS);
+        if (!watch_turn(&result->watch, now, 0)) {
+            return false;
+        }
+    }
+    stage.done = options->clients;
+    return stage_part_end(&stage);
+}
+
 static bool idle_measure(const struct bench_options *options, const struct target *target,
                          struct conn *conns, struct bench_result *result, struct bench_error *error)
 {
@@ -76,15 +102,20 @@ static bool idle_measure(const struct bench_options *options, const struct targe
     if (!read_memory(options->pid, &result->memory_before, error)) {
         return false;
     }
+    watch_phase(&result->watch, "connect", "connection", 0);
+    watch_goal(&result->watch, options->clients, 0);
     for (uint64_t i = 0; i < options->clients; i += AT_ONCE) {
         uint64_t left = options->clients - i;
+        uint64_t count = left < AT_ONCE ? left : AT_ONCE;
 
-        if (!idle_batch(options, target, conns, i, left < AT_ONCE ? left : AT_ONCE, error)) {
+        if (!idle_batch(options, target, conns, i, count, error) ||
+            !watch_turn(&result->watch, now_ns(), i + count)) {
             return false;
         }
     }
     result->elapsed_s = (double)(now_ns() - start) / 1e9;
-    return read_memory(options->pid, &result->memory_after, error);
+    return read_memory(options->pid, &result->memory_after, error) &&
+           (options->seconds <= 0 || idle_rest(options, result, error));
 }
 
 bool idle_run(const struct bench_options *options, const struct target *target,
@@ -112,6 +143,7 @@ bool idle_run(const struct bench_options *options, const struct target *target,
 struct slot {
     struct conn conn; /* none: rests */
     bool accepted;
+    uint64_t begin_ns;
     uint8_t answer[ANSWER_ROOM];
     size_t answer_size;
 };
@@ -120,6 +152,7 @@ struct churn {
     const struct bench_options *options;
     const struct target *target;
     struct bench_error *error;
+    struct bench_result *result;
     int epoll_fd;
     struct slot *slots;
     uint64_t opened;
@@ -138,6 +171,7 @@ static bool slot_open(struct churn *c, struct slot *slot)
 
     make_login(c->options, c->opened++, id, &login);
     slot->accepted = false;
+    slot->begin_ns = now_ns();
     slot->answer_size = 0;
     if (!conn_dial(&slot->conn, c->target, c->error) ||
         !conn_login_send(&slot->conn, &login, c->error)) {
@@ -170,6 +204,7 @@ static bool slot_answered(struct churn *c, struct slot *slot)
         return bench_fail(c->error, "the broker sent something else than CONNACK");
     }
     slot->accepted = true;
+    histogram_add(&c->result->latency, now_ns() - slot->begin_ns, 1);
     return conn_accepted(&packet, c->error) &&
            conn_send(&slot->conn, leave, wire_empty(leave, WIRE_DISCONNECT), c->error);
 }
@@ -209,6 +244,9 @@ static bool churn_turn(struct churn *c)
         }
     }
     now = now_ns();
+    if (!watch_turn(&c->result->watch, now, c->done)) {
+        return false;
+    }
     if ((double)(now - c->progress_ns) > c->options->timeout * 1e9) {
         return bench_fail(
             c->error, "stalled: no connection came to its end for %g s; %" PRIu64 " are under way",
@@ -220,8 +258,10 @@ static bool churn_turn(struct churn *c)
     return true;
 }
 
-static bool churn_phase(struct churn *c, double seconds, uint64_t connections)
+static bool churn_phase(struct churn *c, const char *name, double seconds, uint64_t connections)
 {
+    watch_phase(&c->result->watch, name, "connection", c->done);
+    watch_goal(&c->result->watch, connections, seconds);
     c->progress_ns = now_ns();
     c->goal = connections > 0 ? c->opened + connections : UINT64_MAX;
     c->stop_ns = connections > 0 ? UINT64_MAX : c->progress_ns + (uint64_t)(seconds * 1e9);
@@ -245,14 +285,15 @@ static bool churn_work(struct churn *c, struct bench_result *result)
     uint64_t before;
     bool ok;
 
-    if (options->warmup > 0 && !churn_phase(c, options->warmup, 0)) {
+    if (options->warmup > 0 && !churn_phase(c, "warm-up", options->warmup, 0)) {
         return false;
     }
     before = c->done;
+    histogram_clear(&result->latency);
     if (!meter_start(&meter, options->pid, c->error)) {
         return false;
     }
-    ok = churn_phase(c, options->seconds, options->messages);
+    ok = churn_phase(c, "measure", options->seconds, options->messages);
     result->elapsed_s = meter_elapsed(&meter);
     result->published = c->done - before;
     return meter_stop(&meter, result, ok ? c->error : NULL) && ok;
@@ -276,7 +317,11 @@ static bool churn_init(struct churn *c)
 bool connect_run(const struct bench_options *options, const struct target *target,
                  struct bench_result *result, struct bench_error *error)
 {
-    struct churn c = {.options = options, .target = target, .error = error, .begin_ns = now_ns()};
+    struct churn c = {.options = options,
+                      .target = target,
+                      .error = error,
+                      .result = result,
+                      .begin_ns = now_ns()};
     bool ok = churn_init(&c) && churn_work(&c, result);
 
     for (uint64_t i = 0; c.slots != NULL && i < options->clients; i++) {

@@ -9,7 +9,7 @@
 #include "bench/conn.h"
 #include "bench/error.h"
 #include "bench/options.h"
-#include "bench/report.h"
+#include "bench/result.h"
 
 bool idle_run(const struct bench_options *options, const struct target *target,
               struct bench_result *result, struct bench_error *error);

@@ -22,7 +22,9 @@
 enum {
     ANSWER_ROOM = 64,
     OTHER_DESCRIPTORS = 16,
-    SUBACK_FAILED = 0x80,
+    SOURCES = 8,
+    PACKET_ID_SIZE = 2,
+    QOS_MAX = 2,
 };
 
 bool target_resolve(struct target *target, const char *host, uint64_t port,
@@ -72,22 +74,32 @@ bool conn_make_room(uint64_t connections, struct bench_error *error)
            bench_fail(error, "cannot raise the limit of open files: %s", strerror(errno));
 }
 
-static int dial(const struct target *target, struct bench_error *error)
+static int make_socket(const struct target *target, int flags, struct bench_error *error)
 {
-    int fd = socket(target->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval limit = {
-        .tv_sec = (time_t)target->timeout,
-        .tv_usec = (suseconds_t)((target->timeout - (double)(time_t)target->timeout) * 1e6),
-    };
+    int fd = socket(target->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
     int on = 1;
 
     if (fd < 0) {
         bench_fail(error, "cannot make a socket: %s", strerror(errno));
         return -1;
     }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}
+
+static int dial(const struct target *target, struct bench_error *error)
+{
+    int fd = make_socket(target, 0, error);
+    struct timeval limit = {
+        .tv_sec = (time_t)target->timeout,
+        .tv_usec = (suseconds_t)((target->timeout - (double)(time_t)target->timeout) * 1e6),
+    };
+
+    if (fd < 0) {
+        return -1;
+    }
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(fd, (const struct sockaddr *)&target->address, target->address_size) != 0) {
         bench_fail(error, "cannot connect to the broker: %s",
                    strerror(errno == EINPROGRESS ? ETIMEDOUT : errno));
@@ -99,16 +111,65 @@ static int dial(const struct target *target, struct bench_error *error)
 
 bool conn_dial(struct conn *c, const struct target *target, struct bench_error *error)
 {
+    bool done;
+
     c->tls = NULL;
     c->fd = dial(target, error);
     if (c->fd < 0 || target->tls == NULL) {
         return c->fd >= 0;
     }
     c->tls = bench_tls_open(target->tls, c->fd, error);
-    if (c->tls == NULL) {
+    if (c->tls == NULL || !bench_tls_shake(c->tls, 0, &done, error)) {
         conn_close(c);
     }
     return c->fd >= 0;
+}
+
+/* A connection is told apart by both its ends: eight source addresses have eight times the ports.
+ */
+static void choose_source(int fd, const struct target *target, uint64_t number)
+{
+    const struct sockaddr_in *to = (const struct sockaddr_in *)&target->address;
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    int on = 1;
+
+    if (to->sin_family == AF_INET && ntohl(to->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET) {
+        from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(number % SOURCES));
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+        (void)!bind(fd, (const struct sockaddr *)&from, sizeof from);
+    }
+}
+
+bool conn_begin(struct conn *c, const struct target *target, uint64_t number,
+                struct bench_error *error)
+{
+    *c = (struct conn){.fd = make_socket(target, SOCK_NONBLOCK, error)};
+    if (c->fd < 0) {
+        return false;
+    }
+    choose_source(c->fd, target, number);
+    return connect(c->fd, (const struct sockaddr *)&target->address, target->address_size) == 0 ||
+           errno == EINPROGRESS ||
+           bench_fail(error, "cannot connect to the broker: %s", strerror(errno));
+}
+
+bool conn_go_on(struct conn *c, const struct target *target, bool *done, struct bench_error *error)
+{
+    int code = 0;
+    socklen_t size = sizeof code;
+
+    if (c->tls == NULL) {
+        if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &code, &size) != 0 || code != 0) {
+            return bench_fail(error, "cannot connect to the broker: %s",
+                              strerror(code != 0 ? code : errno));
+        }
+        *done = target->tls == NULL;
+        if (*done) {
+            return true;
+        }
+        c->tls = bench_tls_open(target->tls, c->fd, error);
+    }
+    return c->tls != NULL && bench_tls_shake(c->tls, MSG_DONTWAIT, done, error);
 }
 
 void conn_close(struct conn *c)
@@ -210,19 +271,30 @@ bool conn_login_wait(struct conn *c, struct bench_error *error)
            conn_accepted(&packet, error);
 }
 
+bool conn_granted(const struct wire_packet *packet, unsigned *granted, struct bench_error *error)
+{
+    if (packet->body_size <= PACKET_ID_SIZE) {
+        return bench_fail(error, "the broker sent a SUBACK without codes");
+    }
+    for (size_t i = PACKET_ID_SIZE; i < packet->body_size; i++) {
+        if (packet->body[i] > QOS_MAX) {
+            return bench_fail(error, "the broker refused the subscription");
+        }
+        if (packet->body[i] < *granted) {
+            *granted = packet->body[i];
+        }
+    }
+    return true;
+}
+
 bool conn_subscribe_wait(struct conn *c, unsigned *granted, struct bench_error *error)
 {
     uint8_t room[ANSWER_ROOM];
     struct wire_packet packet = {0};
 
-    if (!wait_for(c, WIRE_SUBACK, "SUBACK", room, &packet, error)) {
-        return false;
-    }
-    if (packet.body_size != 3 || packet.body[2] == SUBACK_FAILED) {
-        return bench_fail(error, "the broker refused the subscription");
-    }
-    *granted = packet.body[2];
-    return true;
+    *granted = QOS_MAX;
+    return wait_for(c, WIRE_SUBACK, "SUBACK", room, &packet, error) &&
+           conn_granted(&packet, granted, error);
 }
 
 void conn_leave(struct conn *c)

@@ -38,6 +38,16 @@ bool conn_make_room(uint64_t connections, struct bench_error *error);
 /* Connects, and shakes hands where it has to; else there is none afterwards. */
 bool conn_dial(struct conn *c, const struct target *target, struct bench_error *error);
 void conn_close(struct conn *c);
+
+/*
+ * The same without waiting: conn_begin starts, and once the socket is writable, then whenever it is
+ * readable, conn_go_on has it go on until *done. From a loopback address the connections with
+ * different numbers come from eight addresses, so that there are ports enough. False: see the
+ * error.
+ */
+bool conn_begin(struct conn *c, const struct target *target, uint64_t number,
+                struct bench_error *error);
+bool conn_go_on(struct conn *c, const struct target *target, bool *done, struct bench_error *error);
 /* As recv() and send(). What conn_write has not taken is given again, the same bytes. */
 ssize_t conn_read(struct conn *c, void *p, size_t n, int flags);
 ssize_t conn_write(struct conn *c, const void *p, size_t n, int flags);
@@ -55,6 +65,8 @@ bool conn_subscribe_wait(struct conn *c, unsigned *granted, struct bench_error *
 
 /* Judges a CONNACK. */
 bool conn_accepted(const struct wire_packet *packet, struct bench_error *error);
+/* Judges a SUBACK; *granted becomes the lowest QoS in it, if that is lower. */
+bool conn_granted(const struct wire_packet *packet, unsigned *granted, struct bench_error *error);
 
 /* Says DISCONNECT and closes. */
 void conn_leave(struct conn *c);

@@ -1,8 +1,5 @@
 /*
- * Publishers and subscribers at work: the loop that is measured.
- *
- * A turn waits for the sockets, reads each ready one once, and then writes each one that has
- * something to say once. Nothing is allocated after engine_init.
+ * Publishers and subscribers at work: what they say to each other in pairs, fan-out and fan-in.
  */
 #ifndef BENCH_ENGINE_H
 #define BENCH_ENGINE_H
@@ -11,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bench/conn.h"
+#include "bench/crew.h"
 #include "bench/error.h"
 #include "bench/options.h"
 #include "bench/stat.h"
@@ -22,58 +19,41 @@ enum {
     ENGINE_TOPIC_ROOM = 256,
 };
 
-struct client {
-    struct conn conn;
-    uint32_t index; /* among the publishers or among the subscribers */
-    bool subscriber;
-    bool queued;  /* has something to write */
-    bool blocked; /* a write was cut short: waits for EPOLLOUT */
-    uint32_t watched;
-    uint8_t *tail; /* the beginning of a packet whose rest has not come yet */
-    size_t tail_size;
-    uint8_t *out; /* acknowledgements, and what a short write left */
-    size_t out_size;
-};
-
 struct publisher {
     uint64_t sent;
     uint64_t acked; /* by PUBACK or PUBCOMP */
     uint64_t end;   /* may send messages below this number */
+    uint64_t paced; /* with a pace: the number of the first message that keeps to it */
+};
+
+/* When messages are due: the publishers take turns, this long after each other. */
+struct pace {
+    uint64_t start_ns;
+    double each_ns; /* 0: a message is due when it is written */
 };
 
 struct engine {
     const struct bench_options *options;
     struct bench_error *error;
-    int epoll_fd;
+    struct crew crew;
     size_t subscribers;
     size_t publishers;
-    struct client *clients; /* subscribers first, then publishers */
     struct publisher *publisher;
-    struct client **queue;
-    size_t queued;
     struct streams streams;
+    uint64_t *counted; /* fan-out: where each stream was when streams_moved was told */
+    struct pace pace;
     uint64_t published;
     uint64_t acked;
-    uint64_t pongs;
-    uint64_t packets; /* that came in */
     char topic_prefix[ENGINE_TOPIC_ROOM];
     struct wire_layout layout;
     uint8_t *template; /* one publication; topic, publisher and number are filled in */
-    uint8_t *scratch;  /* what is written next */
-    size_t scratch_room;
-    uint8_t *input;
-    size_t packet_max; /* the largest that may come in */
-    uint8_t *arena;    /* all tails and outs */
-    size_t arena_size;
-    uint64_t read_ns; /* when the latest input came; only if latency is measured */
     struct histogram *latency;
 };
 
-/* Connections are then put into `clients[].conn` and given to engine_watch. */
+/* Connections are then put into `crew.members[].conn` and given to crew_watch. */
 bool engine_init(struct engine *e, const struct bench_options *options, struct histogram *latency,
                  struct bench_error *error);
-bool engine_watch(struct engine *e, struct client *client);
-void engine_clear(struct engine *e);
+void engine_clear(struct engine *e); /* leaves the connections alone */
 
 /* The topic that a publisher or a subscriber uses. */
 void engine_topic(const struct engine *e, size_t index, char topic[ENGINE_TOPIC_ROOM]);
@@ -81,11 +61,14 @@ void engine_topic(const struct engine *e, size_t index, char topic[ENGINE_TOPIC_
 /* Lets a publisher send all messages below `end`, as its window allows. */
 void engine_allow(struct engine *e, size_t publisher, uint64_t end);
 
-/* Sends a PINGREQ on each subscriber's connection; `pongs` counts the answers. */
-void engine_ping(struct engine *e);
+/*
+ * From now on latency is counted from the time when a message is due, not from when it is written:
+ * a broker that stalls the publisher cannot hide the wait of what could not be sent meanwhile.
+ */
+void engine_pace(struct engine *e, uint64_t start_ns, double each_ns);
 
-/* Waits for at most so long, and does what there is to do. False: see the error. */
-bool engine_turn(struct engine *e, uint64_t timeout_ns);
+/* Sends a PINGREQ on each subscriber's connection; `crew.pongs` counts the answers. */
+void engine_ping(struct engine *e);
 
 /* Deliveries that are still to come for what has been published. */
 uint64_t engine_outstanding(const struct engine *e);

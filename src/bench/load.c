@@ -23,6 +23,9 @@ enum {
 
 #define NS_PER_S UINT64_C(1000000000)
 #define LONGEST_WAIT_NS (NS_PER_S / 20)
+/* Who sleeps until a message is due wakes up 15 to 20 µs later, which would be taken for latency of
+ * the broker: so sleep a little shorter, and look at the clock again and again for the rest. */
+#define EARLY_NS 30e3
 
 struct load {
     const struct bench_options *options;
@@ -30,6 +33,7 @@ struct load {
     struct target subscribe_target;
     struct bench_result *result;
     struct bench_error *error;
+    struct watch *watch;
     struct engine engine;
     uint64_t begin_ns;    /* of the run: for --limit */
     uint64_t progress_ns; /* when something last came: for --timeout */
@@ -44,6 +48,7 @@ struct phase {
     uint64_t messages;
     uint64_t published_before;
     uint64_t granted; /* with --rate: messages allowed so far */
+    bool all_granted; /* and these are all that are due in its time */
     bool closed;      /* nothing more will be allowed */
 };
 
@@ -52,7 +57,7 @@ static uint64_t seconds_ns(double seconds)
     return (uint64_t)(seconds * (double)NS_PER_S);
 }
 
-static bool login_send(struct load *l, struct client *client)
+static bool login_send(struct load *l, struct member *client)
 {
     char id[ID_ROOM];
     const struct wire_login login = {
@@ -69,7 +74,7 @@ static bool login_send(struct load *l, struct client *client)
            conn_login_send(&client->conn, &login, l->error);
 }
 
-static bool subscribe(struct load *l, struct client *client)
+static bool subscribe(struct load *l, struct member *client)
 {
     char topic[ENGINE_TOPIC_ROOM];
     unsigned granted;
@@ -85,7 +90,7 @@ static bool subscribe(struct load *l, struct client *client)
     return true;
 }
 
-static bool connect_batch(struct load *l, struct client *client, size_t count)
+static bool connect_batch(struct load *l, struct member *client, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (!login_send(l, &client[i])) {
@@ -95,7 +100,7 @@ static bool connect_batch(struct load *l, struct client *client, size_t count)
     for (size_t i = 0; i < count; i++) {
         if (!conn_login_wait(&client[i].conn, l->error) ||
             (client[i].subscriber && !subscribe(l, &client[i])) ||
-            !engine_watch(&l->engine, &client[i])) {
+            !crew_watch(&l->engine.crew, &client[i])) {
             return false;
         }
     }
@@ -106,10 +111,13 @@ static bool connect_all(struct load *l)
 {
     size_t clients = l->engine.subscribers + l->engine.publishers;
 
+    watch_phase(l->watch, "connect", "connection", 0);
+    watch_goal(l->watch, clients, 0);
     for (size_t i = 0; i < clients; i += LOGINS_AT_ONCE) {
         size_t count = clients - i < LOGINS_AT_ONCE ? clients - i : LOGINS_AT_ONCE;
 
-        if (!connect_batch(l, &l->engine.clients[i], count)) {
+        if (!connect_batch(l, &l->engine.crew.members[i], count) ||
+            !watch_turn(l->watch, now_ns(), i + count)) {
             return false;
         }
     }
@@ -119,8 +127,8 @@ static bool connect_all(struct load *l)
 static void disconnect_all(struct load *l)
 {
     for (size_t i = 0; i < l->engine.subscribers + l->engine.publishers; i++) {
-        if (l->engine.clients[i].conn.fd >= 0) {
-            conn_leave(&l->engine.clients[i].conn);
+        if (l->engine.crew.members[i].conn.fd >= 0) {
+            conn_leave(&l->engine.crew.members[i].conn);
         }
     }
 }
@@ -150,12 +158,15 @@ static bool load_step(struct load *l, uint64_t wait_ns)
     const struct engine *e = &l->engine;
     uint64_t now;
 
-    if (!engine_turn(&l->engine, wait_ns < LONGEST_WAIT_NS ? wait_ns : LONGEST_WAIT_NS)) {
+    if (!crew_turn(&l->engine.crew, wait_ns < LONGEST_WAIT_NS ? wait_ns : LONGEST_WAIT_NS)) {
         return false;
     }
     now = now_ns();
-    if (e->packets != l->packets || (engine_settled(e) && !l->pinging)) {
-        l->packets = e->packets;
+    if (!watch_turn(l->watch, now, e->streams.delivered)) {
+        return false;
+    }
+    if (e->crew.packets != l->packets || (engine_settled(e) && !l->pinging)) {
+        l->packets = e->crew.packets;
         l->progress_ns = now;
     } else if (now - l->progress_ns > seconds_ns(l->options->timeout)) {
         return stalled(l);
@@ -174,12 +185,15 @@ static bool load_quiet(struct load *l)
     engine_ping(&l->engine);
     l->progress_ns = now_ns();
     l->pinging = true;
-    while (l->engine.pongs < l->engine.subscribers) {
+    while (l->engine.crew.pongs < l->engine.subscribers) {
         if (!load_step(l, LONGEST_WAIT_NS)) {
             return false;
         }
     }
     l->pinging = false;
+    if (l->options->rate > 0) {
+        crew_listen(l->engine.crew.members, l->engine.subscribers);
+    }
     return true;
 }
 
@@ -203,7 +217,28 @@ static void allow_no_more(struct load *l)
     }
 }
 
-/* With --rate the publishers take turns. Returns the time until the next message is due. */
+static void grant_more(struct load *l, size_t publisher, uint64_t count)
+{
+    engine_allow(&l->engine, publisher, l->engine.publisher[publisher].end + count);
+}
+
+/* The publishers take turns. Whole rounds are granted at once: a rate that nobody can reach shall
+ * not cost time. */
+static void grant(struct load *l, struct phase *phase, uint64_t due)
+{
+    size_t publishers = l->engine.publishers;
+    uint64_t rounds = due > phase->granted ? (due - phase->granted) / publishers : 0;
+
+    for (size_t i = 0; rounds > 0 && i < publishers; i++) {
+        grant_more(l, i, rounds);
+    }
+    phase->granted += rounds * publishers;
+    for (; phase->granted < due; phase->granted++) {
+        grant_more(l, phase->granted % publishers, 1);
+    }
+}
+
+/* With --rate. Returns the time until the next message is due. */
 static uint64_t allow_due(struct load *l, struct phase *phase, uint64_t passed_ns)
 {
     double each_ns = (double)NS_PER_S / l->options->rate;
@@ -213,13 +248,28 @@ static uint64_t allow_due(struct load *l, struct phase *phase, uint64_t passed_n
     if (phase->length_ns == 0 && due > phase->messages) {
         due = phase->messages;
     }
-    for (; phase->granted < due; phase->granted++) {
-        size_t publisher = phase->granted % l->engine.publishers;
-
-        engine_allow(&l->engine, publisher, l->engine.publisher[publisher].end + 1);
-    }
+    grant(l, phase, due);
     next_ns = (double)due * each_ns - (double)passed_ns;
-    return next_ns > 0 ? (uint64_t)next_ns : 0;
+    return next_ns > EARLY_NS ? (uint64_t)(next_ns - EARLY_NS) : 0;
+}
+
+/*
+ * The time is up. What was due in it gets one more turn; what cannot be sent even then is counted,
+ * or a broker that stalls at the end would have it forgotten.
+ */
+static uint64_t phase_close(struct load *l, struct phase *phase)
+{
+    if (l->options->rate > 0 && !phase->all_granted) {
+        phase->all_granted = true;
+        (void)allow_due(l, phase, phase->length_ns - 1);
+        return 0;
+    }
+    phase->closed = true;
+    if (l->options->rate > 0) {
+        l->result->overdue = phase->granted - (l->engine.published - phase->published_before);
+    }
+    allow_no_more(l);
+    return LONGEST_WAIT_NS;
 }
 
 /* Returns how long the next turn may wait. */
@@ -231,9 +281,7 @@ static uint64_t phase_feed(struct load *l, struct phase *phase)
         return LONGEST_WAIT_NS;
     }
     if (phase->length_ns > 0 && passed >= phase->length_ns) {
-        phase->closed = true;
-        allow_no_more(l);
-        return LONGEST_WAIT_NS;
+        return phase_close(l, phase);
     }
     if (phase->messages > 0 && l->engine.published - phase->published_before == phase->messages) {
         phase->closed = true;
@@ -245,7 +293,13 @@ static uint64_t phase_feed(struct load *l, struct phase *phase)
     return phase->length_ns > 0 ? phase->length_ns - passed : LONGEST_WAIT_NS;
 }
 
-static bool phase_run(struct load *l, double seconds, uint64_t messages)
+/* Deliveries of one message. */
+static uint64_t copies(const struct load *l)
+{
+    return l->options->scenario == SCENARIO_FANOUT ? l->engine.subscribers : 1;
+}
+
+static bool phase_run(struct load *l, const char *name, double seconds, uint64_t messages)
 {
     struct phase phase = {
         .start_ns = now_ns(),
@@ -255,7 +309,10 @@ static bool phase_run(struct load *l, double seconds, uint64_t messages)
     };
 
     l->progress_ns = phase.start_ns;
+    watch_phase(l->watch, name, "message", l->engine.streams.delivered);
+    watch_goal(l->watch, messages * copies(l), seconds);
     if (l->options->rate > 0) {
+        engine_pace(&l->engine, phase.start_ns, (double)NS_PER_S / l->options->rate);
         allow_no_more(l);
     } else {
         allow_all(l, &phase);
@@ -280,7 +337,7 @@ static bool load_measured(struct load *l)
     if (!meter_start(&meter, l->options->pid, l->error)) {
         return false;
     }
-    ok = phase_run(l, l->options->seconds, l->options->messages);
+    ok = phase_run(l, "measure", l->options->seconds, l->options->messages);
     ok = ok && (l->options->subscribe_qos == 0 || load_quiet(l));
     result->elapsed_s = meter_elapsed(&meter);
     result->published = l->engine.published - published;
@@ -302,7 +359,7 @@ static bool load_work(struct load *l)
     if (!resolve_subscribers(l) || !connect_all(l)) {
         return false;
     }
-    if (l->options->warmup > 0 && !phase_run(l, l->options->warmup, 0)) {
+    if (l->options->warmup > 0 && !phase_run(l, "warm-up", l->options->warmup, 0)) {
         return false;
     }
     return load_quiet(l) && load_measured(l);
@@ -330,6 +387,7 @@ bool load_run(const struct bench_options *options, const struct target *target,
         .subscribe_target = *target,
         .result = result,
         .error = error,
+        .watch = &result->watch,
         .begin_ns = now_ns(),
     };
     bool ok;
@@ -341,8 +399,12 @@ bool load_run(const struct bench_options *options, const struct target *target,
         engine_clear(&l.engine);
         return false;
     }
+    result->watch.streams = &l.engine.streams;
     ok = conn_make_room(l.engine.subscribers + l.engine.publishers, error) && load_work(&l);
-    result->lost = l.engine.streams.lost + engine_outstanding(&l.engine);
+    result->watch.streams = NULL;
+    /* Who ends a run early has not lost what was under way. */
+    result->lost =
+        l.engine.streams.lost + (result->watch.interrupted ? 0 : engine_outstanding(&l.engine));
     result->duplicates = l.engine.streams.duplicates;
     result->reordered = l.engine.streams.reordered;
     disconnect_all(&l);

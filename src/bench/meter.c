@@ -58,6 +58,9 @@ bool meter_stop(const struct meter *meter, struct bench_result *result, struct b
     result->broker_known = meter->pid != 0;
     if (result->broker_known) {
         result->broker = cpu_between(&meter->broker, &broker);
+        if (!resident_bytes((pid_t)meter->pid, &result->memory_resident)) {
+            result->memory_resident = 0;
+        }
     }
     return true;
 }

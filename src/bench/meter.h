@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "bench/error.h"
-#include "bench/report.h"
+#include "bench/result.h"
 #include "bench/stat.h"
 
 struct meter {

@@ -23,6 +23,7 @@ enum {
     TOPIC_PREFIX_MAX = 200,
     UNSET_QOS = 3,
     INFLIGHT_QOS_2 = 20,
+    STORED_MAX = 1000000000,
 };
 
 enum kind {
@@ -37,7 +38,13 @@ enum {
     FOR_LOAD = 1 << SCENARIO_PAIRS | 1 << SCENARIO_FANOUT | 1 << SCENARIO_FANIN,
     FOR_IDLE = 1 << SCENARIO_IDLE,
     FOR_CONNECT = 1 << SCENARIO_CONNECT,
-    FOR_ALL = FOR_LOAD | FOR_IDLE | FOR_CONNECT,
+    FOR_WILD = 1 << SCENARIO_WILD,
+    FOR_QUEUE = 1 << SCENARIO_QUEUE,
+    FOR_STORE = 1 << SCENARIO_RETAINED | FOR_QUEUE, /* a number of messages that are kept */
+    FOR_PUBLISH = FOR_LOAD | FOR_WILD | FOR_STORE,
+    FOR_STORM = 1 << SCENARIO_STORM,
+    FOR_TIMED = FOR_LOAD | FOR_WILD | FOR_CONNECT, /* so many seconds, unless by number */
+    FOR_ALL = FOR_PUBLISH | FOR_IDLE | FOR_CONNECT | FOR_STORM,
 };
 
 struct row {
@@ -74,22 +81,29 @@ static const struct row rows[] = {
     {"tls-version", 0, KIND_TEXT, FOR_ALL, FIELD(tls_version), 0, 7, "VERSION",
      "tlsv1.2 or tlsv1.3 alone"},
     {"clients", 'n', KIND_NUMBER, FOR_ALL, FIELD(clients), 1, 1000000, "N",
-     "pairs, subscribers, publishers, connections (100)"},
-    {"qos", 'q', KIND_NUMBER, FOR_LOAD, FIELD(qos), 0, 2, "QOS", "of publishing and subscribing"},
-    {"publish-qos", 0, KIND_NUMBER, FOR_LOAD, FIELD(publish_qos), 0, 2, "QOS", "of publishing"},
-    {"subscribe-qos", 0, KIND_NUMBER, FOR_LOAD, FIELD(subscribe_qos), 0, 2, "QOS",
+     "pairs, subscribers, publishers, sessions (100; 1 in retained and queue; 1000 in storm)"},
+    {"qos", 'q', KIND_NUMBER, FOR_PUBLISH, FIELD(qos), 0, 2, "QOS",
+     "of publishing and subscribing"},
+    {"publish-qos", 0, KIND_NUMBER, FOR_PUBLISH, FIELD(publish_qos), 0, 2, "QOS", "of publishing"},
+    {"subscribe-qos", 0, KIND_NUMBER, FOR_PUBLISH, FIELD(subscribe_qos), 0, 2, "QOS",
      "of subscribing"},
-    {"window", 'w', KIND_NUMBER, FOR_LOAD, FIELD(window), 1, 30000, "W",
+    {"window", 'w', KIND_NUMBER, FOR_PUBLISH, FIELD(window), 1, 30000, "W",
      "messages that a publisher may be ahead (100)"},
-    {"inflight", 0, KIND_NUMBER, FOR_LOAD, FIELD(inflight), 1, 30000, "N",
+    {"inflight", 0, KIND_NUMBER, FOR_PUBLISH, FIELD(inflight), 1, 30000, "N",
      "unacknowledged messages of a publisher (QoS 1: W; QoS 2: 20)"},
-    {"payload", 's', KIND_NUMBER, FOR_LOAD, FIELD(payload), STREAM_MARK_SIZE, 1048576, "BYTES",
+    {"payload", 's', KIND_NUMBER, FOR_PUBLISH, FIELD(payload), STREAM_MARK_SIZE, 1048576, "BYTES",
      "size of a payload (64)"},
-    {"messages", 'm', KIND_NUMBER, FOR_LOAD | FOR_CONNECT, FIELD(messages), 1, 1e12, "N",
+    {"messages", 'm', KIND_NUMBER, FOR_PUBLISH | FOR_CONNECT, FIELD(messages), 1, 1e12, "N",
      "messages to publish, or connections to make, in all"},
-    {"seconds", 't', KIND_DECIMAL, FOR_LOAD | FOR_CONNECT, FIELD(seconds), 0.01, 86400, "S",
-     "or how long to go on (2)"},
-    {"warmup", 0, KIND_DECIMAL, FOR_LOAD | FOR_CONNECT, FIELD(warmup), 0, 3600, "S",
+    {"subscriptions", 'S', KIND_NUMBER, FOR_WILD, FIELD(subscriptions), 1, 1e7, "N",
+     "subscriptions in all (100000)"},
+    {"one-match", 0, KIND_FLAG, FOR_WILD, FIELD(one_match), 0, 0, NULL,
+     "each message matches one subscription, room/+/NUMBER/#"},
+    {"seed", 0, KIND_NUMBER, FOR_WILD, FIELD(seed), 0, 1e15, "N",
+     "another one draws other topics and filters (1)"},
+    {"seconds", 't', KIND_DECIMAL, FOR_TIMED | FOR_IDLE, FIELD(seconds), 0.01, 86400, "S",
+     "or how long to go on (2); in idle, how long to watch the broker (0)"},
+    {"warmup", 0, KIND_DECIMAL, FOR_TIMED, FIELD(warmup), 0, 3600, "S",
      "seconds of the same load before measuring (0.3)"},
     {"rate", 'r', KIND_DECIMAL, FOR_LOAD, FIELD(rate), 0.1, 1e8, "R",
      "publish no more than this in a second, all together"},
@@ -97,7 +111,7 @@ static const struct row rows[] = {
      "measure the time from publisher to subscriber"},
     {"disable-clean-session", 'c', KIND_FLAG, FOR_LOAD, FIELD(keep_sessions), 0, 0, NULL,
      "subscribers have persistent sessions; they stay when it ends"},
-    {"topic-prefix", 0, KIND_TEXT, FOR_LOAD | FOR_IDLE, FIELD(topic_prefix), 0, TOPIC_PREFIX_MAX,
+    {"topic-prefix", 0, KIND_TEXT, FOR_PUBLISH | FOR_IDLE, FIELD(topic_prefix), 0, TOPIC_PREFIX_MAX,
      "TOPIC", "first level of all topics (bench)"},
     {"subscribe", 0, KIND_FLAG, FOR_IDLE, FIELD(subscribe), 0, 0, NULL,
      "each connection makes one subscription of its own"},
@@ -105,9 +119,13 @@ static const struct row rows[] = {
      "the broker's process, to measure its CPU time or memory"},
     {"timeout", 0, KIND_DECIMAL, FOR_ALL, FIELD(timeout), 0.1, 3600, "S",
      "without progress for so long, give up (10)"},
-    {"limit", 0, KIND_DECIMAL, FOR_LOAD | FOR_CONNECT, FIELD(limit), 0.1, 1e6, "S",
+    {"limit", 0, KIND_DECIMAL, FOR_PUBLISH | FOR_CONNECT | FOR_STORM, FIELD(limit), 0.1, 1e6, "S",
      "give up after so long in all (60 more than asked for; 600 with --messages)"},
     {"json", 'j', KIND_FLAG, FOR_ALL, FIELD(json), 0, 0, NULL, "print one JSON object"},
+    {"html", 0, KIND_TEXT, FOR_ALL, FIELD(html), 0, PATH_MAX - 1, "FILE",
+     "write a page with figures and charts"},
+    {"no-progress", 0, KIND_FLAG, FOR_ALL, FIELD(no_progress), 0, 0, NULL,
+     "draw no progress line on a terminal"},
     {"help", OPTION_HELP, KIND_FLAG, FOR_ALL, 0, 0, 0, NULL, "this text"},
 };
 
@@ -118,13 +136,24 @@ enum {
 
 static const struct {
     const char *name;
+    uint64_t clients; /* unless the user says how many */
+    uint64_t messages;
+    uint64_t qos;
     const char *doc;
 } scenarios[] = {
-    [SCENARIO_PAIRS] = {"pairs", "N publishers, each with a topic and a subscriber of its own"},
-    [SCENARIO_FANOUT] = {"fanout", "one publisher to N subscribers"},
-    [SCENARIO_FANIN] = {"fanin", "N publishers to one subscriber"},
-    [SCENARIO_IDLE] = {"idle", "memory of N connections that do nothing (needs --pid)"},
-    [SCENARIO_CONNECT] = {"connect", "connect and disconnect, N at a time"},
+    [SCENARIO_PAIRS] = {"pairs", 100, 0, 0,
+                        "N publishers, each with a topic and a subscriber of its own"},
+    [SCENARIO_FANOUT] = {"fanout", 100, 0, 0, "one publisher to N subscribers"},
+    [SCENARIO_FANIN] = {"fanin", 100, 0, 0, "N publishers to one subscriber"},
+    [SCENARIO_IDLE] = {"idle", 100, 0, 0, "memory of N connections that do nothing (needs --pid)"},
+    [SCENARIO_CONNECT] = {"connect", 100, 0, 0, "connect and disconnect, N at a time"},
+    [SCENARIO_WILD] = {"wild", 100, 0, 0,
+                       "very many subscriptions of N clients, most with wildcards; random topics"},
+    [SCENARIO_RETAINED] = {"retained", 1, 100000, 0,
+                           "set retained messages, replace, deliver and clear them"},
+    [SCENARIO_QUEUE] = {"queue", 1, 100000, 1,
+                        "fill the queues of N sessions that are away, and drain them"},
+    [SCENARIO_STORM] = {"storm", 1000, 0, 0, "N clients connect at once, and leave at once"},
 };
 
 enum {
@@ -162,6 +191,51 @@ void options_help(void)
     }
     printf("\nExit code: 0 all well; 1 lost, doubled or misordered messages, a stall, a broken\n"
            "connection; 2 wrong usage.\n");
+}
+
+/* The value of a row as text; false if it has none. */
+static bool row_value(const struct row *row, const struct bench_options *options, char *text,
+                      size_t room)
+{
+    const void *field = (const char *)options + row->offset;
+
+    switch (row->kind) {
+    case KIND_NUMBER:
+        snprintf(text, room, "%" PRIu64, *(const uint64_t *)field);
+        return (double)*(const uint64_t *)field >= row->min;
+    case KIND_DECIMAL:
+        snprintf(text, room, "%.12g", *(const double *)field);
+        return *(const double *)field >= row->min;
+    case KIND_TEXT:
+        if (*(const char *const *)field == NULL) {
+            return false;
+        }
+        snprintf(text, room, "%s", *(const char *const *)field);
+        return true;
+    case KIND_FLAG:
+        snprintf(text, room, "true");
+        return *(const bool *)field;
+    }
+    return false;
+}
+
+void options_list(const struct bench_options *options,
+                  void (*each)(void *to, const char *name, const char *value, bool bare), void *to)
+{
+    char value[PATH_MAX];
+
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct row *row = &rows[i];
+        bool secret = strcmp(row->name, "pw") == 0 || strcmp(row->name, "psk") == 0;
+
+        /* What both sides have in common is told by what each of them has. */
+        if (row->letter == OPTION_HELP || row->offset == FIELD(qos) ||
+            (row->scenarios >> options->scenario & 1) == 0 ||
+            !row_value(row, options, value, sizeof value)) {
+            continue;
+        }
+        each(to, row->name, secret ? "(not shown)" : value, row->kind != KIND_TEXT);
+    }
 }
 
 static bool wrong_number(const struct row *row, const char *value, struct bench_error *error)
@@ -294,7 +368,8 @@ static enum options_result parse_rows(int argc, char **argv, struct bench_option
 static bool parse_scenario(int words, char **word, struct bench_options *options,
                            struct bench_error *error)
 {
-    static const char wanted[] = "pairs, fanout, fanin, idle or connect";
+    static const char wanted[] =
+        "pairs, fanout, fanin, idle, connect, wild, retained, queue or storm";
 
     if (words == 0) {
         return bench_fail(error, "no scenario; %s is wanted", wanted);
@@ -346,12 +421,37 @@ static bool check_process(const struct bench_options *options, struct bench_erro
  */
 static void settle_qos(struct bench_options *options)
 {
+    options->qos = options->qos == UNSET_QOS ? scenarios[options->scenario].qos : options->qos;
     options->publish_qos = options->publish_qos == UNSET_QOS ? options->qos : options->publish_qos;
     options->subscribe_qos =
         options->subscribe_qos == UNSET_QOS ? options->qos : options->subscribe_qos;
     if (options->inflight == 0) {
         options->inflight = options->publish_qos == 2 ? INFLIGHT_QOS_2 : options->window;
     }
+}
+
+static void settle_counts(struct bench_options *options)
+{
+    if (options->clients == 0) {
+        options->clients = scenarios[options->scenario].clients;
+    }
+    if (options->messages == 0) {
+        options->messages = scenarios[options->scenario].messages;
+    }
+}
+
+/* What is kept has to be numbered, and what is queued must not be at QoS 0. */
+static bool check_store(const struct bench_options *options, struct bench_error *error)
+{
+    if ((FOR_STORE >> options->scenario & 1) != 0 && options->messages > STORED_MAX) {
+        return bench_fail(error, "--messages: the scenario %s can have %d at most",
+                          scenario_name(options->scenario), STORED_MAX);
+    }
+    if (options->scenario == SCENARIO_QUEUE &&
+        (options->publish_qos == 0 || options->subscribe_qos == 0)) {
+        return bench_fail(error, "--qos: nothing is queued at QoS 0; 1 or 2 is wanted");
+    }
+    return true;
 }
 
 bool options_want_tls(const struct bench_options *options)
@@ -383,6 +483,7 @@ static bool settle(struct bench_options *options, struct bench_error *error)
 {
     double asked = options->warmup + options->seconds;
 
+    settle_counts(options);
     if (options->messages > 0 && options->seconds > 0) {
         return bench_fail(error, "--messages and --seconds exclude each other; give one of them");
     }
@@ -401,7 +502,8 @@ static bool settle(struct bench_options *options, struct bench_error *error)
     if (options->password != NULL && options->username == NULL) {
         return bench_fail(error, "--pw needs --username");
     }
-    if (options->messages == 0 && options->seconds <= 0) {
+    if ((FOR_TIMED >> options->scenario & 1) != 0 && options->messages == 0 &&
+        options->seconds <= 0) {
         options->seconds = 2;
         asked += 2;
     }
@@ -413,7 +515,8 @@ static bool settle(struct bench_options *options, struct bench_error *error)
                           options->limit, asked);
     }
     settle_qos(options);
-    return check_tls(options, error) && check_process(options, error);
+    return check_store(options, error) && check_tls(options, error) &&
+           check_process(options, error);
 }
 
 enum options_result options_parse(int argc, char **argv, struct bench_options *options,
@@ -426,11 +529,13 @@ enum options_result options_parse(int argc, char **argv, struct bench_options *o
         .host = "127.0.0.1",
         .port = 1883,
         .topic_prefix = "bench",
-        .clients = 100,
+        .qos = UNSET_QOS,
         .publish_qos = UNSET_QOS,
         .subscribe_qos = UNSET_QOS,
         .window = 100,
         .payload = 64,
+        .subscriptions = 100000,
+        .seed = 1,
         .warmup = 0.3,
         .timeout = 10,
     };

@@ -16,6 +16,10 @@ enum scenario {
     SCENARIO_FANIN,
     SCENARIO_IDLE,
     SCENARIO_CONNECT,
+    SCENARIO_WILD,
+    SCENARIO_RETAINED,
+    SCENARIO_QUEUE,
+    SCENARIO_STORM,
 };
 
 struct bench_options {
@@ -41,6 +45,8 @@ struct bench_options {
     uint64_t inflight; /* unacknowledged messages of a publisher at QoS 1 and 2 */
     uint64_t payload;
     uint64_t messages; /* 0: as many as `seconds` allow */
+    uint64_t subscriptions;
+    uint64_t seed; /* of what is drawn at random */
     double seconds;
     double warmup;
     double rate; /* messages published in a second; 0: as fast as the window allows */
@@ -50,7 +56,10 @@ struct bench_options {
     bool latency;
     bool keep_sessions;
     bool subscribe;
+    bool one_match; /* a message matches one of all subscriptions */
     bool json;
+    bool no_progress;
+    const char *html; /* the page to write; NULL: none */
 };
 
 enum options_result {
@@ -65,10 +74,17 @@ enum options_result options_parse(int argc, char **argv, struct bench_options *o
 void options_help(void);
 const char *scenario_name(enum scenario scenario);
 
+/*
+ * Calls `each` for every option that has a value in this scenario, given or by default. `value` is
+ * as on the command line, "true" of a flag; `bare`: a number or "true". Secrets are not shown.
+ */
+void options_list(const struct bench_options *options,
+                  void (*each)(void *to, const char *name, const char *value, bool bare), void *to);
+
 /* Is there one among the options that asks for TLS? */
 bool options_want_tls(const struct bench_options *options);
 
-/* Pairs, fan-out and fan-in move messages; the other two only connect. */
+/* Pairs, fan-out and fan-in: one stretch of messages, as load_run does it. */
 bool scenario_has_load(enum scenario scenario);
 
 #endif

@@ -66,11 +66,13 @@ static bool read_ticks(pid_t pid, struct cpu_sample *sample)
     return true;
 }
 
-static uint64_t read_run_ns(pid_t pid)
+/* The number in `file` of each thread, behind `name` in it, all together. */
+static uint64_t sum_threads(pid_t pid, const char *file, const char *name)
 {
     char path[PATH_ROOM];
     char text[TEXT_ROOM];
     uint64_t sum = 0;
+    const char *at;
     struct dirent *entry;
     DIR *tasks;
 
@@ -83,13 +85,18 @@ static uint64_t read_run_ns(pid_t pid)
         if (entry->d_name[0] == '.') {
             continue;
         }
-        snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", (int)pid, entry->d_name);
-        if (read_text(path, text)) {
-            sum += strtoull(text, NULL, 10);
+        snprintf(path, sizeof path, "/proc/%d/task/%s/%s", (int)pid, entry->d_name, file);
+        if (read_text(path, text) && (at = strstr(text, name)) != NULL) {
+            sum += strtoull(at + strlen(name), NULL, 10);
         }
     }
     closedir(tasks);
     return sum;
+}
+
+uint64_t wakeups(pid_t pid)
+{
+    return sum_threads(pid, "status", "\nvoluntary_ctxt_switches:");
 }
 
 bool cpu_sample(pid_t pid, struct cpu_sample *sample)
@@ -98,7 +105,7 @@ bool cpu_sample(pid_t pid, struct cpu_sample *sample)
     if (!read_ticks(pid, sample)) {
         return false;
     }
-    sample->run_ns = read_run_ns(pid);
+    sample->run_ns = sum_threads(pid, "schedstat", "");
     return true;
 }
 
@@ -145,6 +152,15 @@ bool resident_bytes(pid_t pid, uint64_t *bytes)
     return read_text(path, text) && find_kib(text, "\nVmRSS:", bytes);
 }
 
+bool peak_bytes(pid_t pid, uint64_t *bytes)
+{
+    char path[PATH_ROOM];
+    char text[TEXT_ROOM];
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    return read_text(path, text) && find_kib(text, "\nVmHWM:", bytes);
+}
+
 void histogram_clear(struct histogram *h)
 {
     memset(h, 0, sizeof *h);
@@ -181,6 +197,13 @@ static uint64_t bucket_top(size_t bucket)
     return ((bucket - (shift << HISTOGRAM_FINE_BITS) + 1) << shift) - 1;
 }
 
+uint64_t histogram_top(const struct histogram *h, size_t bucket)
+{
+    uint64_t top = bucket_top(bucket);
+
+    return top < h->max ? top : h->max;
+}
+
 uint64_t histogram_quantile(const struct histogram *h, double part)
 {
     double wanted = part * (double)h->total;
@@ -189,8 +212,7 @@ uint64_t histogram_quantile(const struct histogram *h, double part)
     for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
         seen += h->count[i];
         if (h->count[i] > 0 && (double)seen >= wanted) {
-            uint64_t top = bucket_top(i);
-            return top < h->max ? top : h->max;
+            return histogram_top(h, i);
         }
     }
     return h->max;

@@ -5,6 +5,7 @@
 #define BENCH_STAT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -26,8 +27,12 @@ uint64_t now_ns(void);
 bool cpu_sample(pid_t pid, struct cpu_sample *sample);
 struct cpu_time cpu_between(const struct cpu_sample *before, const struct cpu_sample *after);
 
-/* The resident memory of a process, in bytes. */
+/* The resident memory of a process, in bytes: now, and the most that it has ever had. */
 bool resident_bytes(pid_t pid, uint64_t *bytes);
+bool peak_bytes(pid_t pid, uint64_t *bytes);
+
+/* How often the threads of a process have slept and been woken up, all together; 0: not known. */
+uint64_t wakeups(pid_t pid);
 
 enum {
     HISTOGRAM_FINE_BITS = 5, /* 32 steps to each power of two: at most 3 % wide */
@@ -45,5 +50,8 @@ void histogram_add(struct histogram *h, uint64_t value, uint64_t times);
 
 /* The value that `part` (0 to 1) of all values do not exceed, rounded up by a bucket's width. */
 uint64_t histogram_quantile(const struct histogram *h, double part);
+
+/* The largest value that a bucket may hold. */
+uint64_t histogram_top(const struct histogram *h, size_t bucket);
 
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    WORD_BITS = 64,
+    RING_LEAST = 64,
 };
 
 bool streams_init(struct streams *s, size_t count, size_t window)
@@ -15,12 +15,12 @@ bool streams_init(struct streams *s, size_t count, size_t window)
     memset(s, 0, sizeof *s);
     s->count = count;
     s->at_slowest = count;
-    s->ring = WORD_BITS;
+    s->ring = RING_LEAST;
     while (s->ring < window) {
         s->ring *= 2;
     }
     s->next = calloc(count, sizeof *s->next);
-    s->missing = calloc(count * (s->ring / WORD_BITS), sizeof *s->missing);
+    s->missing = calloc(count * s->ring, sizeof *s->missing);
     return s->next != NULL && s->missing != NULL;
 }
 
@@ -31,16 +31,9 @@ void streams_clear(struct streams *s)
     memset(s, 0, sizeof *s);
 }
 
-static uint64_t *missing_word(struct streams *s, size_t stream, uint64_t number)
+static uint64_t *missing_entry(struct streams *s, size_t stream, uint64_t number)
 {
-    size_t bit = number & (s->ring - 1);
-
-    return &s->missing[stream * (s->ring / WORD_BITS) + bit / WORD_BITS];
-}
-
-static uint64_t missing_bit(uint64_t number)
-{
-    return UINT64_C(1) << (number % WORD_BITS);
+    return &s->missing[stream * s->ring + (number & (s->ring - 1))];
 }
 
 static void skipped(struct streams *s, size_t stream, uint64_t from, uint64_t to)
@@ -50,21 +43,20 @@ static void skipped(struct streams *s, size_t stream, uint64_t from, uint64_t to
         from = to - s->ring;
     }
     for (uint64_t number = from; number < to; number++) {
-        *missing_word(s, stream, number) |= missing_bit(number);
+        *missing_entry(s, stream, number) = number + 1;
     }
 }
 
 void streams_irregular(struct streams *s, size_t stream, uint64_t number)
 {
-    uint64_t *word = missing_word(s, stream, number);
+    uint64_t *entry = missing_entry(s, stream, number);
 
     if (number >= s->next[stream]) {
         skipped(s, stream, s->next[stream], number);
-        *word &= ~missing_bit(number);
         s->next[stream] = number + 1;
         s->delivered++;
-    } else if (s->next[stream] - number <= s->ring && (*word & missing_bit(number)) != 0) {
-        *word &= ~missing_bit(number);
+    } else if (*entry == number + 1) {
+        *entry = 0;
         s->lost--;
         s->reordered++;
         s->delivered++;

@@ -23,9 +23,9 @@ enum {
 
 struct streams {
     uint64_t *next;    /* of each stream: the number expected next; all below are accounted for */
-    uint64_t *missing; /* of each stream a ring of bits: skipped, may still come late */
+    uint64_t *missing; /* of each stream a ring: number + 1 of what was skipped, may come late */
     size_t count;
-    size_t ring; /* bits in it, a power of two */
+    size_t ring; /* entries in it, a power of two */
     uint64_t delivered;
     uint64_t lost;
     uint64_t duplicates;

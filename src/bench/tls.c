@@ -193,23 +193,28 @@ static ssize_t fill(struct bench_tls *tls, int flags)
     return got;
 }
 
-static bool shake(struct bench_tls *tls, struct bench_error *error)
+bool bench_tls_shake(struct bench_tls *tls, int flags, bool *done, struct bench_error *error)
 {
     for (;;) {
-        int done = SSL_do_handshake(tls->ssl);
-        bool waits = SSL_get_error(tls->ssl, done) == SSL_ERROR_WANT_READ;
+        int result = SSL_do_handshake(tls->ssl);
+        bool waits = SSL_get_error(tls->ssl, result) == SSL_ERROR_WANT_READ;
         ssize_t got;
 
-        if (drain(tls, 0) != 1) {
+        *done = result == 1;
+        /* What is sent here is so little that a socket always takes it. */
+        if (drain(tls, flags) != 1) {
             return bench_fail(error, "TLS handshake: %s", strerror(errno));
         }
-        if (done == 1) {
+        if (*done) {
             return true;
         }
         if (!waits) {
             return bench_fail(error, "TLS handshake: %s", complaint());
         }
-        got = fill(tls, 0);
+        got = fill(tls, flags);
+        if (got < 0 && errno == EAGAIN && (flags & MSG_DONTWAIT) != 0) {
+            return true;
+        }
         if (got <= 0) {
             return bench_fail(error, "TLS handshake: %s",
                               got == 0          ? "the broker closed the connection"
@@ -243,11 +248,6 @@ struct bench_tls *bench_tls_open(const struct bench_tls_ctx *ctx, int fd, struct
     BIO_set_mem_eof_return(tls->in, -1);
     SSL_set_bio(tls->ssl, tls->in, tls->out);
     SSL_set_connect_state(tls->ssl);
-    if (!shake(tls, error)) {
-        SSL_free(tls->ssl);
-        free(tls);
-        return NULL;
-    }
     return tls;
 }
 

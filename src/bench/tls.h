@@ -22,9 +22,16 @@ bool bench_tls_setup(const struct bench_options *options, struct bench_tls_ctx *
                      struct bench_error *error);
 void bench_tls_free(struct bench_tls_ctx *ctx); /* NULL is allowed */
 
-/* The handshake, in blocking mode; NULL: see the error. */
+/* Nothing is sent yet. NULL: see the error. */
 struct bench_tls *bench_tls_open(const struct bench_tls_ctx *ctx, int fd,
                                  struct bench_error *error);
+
+/*
+ * The handshake, as far as it gets: without flags to its end, with MSG_DONTWAIT until it has to
+ * wait for the broker (*done is false then). False: see the error; bench_tls_close is due all the
+ * same.
+ */
+bool bench_tls_shake(struct bench_tls *tls, int flags, bool *done, struct bench_error *error);
 void bench_tls_close(struct bench_tls *tls); /* tells the broker; NULL is allowed */
 
 /* Makes one recv() at most if `flags` say so; nothing that it has read is left inside when `n` is

@@ -25,6 +25,14 @@ struct bench_tls *bench_tls_open(const struct bench_tls_ctx *ctx, int fd, struct
     return NULL;
 }
 
+bool bench_tls_shake(struct bench_tls *tls, int flags, bool *done, struct bench_error *error)
+{
+    (void)tls;
+    (void)flags;
+    (void)done;
+    return bench_fail(error, "TLS needs a build with WITH_TLS=yes");
+}
+
 void bench_tls_close(struct bench_tls *tls)
 {
     (void)tls;

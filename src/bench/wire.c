@@ -151,6 +151,40 @@ size_t wire_subscribe(uint8_t *out, uint16_t packet_id, const char *filter, unsi
     return (size_t)(at - out);
 }
 
+size_t wire_filter(uint8_t *out, const char *filter, unsigned qos)
+{
+    uint8_t *at = put_text(out, filter);
+
+    *at++ = (uint8_t)qos;
+    return (size_t)(at - out);
+}
+
+size_t wire_subscribe_to(uint8_t *out, uint16_t packet_id, const uint8_t *filters, size_t size)
+{
+    uint8_t *at = put_header(out, WIRE_SUBSCRIBE << 4 | 2, 2 + size);
+
+    wire_put16(at, packet_id);
+    memcpy(at + 2, filters, size);
+    return (size_t)(at + 2 + size - out);
+}
+
+size_t wire_message(uint8_t *out, const struct wire_message *message)
+{
+    size_t length = 2 + message->topic_size + (message->qos > 0 ? 2 : 0) + message->payload_size;
+    unsigned first = WIRE_PUBLISH << 4 | message->qos << 1 | (message->retain ? 1 : 0);
+    uint8_t *at = put_header(out, first, length);
+
+    wire_put16(at, (uint16_t)message->topic_size);
+    memcpy(at + 2, message->topic, message->topic_size);
+    at += 2 + message->topic_size;
+    if (message->qos > 0) {
+        wire_put16(at, message->packet_id);
+        at += 2;
+    }
+    memcpy(at, message->payload, message->payload_size);
+    return (size_t)(at + message->payload_size - out);
+}
+
 size_t wire_ack(uint8_t *out, enum wire_type type, uint16_t packet_id)
 {
     out[0] = (uint8_t)(type << 4 | (type == WIRE_PUBREL ? 2 : 0));

@@ -49,6 +49,17 @@ struct wire_login {
     bool keep;            /* the session outlives the connection */
 };
 
+/* One publication whose parts need not be like any other's. */
+struct wire_message {
+    const char *topic;
+    size_t topic_size;
+    unsigned qos;
+    bool retain;
+    uint16_t packet_id; /* at QoS 1 and 2 */
+    const uint8_t *payload;
+    size_t payload_size;
+};
+
 /* What publications look like; topic and payload sizes are the same for all of one run. */
 struct wire_publish {
     const char *topic;
@@ -61,6 +72,7 @@ enum {
     WIRE_SMALL_MAX = 4 * WIRE_LOGIN_TEXT_MAX, /* room for any packet but PUBLISH */
     WIRE_ACK_SIZE = 4,
     WIRE_EMPTY_SIZE = 2,
+    WIRE_MESSAGE_EXTRA = 9, /* what a publication is longer than its topic and payload, at most */
 };
 
 enum wire_result wire_next(const uint8_t *at, size_t size, struct wire_packet *packet);
@@ -68,6 +80,11 @@ enum wire_result wire_next(const uint8_t *at, size_t size, struct wire_packet *p
 /* These write one packet and return its size; the texts are at most WIRE_LOGIN_TEXT_MAX long. */
 size_t wire_connect(uint8_t *out, const struct wire_login *login);
 size_t wire_subscribe(uint8_t *out, uint16_t packet_id, const char *filter, unsigned qos);
+/* `filters` are filters and QoS as a SUBSCRIBE has them, put one behind the other by wire_filter.
+ */
+size_t wire_subscribe_to(uint8_t *out, uint16_t packet_id, const uint8_t *filters, size_t size);
+size_t wire_filter(uint8_t *out, const char *filter, unsigned qos);
+size_t wire_message(uint8_t *out, const struct wire_message *message);
 size_t wire_ack(uint8_t *out, enum wire_type type, uint16_t packet_id);
 size_t wire_empty(uint8_t *out, enum wire_type type);
 
@@ -81,6 +98,15 @@ struct wire_layout {
 
 struct wire_layout wire_publish_layout(const struct wire_publish *publish);
 void wire_publish(uint8_t *out, const struct wire_publish *publish);
+
+/* A number in so many decimal digits. */
+static inline void wire_digits(uint8_t *out, int digits, uint64_t value)
+{
+    for (int i = digits - 1; i >= 0; i--) {
+        out[i] = (uint8_t)('0' + value % 10);
+        value /= 10;
+    }
+}
 
 static inline void wire_put16(uint8_t *out, uint16_t value)
 {
