@@ -203,7 +203,7 @@ SIM      := $(BUILD)/sim $(if $(filter yes,$(WITH_BRIDGE)),$(BUILD)/sim_bridge)
 FUZZERS  := $(patsubst test/fuzz/%.c,$(BUILD)/%,$(FUZZ_C))
 
 .PHONY: all run test check unit sim fuzz fuzz-corpus pytest lint format asan switches coverage \
-	bench bench-bridge bench-gates bench-crowd statements install uninstall clean help \
+	bench bench-bridge bench-gates bench-crowd bench-results statements install uninstall clean help \
 	units fuzzers lint-headers lint-tidy FORCE
 
 all: $(PROGRAMS) $(LIBRARY_SO) $(LIBRARY_A)
@@ -223,6 +223,7 @@ help:
 	  'make bench             what messages cost, beside the distribution'\''s broker and the floor (BENCH_ARGS=)' \
 	  'make bench-gates       system calls and instructions per message: figures without noise' \
 	  'make bench-crowd       is a pair held up by a million others? (BENCH_ARGS="--list")' \
+	  'make bench-results     these three, into test/bench/RESULTS.md' \
 	  'make bench-bridge      what a bridge carries, beside two of the distribution'\''s brokers' \
 	  'make statements        statements of the MQTT standard and the tests that cover them' \
 	  'make fuzz-corpus       keep what fuzzing found in test/fuzz/corpus' \
@@ -415,6 +416,9 @@ bench-gates: all
 
 bench-crowd: all $(BUILD)/relay
 	@$(PYTHON) -B test/bench/crowd.py $(BENCH_WHAT) --floor $(BUILD)/relay $(BENCH_ARGS)
+
+bench-results: all $(BUILD)/relay
+	@$(PYTHON) -B test/bench/results.py $(BENCH_WHAT) --floor $(BUILD)/relay $(BENCH_ARGS)
 
 # ---- Lint -----------------------------------------------------------------------------------
 

@@ -27,7 +27,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from compare import Failed, cell, default_core, find_program, free_port, line, on_core, version
+from brokers import Failed, default_core, find_program, free_port, on_core, version
+from table import cell, line
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "broker"))
 from mqtt_wire import Client  # noqa: E402

@@ -23,11 +23,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import compare
-from compare import Broker, Failed, cell, default_core, find_program, line, on_core
+from brokers import QUIET, Broker, Failed, default_core, find_program, on_core
+from table import cell, line
 
 ROOT = Path(__file__).resolve().parents[2]
-compare.CONFIG += "sys_interval 1\n"
 COUNTER = "$SYS/broker/publish/messages/received"
 LIMIT = 60
 
@@ -152,12 +151,15 @@ def parse():
     parser.add_argument("--scale", type=float, default=1.0, metavar="FACTOR", help="of the number of lines")
     parser.add_argument("--broker-core", type=int, default=default_core(0), metavar="CORE")
     parser.add_argument("--client-core", type=int, default=default_core(1), metavar="CORE")
-    parser.set_defaults(inflight=200)
     options = parser.parse_args()
     for directory in (options.ours, options.theirs):
         for program in ("mosquitto_pub", "mosquitto_sub"):
             find_program(str(directory / program), "--ours, --theirs")
     return options
+
+
+def broker_of(options):
+    return Broker("broker", options.broker, options.broker_core, QUIET + "sys_interval 1\n")
 
 
 def main():
@@ -171,7 +173,7 @@ def main():
     well = True
     for scenario in chosen:
         scenario.lines = max(1000, int(scenario.lines * options.scale))
-        with tempfile.TemporaryDirectory() as directory, Broker("broker", options.broker, options) as broker:
+        with tempfile.TemporaryDirectory() as directory, broker_of(options) as broker:
             try:
                 cells = row(scenario, Run(options, broker, directory).measure(scenario))
             except Failed as why:
