@@ -13,6 +13,10 @@
 #define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 /* Rarely taken; kept out of the way of the hot path. */
 #define COLD __attribute__((cold))
+/* Inlined even where the compiler would rather count bytes: for what is done for every message. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+/* Kept out of a caller that is in a hurry: there it would cost stack and registers. */
+#define NOINLINE __attribute__((noinline))
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)

@@ -7,8 +7,9 @@
 #ifndef BASE_BLOB_H
 #define BASE_BLOB_H
 
-#include "base/base.h"
+#include "base/slabs.h"
 
+#include <assert.h>
 #include <stdint.h>
 
 struct blob;
@@ -20,7 +21,8 @@ struct blob_keeper {
 
 struct blob {
     uint32_t refs;
-    uint32_t size;              /* of the whole allocation, in bytes */
+    uint32_t size : 31;         /* of the whole allocation, in bytes */
+    uint32_t pooled : 1;        /* … which is a block of somebody's slabs */
     struct blob_keeper *keeper; /* NULL: nobody; it is simply freed */
 };
 
@@ -29,6 +31,19 @@ struct blob {
  * NULL without memory.
  */
 MUST_CHECK struct blob *blob_new(size_t size);
+/* The same from `pool`, if it is small enough for that; `pool` must outlive it. NULL: by itself. */
+MUST_CHECK static inline struct blob *blob_new_in(struct slabs *pool, size_t size)
+{
+    struct blob *b;
+
+    if (!pool || size > SLABS_MOST)
+        return blob_new(size);
+    assert(size >= sizeof(*b));
+    b = slabs_alloc(pool, size);
+    if (b)
+        *b = (struct blob){.refs = 1, .size = (uint32_t)size & INT32_MAX, .pooled = 1};
+    return b;
+}
 
 static inline struct blob *blob_ref(struct blob *b)
 {
@@ -39,7 +54,17 @@ static inline struct blob *blob_ref(struct blob *b)
 /* A blob without references: free it, as blob_unref would have done without a keeper. */
 void blob_free(struct blob *b);
 
+/* The last reference has been given back: blob_unref alone calls it. */
+void blob_gone(struct blob *b);
+
 /* Give one reference back; frees with the last. NULL is allowed. */
-void blob_unref(struct blob *b);
+static inline void blob_unref(struct blob *b)
+{
+    if (!b)
+        return;
+    assert(b->refs > 0);
+    if (--b->refs == 0)
+        blob_gone(b);
+}
 
 #endif

@@ -1,9 +1,8 @@
 /*
  * Bytes waiting to be written to one connection.
  *
- * A segment is a chunk of copied bytes, followed by its room for more, or a slice of somebody's
- * blob. Chunks without bytes may stand anywhere in a queue (room that was asked for and not used);
- * they are passed over, and freed when the bytes before them have been written.
+ * Chunks without bytes may stand anywhere in a queue (room that was asked for and not used); they
+ * are passed over, and freed when the bytes before them have been written.
  */
 #include "base/outq.h"
 
@@ -13,15 +12,8 @@
 #include <assert.h>
 #include <string.h>
 
-struct outq_seg {
-    struct outq_seg *next;
-    struct blob *owner; /* NULL: a chunk */
-    uint8_t *begin;     /* the first byte that waits */
-    uint32_t len;       /* bytes that wait */
-    uint32_t room;      /* bytes that can still be added behind them; 0 in a slice */
-};
-
 #define CHUNK_DATA (OUTQ_CHUNK - sizeof(struct outq_seg))
+#define SHORT_DATA (OUTQ_SHORT - sizeof(struct outq_seg))
 
 _Static_assert(OUTQ_CONTIGUOUS <= CHUNK_DATA, "contiguous room comes from one chunk");
 
@@ -29,6 +21,7 @@ void outq_pool_init(struct outq_pool *pool, uint32_t keep)
 {
     *pool = (struct outq_pool){.keep = keep};
     slab_init(&pool->slices, sizeof(struct outq_seg));
+    slab_init(&pool->shorts, OUTQ_SHORT);
 }
 
 static struct outq_seg *spare_take(struct outq_pool *pool)
@@ -46,6 +39,7 @@ void outq_pool_clear(struct outq_pool *pool)
     while (pool->spare)
         mem_free(spare_take(pool), OUTQ_CHUNK);
     slab_clear(&pool->slices);
+    slab_clear(&pool->shorts);
 }
 
 static struct outq_seg *chunk_new(struct outq_pool *pool)
@@ -54,7 +48,19 @@ static struct outq_seg *chunk_new(struct outq_pool *pool)
 
     if (!seg)
         return NULL;
-    *seg = (struct outq_seg){.begin = (uint8_t *)(seg + 1), .room = CHUNK_DATA};
+    *seg = (struct outq_seg){.begin = (uint8_t *)(seg + 1), .room = CHUNK_DATA, .size = OUTQ_CHUNK};
+    return seg;
+}
+
+/* Behind a slice there is no room; a whole chunk for a head of 30 bytes in front of each payload
+ * would be more than the payload often is. */
+static struct outq_seg *short_new(struct outq_pool *pool)
+{
+    struct outq_seg *seg = slab_alloc(&pool->shorts);
+
+    if (!seg)
+        return NULL;
+    *seg = (struct outq_seg){.begin = (uint8_t *)(seg + 1), .room = SHORT_DATA, .size = OUTQ_SHORT};
     return seg;
 }
 
@@ -73,6 +79,8 @@ static void seg_free(struct outq_pool *pool, struct outq_seg *seg)
     if (seg->owner) {
         blob_unref(seg->owner);
         slab_free(&pool->slices, seg);
+    } else if (seg->size == OUTQ_SHORT) {
+        slab_free(&pool->shorts, seg);
     } else if (pool->spare_count < pool->keep) {
         seg->next = pool->spare;
         pool->spare = seg;
@@ -94,23 +102,33 @@ static void list_free(struct outq_pool *pool, struct outq_seg *seg)
     }
 }
 
+static struct outq_seg *first_of(const struct outq *q)
+{
+    return q->last ? q->last->next : NULL;
+}
+
+/* NULL: it is the last one. */
+static struct outq_seg *next_of(const struct outq *q, const struct outq_seg *seg)
+{
+    return seg == q->last ? NULL : seg->next;
+}
+
 static void append(struct outq *q, struct outq_seg *seg)
 {
-    seg->next = NULL;
-    if (q->last)
-        q->last->next = seg;
-    else
-        q->first = seg;
+    struct outq_seg *last = q->last ? q->last : seg;
+
+    seg->next = last == seg ? seg : last->next;
+    last->next = seg;
     q->last = seg;
     q->bytes += seg->len;
 }
 
 static struct outq_seg *take_first(struct outq *q)
 {
-    struct outq_seg *seg = q->first;
+    struct outq_seg *seg = q->last->next;
 
-    q->first = seg->next;
-    if (!q->first)
+    q->last->next = seg->next;
+    if (seg == q->last)
         q->last = NULL;
     q->bytes -= seg->len;
     return seg;
@@ -118,11 +136,12 @@ static struct outq_seg *take_first(struct outq *q)
 
 void outq_clear(struct outq *q, struct outq_pool *pool)
 {
-    list_free(pool, q->first);
+    while (q->last)
+        seg_free(pool, take_first(q));
     *q = (struct outq){0};
 }
 
-static uint8_t *room_in_new_chunk(struct outq *q, struct outq_pool *pool, size_t n)
+uint8_t *outq_room_new(struct outq *q, struct outq_pool *pool, size_t n)
 {
     struct outq_seg *seg;
 
@@ -132,25 +151,6 @@ static uint8_t *room_in_new_chunk(struct outq *q, struct outq_pool *pool, size_t
         return NULL;
     append(q, seg);
     return seg->begin;
-}
-
-uint8_t *outq_room(struct outq *q, struct outq_pool *pool, size_t n)
-{
-    struct outq_seg *last = q->last;
-
-    if (LIKELY(last && last->room >= n && !last->owner))
-        return last->begin + last->len;
-    return room_in_new_chunk(q, pool, n);
-}
-
-void outq_added(struct outq *q, size_t n)
-{
-    struct outq_seg *last = q->last;
-
-    assert(n <= last->room);
-    last->len += (uint32_t)n;
-    last->room -= (uint32_t)n;
-    q->bytes += n;
 }
 
 /* Copy as much as the last segment has room for; returns how much that was. */
@@ -183,23 +183,33 @@ static enum err chunks_new(struct outq_pool *pool, size_t n, struct outq_seg **l
     return ERR_OK;
 }
 
-enum err outq_copy(struct outq *q, struct outq_pool *pool, const void *p, size_t n)
+/* Copy n bytes into the room that there is, and into these chunks. */
+static void fill(struct outq *q, struct outq_seg *fresh, const uint8_t *p, size_t n)
 {
-    const uint8_t *from = p;
-    size_t room = q->last ? q->last->room : 0;
-    struct outq_seg *fresh = NULL;
-    size_t done;
+    size_t done = fill_last(q, p, n);
 
-    if (n > room && chunks_new(pool, n - room, &fresh) != ERR_OK)
-        return ERR_NOMEM;
-    done = fill_last(q, from, n);
     while (fresh) {
         struct outq_seg *seg = fresh;
 
         fresh = seg->next;
         append(q, seg);
-        done += fill_last(q, from + done, n - done);
+        done += fill_last(q, p + done, n - done);
     }
+}
+
+static size_t room_left(const struct outq *q)
+{
+    return q->last ? q->last->room : 0;
+}
+
+enum err outq_copy(struct outq *q, struct outq_pool *pool, const void *p, size_t n)
+{
+    size_t room = room_left(q);
+    struct outq_seg *fresh = NULL;
+
+    if (n > room && chunks_new(pool, n - room, &fresh) != ERR_OK)
+        return ERR_NOMEM;
+    fill(q, fresh, p, n);
     return ERR_OK;
 }
 
@@ -214,6 +224,28 @@ enum err outq_slice(struct outq *q, struct outq_pool *pool, struct blob *owner, 
     seg = slice_new(pool, owner, (uint8_t *)p, n);
     if (!seg)
         return ERR_NOMEM;
+    append(q, seg);
+    return ERR_OK;
+}
+
+enum err outq_copy_and_slice(struct outq *q, struct outq_pool *pool, struct str head,
+                             struct blob *owner, struct str slice)
+{
+    size_t room = room_left(q);
+    size_t more = head.n > room ? head.n - room : 0;
+    struct outq_seg *seg = slice_new(pool, owner, (uint8_t *)(uintptr_t)slice.p, slice.n);
+    struct outq_seg *fresh = NULL;
+    enum err e = seg ? ERR_OK : ERR_NOMEM;
+
+    if (!e && more > SHORT_DATA)
+        e = chunks_new(pool, more, &fresh);
+    else if (!e && more > 0 && !(fresh = short_new(pool)))
+        e = ERR_NOMEM;
+    if (e) {
+        list_free(pool, seg);
+        return e;
+    }
+    fill(q, fresh, (const uint8_t *)head.p, head.n);
     append(q, seg);
     return ERR_OK;
 }
@@ -246,11 +278,11 @@ static void adopt(struct outq *to, struct outq_pool *pool, struct outq_seg *seg)
  */
 static struct outq_seg *find_cut(const struct outq *q, size_t n, size_t *rest)
 {
-    struct outq_seg *seg = q->first;
+    struct outq_seg *seg = first_of(q);
 
     while (seg && n >= seg->len) {
         n -= seg->len;
-        seg = seg->next;
+        seg = next_of(q, seg);
     }
     *rest = n;
     return seg;
@@ -268,7 +300,7 @@ static struct outq_seg *seg_split(struct outq_pool *pool, const struct outq_seg 
         return NULL;
     memcpy(piece->begin, seg->begin, n);
     piece->len = (uint32_t)n;
-    piece->room -= (uint32_t)n;
+    piece->room = (uint16_t)(piece->room - n);
     return piece;
 }
 
@@ -285,7 +317,7 @@ enum err outq_move(struct outq *to, struct outq *from, struct outq_pool *pool, s
         if (!piece)
             return ERR_NOMEM;
     }
-    while (from->first != cut)
+    while (first_of(from) != cut)
         adopt(to, pool, take_first(from));
     if (piece) {
         seg_drop(from, cut, rest);
@@ -298,7 +330,7 @@ int outq_iovec(const struct outq *q, struct iovec *iov, int n)
 {
     int filled = 0;
 
-    for (const struct outq_seg *seg = q->first; seg && filled < n; seg = seg->next) {
+    for (const struct outq_seg *seg = first_of(q); seg && filled < n; seg = next_of(q, seg)) {
         if (seg->len > 0)
             iov[filled++] = (struct iovec){.iov_base = seg->begin, .iov_len = seg->len};
     }
@@ -307,11 +339,13 @@ int outq_iovec(const struct outq *q, struct iovec *iov, int n)
 
 void outq_drop(struct outq *q, struct outq_pool *pool, size_t n)
 {
+    struct outq_seg *seg;
+
     assert(n <= q->bytes);
-    while (q->first && n >= q->first->len) {
-        n -= q->first->len;
+    while ((seg = first_of(q)) && n >= seg->len) {
+        n -= seg->len;
         seg_free(pool, take_first(q));
     }
-    if (q->first && n > 0)
-        seg_drop(q, q->first, n);
+    if (seg && n > 0)
+        seg_drop(q, seg, n);
 }

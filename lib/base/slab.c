@@ -26,9 +26,10 @@
 struct slab_page {
     struct slab_page *next;
     struct slab_page **link; /* what points at us */
-    void *free;              /* blocks given back; each begins with a pointer to the next */
-    uint32_t used;           /* blocks in use */
-    uint32_t cut;            /* offset of the first byte that never was part of a block */
+    struct slab *slab;
+    void *free;    /* blocks given back; each begins with a pointer to the next */
+    uint32_t used; /* blocks in use */
+    uint32_t cut;  /* offset of the first byte that never was part of a block */
 };
 
 void slab_init(struct slab *s, size_t block)
@@ -93,7 +94,7 @@ static struct slab_page *page_get(struct slab *s)
         page = mem_alloc_aligned(PAGE_BYTES, PAGE_ALIGN);
         if (!page)
             return NULL;
-        *page = (struct slab_page){.cut = first_cut(s->block)};
+        *page = (struct slab_page){.slab = s, .cut = first_cut(s->block)};
         ASAN_POISON(page + 1, PAGE_BYTES - sizeof(*page));
     }
     list_push(&s->partial, page);
@@ -143,12 +144,21 @@ static void page_retire(struct slab *s, struct slab_page *page)
     s->empty_count++;
 }
 
+static struct slab_page *page_of(void *block)
+{
+    return (struct slab_page *)(void *)((char *)block - ((uintptr_t)block & (PAGE_ALIGN - 1)));
+}
+
+void slab_return(void *block)
+{
+    slab_free(page_of(block)->slab, block);
+}
+
 void slab_free(struct slab *s, void *block)
 {
-    struct slab_page *page =
-        (struct slab_page *)(void *)((char *)block - ((uintptr_t)block & (PAGE_ALIGN - 1)));
+    struct slab_page *page = page_of(block);
 
-    assert(s->used > 0 && page->used > 0);
+    assert(s->used > 0 && page->used > 0 && page->slab == s);
     if (UNLIKELY(page_full(s, page)))
         list_push(&s->partial, page);
     *(void **)block = page->free;

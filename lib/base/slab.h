@@ -33,5 +33,7 @@ void slab_clear(struct slab *s);
 /* One block, uninitialised; NULL without memory. */
 MUST_CHECK void *slab_alloc(struct slab *s);
 void slab_free(struct slab *s, void *block);
+/* The same where it is not known from which slab the block is. */
+void slab_return(void *block);
 
 #endif

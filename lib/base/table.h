@@ -42,8 +42,8 @@ extern const struct table_ops table_of_numbers;
 struct table {
     uint64_t *slots; /* the current array, or NULL when empty */
     uint64_t *old;   /* the former array while slots move, or NULL */
-    uint32_t mask;   /* size of slots - 1 */
-    uint32_t old_mask;
+    uint32_t size;   /* number of slots */
+    uint32_t old_size;
     uint32_t count; /* entries, in both */
     uint32_t moved; /* slots of `old` below this one have been moved */
 };
@@ -69,6 +69,76 @@ static inline uint64_t table_hash_number(uint64_t number)
 
 void *table_find(const struct table *t, const struct table_ops *ops, const void *ctx, uint64_t hash,
                  const void *key);
+
+/* What a slot consists of; for the inline functions below. */
+#define TABLE_TAG_SHIFT 48
+#define TABLE_WORD_MASK (((uint64_t)1 << TABLE_TAG_SHIFT) - 1)
+#define TABLE_TOMBSTONE                                                                            \
+    ((uint64_t)1 << TABLE_TAG_SHIFT) /* a tag without an entry; only in `old`                      \
+                                      */
+
+static inline void *table_entry_of(uint64_t slot)
+{
+    return (void *)(uintptr_t)(slot & TABLE_WORD_MASK);
+}
+
+/* Where the probe for a hash begins: its low half as a fraction of the size, which thus need not be
+ * a power of two. */
+static inline uint32_t table_home(uint64_t hash, uint32_t size)
+{
+    return (uint32_t)((hash & UINT32_MAX) * size >> 32);
+}
+
+static inline uint32_t table_after(uint32_t i, uint32_t size)
+{
+    return i + 1 < size ? i + 1 : 0;
+}
+
+/* The slot of the entry with that key in one array, or NULL. */
+static inline uint64_t *table_array_slot(uint64_t *slots, uint32_t size,
+                                         const struct table_ops *ops, const void *ctx,
+                                         uint64_t hash, const void *key)
+{
+    uint64_t tag = hash >> TABLE_TAG_SHIFT;
+
+    for (uint32_t i = table_home(hash, size);; i = table_after(i, size)) {
+        uint64_t slot = slots[i];
+
+        if (slot == 0)
+            return NULL;
+        if (slot >> TABLE_TAG_SHIFT < tag || UNLIKELY(slot == TABLE_TOMBSTONE))
+            continue;
+        if (slot >> TABLE_TAG_SHIFT > tag)
+            return NULL;
+        if (ops->equal(table_entry_of(slot), key, ctx))
+            return &slots[i];
+    }
+}
+
+static inline uint64_t *table_slot(const struct table *t, const struct table_ops *ops,
+                                   const void *ctx, uint64_t hash, const void *key)
+{
+    uint64_t *slot = NULL;
+
+    if (t->slots)
+        slot = table_array_slot(t->slots, t->size, ops, ctx, hash, key);
+    if (UNLIKELY(t->old != NULL) && !slot)
+        slot = table_array_slot(t->old, t->old_size, ops, ctx, hash, key);
+    return slot;
+}
+
+/*
+ * table_find, for where a message looks several times: with constant ops the comparison needs no
+ * call.
+ */
+static inline void *table_find_inline(const struct table *t, const struct table_ops *ops,
+                                      const void *ctx, uint64_t hash, const void *key)
+{
+    const uint64_t *slot = table_slot(t, ops, ctx, hash, key);
+
+    return slot ? table_entry_of(*slot) : NULL;
+}
+
 /*
  * Room for one more entry: the next table_insert cannot fail if nothing is removed before it.
  * ERR_NOMEM changes nothing.

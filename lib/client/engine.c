@@ -404,7 +404,7 @@ static enum err publish_now(struct engine *e, const struct packet_publish *p, ui
 static struct flow *flow_of(struct engine *e)
 {
     if (!e->flow)
-        e->flow = flow_new();
+        e->flow = flow_new(NULL);
     return e->flow;
 }
 

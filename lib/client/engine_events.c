@@ -70,7 +70,7 @@ static void show_message(struct engine *e, const struct packet_publish *p, struc
 static enum err remember(struct engine *e, uint16_t id, bool *is_new)
 {
     if (!e->flow)
-        e->flow = flow_new();
+        e->flow = flow_new(NULL);
     if (!e->flow || idset_reserve(flow_inbound(e->flow)) != ERR_OK)
         return ERR_NOMEM;
     *is_new = idset_add(flow_inbound(e->flow), id);

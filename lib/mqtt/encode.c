@@ -17,23 +17,7 @@
 #define CONNECT_USERNAME 0x80u
 #define LEVEL_BRIDGE 0x80u
 
-#define FLAGS_REQUEST 0x02u /* of PUBREL, SUBSCRIBE and UNSUBSCRIBE (2.2.2) */
 #define REST_MAX 268435455u /* 2.2.3 */
-
-static inline uint8_t first_byte(enum packet_type type, unsigned flags)
-{
-    return (uint8_t)((unsigned)type << 4 | flags);
-}
-
-/* 2.2.3 */
-size_t encode_header_size(size_t rest)
-{
-    if (LIKELY(rest < 1u << 7))
-        return 2;
-    if (rest < 1u << 14)
-        return 3;
-    return rest < 1u << 21 ? 4 : 5;
-}
 
 /* 2.2 */
 size_t encode_header(uint8_t *out, uint8_t first, size_t rest)
@@ -50,14 +34,6 @@ size_t encode_header(uint8_t *out, uint8_t first, size_t rest)
     return n;
 }
 
-/* 1.5.2 */
-uint8_t *encode_u16(uint8_t *out, uint16_t v)
-{
-    out[0] = (uint8_t)(v >> 8);
-    out[1] = (uint8_t)v;
-    return out + 2;
-}
-
 /* 1.5.3 */
 uint8_t *encode_str(uint8_t *out, struct str s)
 {
@@ -71,26 +47,17 @@ uint8_t *encode_str(uint8_t *out, struct str s)
 /* 3.2 */
 size_t encode_connack(uint8_t *out, bool session_present, enum connack code)
 {
-    out[0] = first_byte(PACKET_CONNACK, 0);
+    out[0] = encode_first(PACKET_CONNACK, 0);
     out[1] = 2;
     out[2] = session_present;
     out[3] = (uint8_t)code;
     return ENCODE_CONNACK_SIZE;
 }
 
-/* 3.4 to 3.7, 3.11 */
-size_t encode_ack(uint8_t *out, enum packet_type type, uint16_t id)
-{
-    out[0] = first_byte(type, type == PACKET_PUBREL ? FLAGS_REQUEST : 0);
-    out[1] = 2;
-    encode_u16(out + 2, id);
-    return ENCODE_ACK_SIZE;
-}
-
 /* 3.12, 3.13, 3.14 */
 size_t encode_empty(uint8_t *out, enum packet_type type)
 {
-    out[0] = first_byte(type, 0);
+    out[0] = encode_first(type, 0);
     out[1] = 0;
     return ENCODE_EMPTY_SIZE;
 }
@@ -98,35 +65,18 @@ size_t encode_empty(uint8_t *out, enum packet_type type)
 /* 3.9 */
 size_t encode_suback_head(uint8_t *out, uint16_t id, size_t n)
 {
-    size_t header = encode_header(out, first_byte(PACKET_SUBACK, 0), n + 2);
+    size_t header = encode_header(out, encode_first(PACKET_SUBACK, 0), n + 2);
 
     encode_u16(out + header, id);
     return header + 2;
 }
 
-/* 3.3.2, 3.3.3 */
-static size_t publish_rest(struct str topic, size_t payload, enum qos qos)
-{
-    return 2 + topic.n + (qos != QOS_0 ? 2 : 0) + payload;
-}
-
-/* 3.3 */
-size_t encode_publish_head_size(struct str topic, size_t payload, enum qos qos)
-{
-    size_t rest = publish_rest(topic, payload, qos);
-
-    return encode_header_size(rest) + rest - payload;
-}
-
 /* 3.3.1, 3.3.2 */
 size_t encode_publish_head(uint8_t *out, const struct packet_publish *p)
 {
-    unsigned flags = (unsigned)p->qos << 1;
+    size_t rest = encode_publish_rest(p->topic, p->payload.n, p->qos);
+    uint8_t *end = out + encode_header(out, encode_publish_first(p->qos, p->retain, p->dup), rest);
 
-    flags |= p->dup ? PUBLISH_DUP : 0u;
-    flags |= p->retain ? PUBLISH_RETAIN : 0u;
-    size_t rest = publish_rest(p->topic, p->payload.n, p->qos);
-    uint8_t *end = out + encode_header(out, first_byte(PACKET_PUBLISH, flags), rest);
     end = encode_str(end, p->topic);
     if (p->qos != QOS_0)
         end = encode_u16(end, p->id);
@@ -178,7 +128,7 @@ static uint8_t connect_flags(const struct packet_connect *p)
 /* 3.1 */
 size_t encode_connect(uint8_t *out, const struct packet_connect *p)
 {
-    uint8_t *end = out + encode_header(out, first_byte(PACKET_CONNECT, 0), connect_rest(p));
+    uint8_t *end = out + encode_header(out, encode_first(PACKET_CONNECT, 0), connect_rest(p));
 
     end = encode_str(end, protocol_name(p));
     *end++ = (uint8_t)(p->level | (p->bridge ? LEVEL_BRIDGE : 0u));
@@ -218,7 +168,7 @@ size_t encode_subscribe_size(const struct str *filters, size_t n)
 size_t encode_subscribe(uint8_t *out, uint16_t id, const struct str *filters, const enum qos *qos,
                         size_t n)
 {
-    uint8_t first = first_byte(PACKET_SUBSCRIBE, FLAGS_REQUEST);
+    uint8_t first = encode_first(PACKET_SUBSCRIBE, ENCODE_REQUEST);
     uint8_t *end = out + encode_header(out, first, filters_rest(filters, n, 1));
 
     end = encode_u16(end, id);
@@ -240,7 +190,7 @@ size_t encode_unsubscribe_size(const struct str *filters, size_t n)
 /* 3.10 */
 size_t encode_unsubscribe(uint8_t *out, uint16_t id, const struct str *filters, size_t n)
 {
-    uint8_t first = first_byte(PACKET_UNSUBSCRIBE, FLAGS_REQUEST);
+    uint8_t first = encode_first(PACKET_UNSUBSCRIBE, ENCODE_REQUEST);
     uint8_t *end = out + encode_header(out, first, filters_rest(filters, n, 0));
 
     end = encode_u16(end, id);

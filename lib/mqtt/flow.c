@@ -52,12 +52,16 @@ static void row_begin(struct flow *f, struct flow_row *row, uint16_t id)
 
 /* --- life --- */
 
-struct flow *flow_new(void)
+static_assert(sizeof(struct flow) <= SLABS_MOST && sizeof(struct flow_chunk) <= SLABS_MOST,
+              "both may come from a pool");
+
+struct flow *flow_new(struct slabs *pool)
 {
-    struct flow *f = mem_zalloc(sizeof(*f));
+    struct flow *f = pool ? slabs_alloc(pool, sizeof(*f)) : mem_alloc(sizeof(*f));
 
     if (!f)
         return NULL;
+    *f = (struct flow){.pool = pool};
     f->head = f->sent = f->begun = f->tail = 1;
     f->dir = f->dir_inline;
     f->dir_cap = DIR_INLINE;
@@ -75,7 +79,10 @@ void flow_free(struct flow *f)
     rows_release(f);
     rows_free(f);
     idset_clear(&f->inbound);
-    mem_free(f, sizeof(*f));
+    if (f->pool)
+        slab_return(f);
+    else
+        mem_free(f, sizeof(*f));
 }
 
 bool flow_is_empty(const struct flow *f)
@@ -141,37 +148,57 @@ const struct flow_row *flow_row_at(const struct flow *f, uint64_t seq)
  * May the positions in flight become one more? Never so many that an id would meet itself (2.3.1-2,
  * -4), nor that rows without ids of their own pile up behind one that is never acknowledged.
  */
-static bool span_open(const struct flow *f)
+static inline bool span_open(const struct flow *f)
 {
     return f->head == f->begun || f->begun - f->head < ID_MAX;
 }
 
-/* Ids in flight rise, so that they can be bisected, and none meets itself. */
-static bool id_rises(const struct flow *f, uint16_t id)
+/*
+ * Ids in flight rise, so that they can be bisected, and none meets itself. The one that comes after
+ * the last could only meet the first.
+ */
+static inline bool id_rises(const struct flow *f, uint16_t id)
 {
-    return f->head == f->begun || rows_distance(f, id) > rows_distance(f, f->last_id);
+    if (f->head == f->begun)
+        return true;
+    if (LIKELY(id == next_id(f)))
+        return id != rows_at(f, f->head)->id;
+    return rows_distance(f, id) > rows_distance(f, f->last_id);
 }
 
-static bool window_fits(const struct flow *f, const struct flow_limits *lim, uint16_t id,
-                        size_t bytes)
+static inline bool window_fits(const struct flow *f, const struct flow_limits *lim, uint16_t id,
+                               size_t bytes)
 {
-    if (!span_open(f) || !id_rises(f, id))
-        return false;
     if (lim->max_inflight && f->inflight >= lim->max_inflight)
+        return false;
+    if (!span_open(f) || !id_rises(f, id))
         return false;
     return lim->max_inflight_bytes == 0 || f->inflight == 0 ||
            f->inflight_bytes + bytes <= lim->max_inflight_bytes;
 }
 
+uint16_t flow_open_id(const struct flow *f, const struct flow_limits *lim, size_t bytes)
+{
+    uint16_t id = next_id(f);
+
+    return f->sent == f->tail && window_fits(f, lim, id, bytes) ? id : 0;
+}
+
 bool flow_window_open(const struct flow *f, const struct flow_limits *lim)
 {
-    return f->sent == f->tail && window_fits(f, lim, next_id(f), 1);
+    return flow_open_id(f, lim, 1) != 0;
+}
+
+bool flow_is_shut(const struct flow *f, const struct flow_limits *lim)
+{
+    return lim->max_inflight && f->inflight >= lim->max_inflight && f->sent == f->begun &&
+           f->begun < f->tail && rows_at(f, f->begun)->qos != QOS_0;
 }
 
 bool flow_has_room(const struct flow *f, const struct flow_limits *lim, bool connected,
                    enum qos qos, size_t bytes)
 {
-    if (connected && qos != QOS_0 && f->sent == f->tail && window_fits(f, lim, next_id(f), bytes))
+    if (connected && qos != QOS_0 && flow_open_id(f, lim, bytes) != 0)
         return true;
     if (lim->max_queued && f->queued >= lim->max_queued)
         return false;
@@ -202,6 +229,25 @@ uint64_t flow_push(struct flow *f, struct message *m, enum qos qos, bool retain)
                                      .bytes = m->topic_len + m->payload_len,
                                      .qos = (uint8_t)qos,
                                      .retain = retain});
+}
+
+uint64_t flow_push_sent(struct flow *f, struct message *m, enum qos qos, bool retain)
+{
+    uint32_t bytes = m->topic_len + m->payload_len;
+
+    f->last_id = next_id(f);
+    *rows_add(f) = (struct flow_row){
+        .message = message_ref(m),
+        .bytes = bytes,
+        .id = f->last_id,
+        .qos = (uint8_t)qos,
+        .state = qos == QOS_1 ? FLOW_WAIT_PUBACK : FLOW_WAIT_PUBREC,
+        .retain = retain,
+    };
+    f->begun = f->sent = f->tail;
+    f->inflight++;
+    f->inflight_bytes += bytes;
+    return f->tail - 1;
 }
 
 uint64_t flow_push_as(struct flow *f, struct message *m, enum qos qos, bool retain, uint16_t id)
@@ -292,6 +338,8 @@ void flow_advance(struct flow *f)
         row_begin(f, row, row_id(f, row));
         f->begun++;
         f->sent++;
+        if (f->begun == f->tail || rows_at(f, f->begun)->state != FLOW_DONE)
+            return; /* as nearly always; what is in front has not changed */
     }
     rows_settle(f);
 }
@@ -306,14 +354,11 @@ void flow_rewind(struct flow *f)
 
 /* The row in flight that owns an id; 0 when there is none. Of several with one id the first is the
  * owner. */
-static uint64_t find_id(const struct flow *f, uint16_t id)
+static uint64_t bisect_id(const struct flow *f, uint32_t want, uint16_t id)
 {
     uint64_t low = f->head;
     uint64_t high = f->begun;
 
-    if (low == high || id == 0)
-        return 0;
-    uint32_t want = rows_distance(f, id);
     while (low < high) {
         uint64_t mid = low + (high - low) / 2;
         if (rows_distance(f, rows_at(f, mid)->id) < want)
@@ -324,41 +369,84 @@ static uint64_t find_id(const struct flow *f, uint16_t id)
     return low < f->begun && rows_at(f, low)->id == id ? low : 0;
 }
 
+/*
+ * Ids are consecutive but for finished rows and ids of flow_push_as: so the row nearly always
+ * stands as far behind the first one as its id.
+ */
+static NOINLINE uint64_t find_behind(const struct flow *f, uint16_t id)
+{
+    uint32_t want = rows_distance(f, id);
+    uint64_t guess = f->head + want;
+
+    if (guess < f->begun) {
+        const struct flow_row *row = rows_at(f, guess);
+        if (row->id == id && row->state != FLOW_DONE)
+            return guess;
+    }
+    return bisect_id(f, want, id);
+}
+
+/*
+ * It is the first one where acknowledgements come in order, as they ought to (4.6.0-2). That and
+ * find_behind save 270 instructions of bisection an acknowledgement in a window of 100.
+ */
+static inline uint64_t find_id(const struct flow *f, uint16_t id)
+{
+    if (f->head == f->begun || id == 0)
+        return 0;
+    return rows_at(f, f->head)->id == id ? f->head : find_behind(f, id);
+}
+
 bool flow_has_id(const struct flow *f, uint16_t id)
 {
     return find_id(f, id) != 0;
 }
 
-static enum flow_answer acknowledge_row(struct flow *f, struct flow_row *row, enum packet_type type)
+/* PUBACK or PUBCOMP. */
+static inline enum flow_answer complete(struct flow *f, uint64_t seq, struct flow_row *row)
+{
+    f->inflight--;
+    f->inflight_bytes -= row->bytes;
+    rows_drop(row);
+    row->state = FLOW_DONE;
+    rows_settle_sent(f, seq);
+    return FLOW_ACCEPTED;
+}
+
+/* All but PUBACK for QoS 1. */
+static enum flow_answer acknowledge_row(struct flow *f, uint64_t seq, struct flow_row *row,
+                                        enum packet_type type)
 {
     if (row->state == FLOW_WAIT_PUBREC && type == PACKET_PUBREC) {
         row->state = FLOW_WAIT_PUBCOMP;
         rows_drop(row);
         return FLOW_ACCEPTED;
     }
-    if (row->state == FLOW_WAIT_PUBCOMP && type == PACKET_PUBREC)
+    if (row->state != FLOW_WAIT_PUBCOMP)
+        return FLOW_WRONG_TYPE;
+    if (type == PACKET_PUBREC)
         return FLOW_REPEATED;
-    if ((row->state == FLOW_WAIT_PUBACK && type == PACKET_PUBACK) ||
-        (row->state == FLOW_WAIT_PUBCOMP && type == PACKET_PUBCOMP)) {
-        row_finish(f, row);
-        rows_settle(f);
-        return FLOW_ACCEPTED;
-    }
-    return FLOW_WRONG_TYPE;
+    return type == PACKET_PUBCOMP ? complete(f, seq, row) : FLOW_WRONG_TYPE;
 }
 
 /* 4.3.2, 4.3.3 */
 enum flow_answer flow_acknowledge(struct flow *f, enum packet_type type, uint16_t id, uint64_t *seq)
 {
+    struct flow_row *row;
+
     *seq = find_id(f, id);
-    if (*seq == 0)
+    if (UNLIKELY(*seq == 0))
         return FLOW_UNKNOWN;
-    struct flow_row *row = rows_at(f, *seq);
-    if (row->state == FLOW_DONE) {
+    row = rows_at(f, *seq);
+    if (UNLIKELY(row->state == FLOW_DONE)) {
         *seq = 0;
         return FLOW_UNKNOWN;
     }
-    return *seq < f->sent ? acknowledge_row(f, row, type) : FLOW_UNKNOWN;
+    if (UNLIKELY(*seq >= f->sent))
+        return FLOW_UNKNOWN;
+    if (LIKELY(row->state == FLOW_WAIT_PUBACK && type == PACKET_PUBACK))
+        return complete(f, *seq, row);
+    return acknowledge_row(f, *seq, row, type);
 }
 
 void flow_set_done(struct flow *f, uint64_t seq)

@@ -10,11 +10,11 @@
  *      | sent on this  | to be sent again | waiting for the    |
  *      | connection    | (has its id)     | window, no id yet  |
  *
- * Rows in front of `begun` have packet ids, which are given in ring order and so are consecutive;
- * an acknowledgement is found by bisection. A finished row stays, marked, until all before it are
- * finished too. After a loss of the connection `sent` goes back to `head`: everything unfinished is
- * sent again in its order, PUBLISH with DUP or PUBREL, with the same ids. A row holds one reference
- * to its message until PUBACK or PUBREC.
+ * Rows in front of `begun` have packet ids, which are given in ring order and so are consecutive:
+ * an acknowledged one stands where its id says, or is found by bisection where some are missing. A
+ * finished row stays, marked, until all before it are finished too. After a loss of the connection
+ * `sent` goes back to `head`: everything unfinished is sent again in its order, PUBLISH with DUP or
+ * PUBREL, with the same ids. A row holds one reference to its message until PUBACK or PUBREC.
  *
  * QoS 0 rows (queue_qos0_messages) take part in the order, but not in the window; they are finished
  * when sent.
@@ -48,7 +48,8 @@ struct flow_limits {             /* 0 = no limit */
 
 struct flow; /* opaque; created on first need */
 
-MUST_CHECK struct flow *flow_new(void);
+/* It and its rows from a pool that outlives it; NULL: by themselves. NULL without memory. */
+MUST_CHECK struct flow *flow_new(struct slabs *pool);
 void flow_free(struct flow *f); /* drops all references; NULL is allowed */
 
 /* --- outgoing --- */
@@ -76,15 +77,24 @@ const struct flow_row *flow_row_at(const struct flow *f, uint64_t seq);
  */
 bool flow_has_room(const struct flow *f, const struct flow_limits *lim, bool connected,
                    enum qos qos, size_t bytes);
-/* Would one more QoS 1 or 2 message go out at once: nothing waiting and the window open? (Retained
- * cursors ask this.) */
+/* The packet id with which one more QoS 1 or 2 message of `bytes` would go out at once; 0 if it
+ * would have to wait: behind others, or for the window. */
+uint16_t flow_open_id(const struct flow *f, const struct flow_limits *lim, size_t bytes);
+/* Would one at all? (Retained cursors ask this.) */
 bool flow_window_open(const struct flow *f, const struct flow_limits *lim);
+
+/* Does what waits first wait for an acknowledgement, since so many messages are in flight? A quick
+ * answer to what flow_peek would say: when false, ask that. */
+bool flow_is_shut(const struct flow *f, const struct flow_limits *lim);
 
 /* Make sure that the next so many flow_push cannot fail. */
 MUST_CHECK enum err flow_reserve(struct flow *f, uint32_t rows);
 /* Add a row at the tail; takes a reference of its own to m. After flow_reserve only. Returns its
  * sequence number. */
 uint64_t flow_push(struct flow *f, struct message *m, enum qos qos, bool retain);
+/* The same at QoS 1 or 2 for a message that is on its way already, with the id that flow_open_id
+ * has just named: as if pushed, shown by flow_peek and advanced over. */
+uint64_t flow_push_sent(struct flow *f, struct message *m, enum qos qos, bool retain);
 /*
  * The same at QoS 1 or 2 for an owner who hands out ids himself, from 1 up and around, to all that
  * he sends: the row goes out with this one. It waits as long as its id would meet one in flight.

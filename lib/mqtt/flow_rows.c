@@ -5,6 +5,8 @@
 
 #include "base/mem.h"
 
+#include <string.h>
+
 void rows_free(struct flow *f)
 {
     if (f->dir != f->dir_inline)
@@ -14,27 +16,48 @@ void rows_free(struct flow *f)
 /* Without memory the directory stays as it is. */
 static enum err dir_resize(struct flow *f, uint32_t cap)
 {
-    struct flow_chunk **dir = f->dir_inline;
+    struct flow_chunk *inside[DIR_INLINE];
+    struct flow_chunk **dir = inside;
+    uint64_t first = f->head >> CHUNK_SHIFT;
 
     if (cap > DIR_INLINE) {
         dir = mem_alloc(cap * sizeof(struct flow_chunk *));
         if (!dir)
             return ERR_NOMEM;
     }
-    for (uint32_t i = 0; i < f->dir_count; i++)
-        dir[i] = f->dir[(f->dir_first + i) & (f->dir_cap - 1)];
+    for (uint64_t i = first; i < first + f->dir_count; i++)
+        dir[i & (cap - 1)] = f->dir[i & (f->dir_cap - 1)];
     rows_free(f);
     f->dir = dir;
+    if (dir == inside) {
+        memcpy(f->dir_inline, inside, sizeof(inside));
+        f->dir = f->dir_inline;
+    }
     f->dir_cap = cap;
-    f->dir_first = 0;
     return ERR_OK;
+}
+
+static struct flow_chunk *chunk_new(const struct flow *f)
+{
+    size_t size = sizeof(struct flow_chunk);
+
+    return f->pool ? slabs_alloc(f->pool, size) : mem_alloc(size);
+}
+
+static void chunk_free(const struct flow *f, struct flow_chunk *chunk)
+{
+    if (f->pool)
+        slab_return(chunk);
+    else
+        mem_free(chunk, sizeof(*chunk));
 }
 
 /* More than one stays only for several rows that were promised. */
 static void chunk_release(struct flow *f, struct flow_chunk *chunk)
 {
+    f->dir_count--;
     if (f->spare && f->reserved <= 1) {
-        mem_free(chunk, sizeof(*chunk));
+        chunk_free(f, chunk);
         return;
     }
     chunk->next = f->spare;
@@ -43,9 +66,7 @@ static void chunk_release(struct flow *f, struct flow_chunk *chunk)
 
 void rows_pop(struct flow *f)
 {
-    chunk_release(f, f->dir[f->dir_first]);
-    f->dir_first = (f->dir_first + 1) & (f->dir_cap - 1);
-    f->dir_count--;
+    chunk_release(f, *rows_slot(f, f->head - 1));
     /* a smaller directory is a courtesy: without memory it comes later */
     if (f->dir_cap > DIR_INLINE && f->dir_count <= f->dir_cap / 4 && f->reserved <= 1)
         (void)dir_resize(f, f->dir_cap / 2);
@@ -53,12 +74,14 @@ void rows_pop(struct flow *f)
 
 void rows_release(struct flow *f)
 {
-    while (f->dir_count > 0)
-        rows_pop(f);
+    for (uint64_t seq = f->head; f->dir_count > 0; seq += CHUNK_ROWS)
+        chunk_release(f, *rows_slot(f, seq));
+    if (f->dir_cap > DIR_INLINE && f->reserved <= 1)
+        (void)dir_resize(f, DIR_INLINE);
     while (f->spare && !f->reserved) {
         struct flow_chunk *chunk = f->spare;
         f->spare = chunk->next;
-        mem_free(chunk, sizeof(*chunk));
+        chunk_free(f, chunk);
     }
 }
 
@@ -78,7 +101,7 @@ static enum err need_spares(struct flow *f, uint32_t n)
 
     for (; n > 0; n--) {
         if (!*at) {
-            *at = mem_alloc(sizeof(**at));
+            *at = chunk_new(f);
             if (!*at)
                 return ERR_NOMEM;
             (*at)->next = NULL;
@@ -88,7 +111,7 @@ static enum err need_spares(struct flow *f, uint32_t n)
     return ERR_OK;
 }
 
-enum err rows_reserve(struct flow *f, uint32_t n)
+enum err rows_grow(struct flow *f, uint32_t n)
 {
     uint32_t chunks = chunks_wanting(f, n);
     uint32_t cap = f->dir_cap;
@@ -105,17 +128,17 @@ enum err rows_reserve(struct flow *f, uint32_t n)
     return ERR_OK;
 }
 
+/* A chunk for the rows in front of `head`, which is the first of its own. */
 static enum err chunk_in_front(struct flow *f)
 {
     struct flow_chunk *chunk;
 
     if (f->dir_count == f->dir_cap && dir_resize(f, f->dir_cap * 2) != ERR_OK)
         return ERR_NOMEM;
-    chunk = mem_alloc(sizeof(*chunk));
+    chunk = chunk_new(f);
     if (!chunk)
         return ERR_NOMEM;
-    f->dir_first = (f->dir_first - 1) & (f->dir_cap - 1);
-    f->dir[f->dir_first] = chunk;
+    *rows_slot(f, f->head - 1) = chunk;
     f->dir_count++;
     return ERR_OK;
 }
@@ -126,16 +149,6 @@ struct flow_row *rows_in_front(struct flow *f)
         return NULL;
     f->head--;
     return rows_at(f, f->head);
-}
-
-void rows_drop(struct flow_row *row)
-{
-    if (row->away)
-        blob_unref(row->ticket);
-    else
-        message_unref(row->message);
-    row->message = NULL;
-    row->away = 0;
 }
 
 void rows_settle(struct flow *f)
@@ -158,7 +171,7 @@ bool rows_check(const struct flow *f)
 
     if (f->head < f->tail)
         chunks = ((f->tail - 1) >> CHUNK_SHIFT) - (f->head >> CHUNK_SHIFT) + 1;
-    if (f->dir_count != chunks || f->dir_count > f->dir_cap || f->dir_first >= f->dir_cap)
+    if (f->dir_count != chunks || f->dir_count > f->dir_cap)
         return false;
     return chunks || !f->spare || f->reserved;
 }

@@ -32,7 +32,7 @@ static enum err length_field(struct str in, size_t *header, size_t *rest)
 }
 
 /* 2.2 */
-enum err frame_next(struct str in, size_t max, struct frame *f, size_t *need)
+enum err frame_next_long(struct str in, size_t max, struct frame *f, size_t *need)
 {
     size_t header;
     size_t rest;

@@ -26,6 +26,21 @@ static inline enum packet_type frame_type(const struct frame *f)
  * packet announces more than `max` bytes in all (known before they arrive; *need is set).
  * ERR_MALFORMED: the length field has more than four bytes.
  */
-MUST_CHECK enum err frame_next(struct str in, size_t max, struct frame *f, size_t *need);
+MUST_CHECK enum err frame_next_long(struct str in, size_t max, struct frame *f, size_t *need);
+/* Here is what all packets of up to 129 bytes need that have arrived whole: 20 instructions rather
+ * than 45. */
+MUST_CHECK static inline enum err frame_next(struct str in, size_t max, struct frame *f,
+                                             size_t *need)
+{
+    size_t rest = in.n > 1 ? (uint8_t)in.p[1] : SIZE_MAX - 2;
+
+    if (UNLIKELY(rest >= 0x80 || in.n < rest + 2 || max < rest + 2))
+        return frame_next_long(in, max, f, need);
+    *need = rest + 2;
+    f->first = (uint8_t)in.p[0];
+    f->whole = str_of(in.p, rest + 2);
+    f->body = str_of(in.p + 2, rest);
+    return ERR_OK;
+}
 
 #endif

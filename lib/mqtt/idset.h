@@ -3,7 +3,8 @@
  * method B).
  *
  * The message itself has long been routed, so an unfinished handshake costs two bytes: a sorted
- * array up to 64 ids, a bitmap above. All 65,535 are legal.
+ * array up to 256 ids, a bitmap above. All 65,535 are legal. Ids come in growing order and are
+ * released in that order, but for the one step from 65,535 to 1: the array is quick at both ends.
  */
 #ifndef MQTT_IDSET_H
 #define MQTT_IDSET_H
@@ -22,6 +23,7 @@ struct idset {      /* not to be copied: ids may point into it */
     uint16_t few[IDSET_FEW];
     uint32_t count;
     uint16_t cap;
+    uint16_t first; /* place in the array of the smallest id */
 };
 
 void idset_init(struct idset *s);

@@ -7,17 +7,21 @@
  */
 #include "mqtt/message.h"
 
-#include "mqtt/encode.h"
-
 #include <assert.h>
 
 struct message *message_new(struct str topic, struct str payload, enum qos qos)
+{
+    return message_new_in(NULL, topic, payload, qos);
+}
+
+struct message *message_new_in(struct slabs *pool, struct str topic, struct str payload,
+                               enum qos qos)
 {
     assert(topic.n <= UINT16_MAX);
     if (payload.n > PACKET_MAX)
         return NULL;
     size_t size = offsetof(struct message, data) + topic.n + payload.n;
-    struct blob *blob = blob_new(size);
+    struct blob *blob = blob_new_in(pool, size);
     if (!blob)
         return NULL;
     struct message *m = CONTAINER_OF(blob, struct message, blob);
@@ -32,23 +36,26 @@ struct message *message_new(struct str topic, struct str payload, enum qos qos)
     return m;
 }
 
-void message_unref(struct message *m)
-{
-    if (m)
-        blob_unref(&m->blob);
-}
-
 /*
  * Is `frame` what we would encode ourselves? Its length field may be longer than need be, or the
  * topic another than that in it: then offsets and sizes would not fit.
  */
 static bool frame_is_wire(const struct publication *pub, struct str frame)
 {
+    size_t behind_topic = pub->payload.n + (pub->qos != QOS_0 ? 2 : 0);
     size_t size = publication_size(pub, pub->qos);
-    size_t topic_at = encode_publish_head_size(pub->topic, pub->payload.n, pub->qos) -
-                      pub->topic.n - (pub->qos != QOS_0 ? 2 : 0);
 
-    return frame.n == size && size <= PUBLICATION_COPY_MAX && pub->topic.p == frame.p + topic_at;
+    return frame.n == size && size <= PUBLICATION_COPY_MAX &&
+           pub->topic.p + pub->topic.n + behind_topic == frame.p + size;
+}
+
+/* 3.3 */
+static void set_sizes(struct publication *pub)
+{
+    size_t n = pub->payload.n;
+
+    pub->size[0] = (uint32_t)(encode_publish_head_size(pub->topic, n, QOS_0) + n);
+    pub->size[1] = (uint32_t)(encode_publish_head_size(pub->topic, n, QOS_1) + n);
 }
 
 void publication_init(struct publication *pub, const struct packet_publish *p, struct str frame,
@@ -61,8 +68,9 @@ void publication_init(struct publication *pub, const struct packet_publish *p, s
         .retain = p->retain,
         .scratch = scratch,
     };
+    set_sizes(pub);
     if (frame.n && frame_is_wire(pub, frame))
-        pub->wire[p->qos != QOS_0] = frame;
+        pub->wire[p->qos != QOS_0] = frame.p;
 }
 
 void publication_init_message(struct publication *pub, struct message *m,
@@ -75,34 +83,19 @@ void publication_init_message(struct publication *pub, struct message *m,
         .message = message_ref(m),
         .scratch = scratch,
     };
-}
-
-void publication_clear(struct publication *pub)
-{
-    message_unref(pub->message);
-    *pub = (struct publication){0};
+    set_sizes(pub);
 }
 
 enum err publication_keep(struct publication *pub)
 {
     if (!pub->message)
-        pub->message = message_new(pub->topic, pub->payload, pub->qos);
+        pub->message = message_new_in(pub->scratch->pool, pub->topic, pub->payload, pub->qos);
     return pub->message ? ERR_OK : ERR_NOMEM;
 }
 
 /* 3.3 */
-size_t publication_size(const struct publication *pub, enum qos qos)
+void publication_encode(struct publication *pub, bool with_id)
 {
-    return encode_publish_head_size(pub->topic, pub->payload.n, qos) + pub->payload.n;
-}
-
-/* 3.3 */
-struct str publication_wire(struct publication *pub, bool with_id)
-{
-    struct str *wire = &pub->wire[with_id];
-
-    if (LIKELY(wire->p))
-        return *wire;
     struct packet_publish p = {
         .topic = pub->topic,
         .payload = pub->payload,
@@ -113,19 +106,5 @@ struct str publication_wire(struct publication *pub, bool with_id)
     size_t n = encode_publish_head(out, &p);
     if (pub->payload.n)
         memcpy(out + n, pub->payload.p, pub->payload.n);
-    *wire = str_of((const char *)out, n + pub->payload.n);
-    return *wire;
-}
-
-/* 3.3.1, 3.3.2.2 */
-void publication_patch(uint8_t *out, const struct publication *pub, enum qos qos, bool retain,
-                       bool dup, uint16_t id)
-{
-    unsigned flags = (unsigned)qos << 1;
-
-    flags |= dup ? PUBLISH_DUP : 0u;
-    flags |= retain ? PUBLISH_RETAIN : 0u;
-    out[0] = (uint8_t)((unsigned)PACKET_PUBLISH << 4 | flags);
-    if (qos != QOS_0)
-        encode_u16(out + encode_publish_head_size(pub->topic, pub->payload.n, qos) - 2, id);
+    pub->wire[with_id] = (const char *)out;
 }

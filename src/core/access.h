@@ -15,7 +15,13 @@ bool access_may_connect(const struct conf_listener *rules, const struct packet_c
  * their state below $SYS. Behind a mount point (`map`, or NULL) that holds for what the client
  * wrote, and for what became of it.
  */
-bool access_may_write(const struct conf_listener *map, struct str topic);
+bool access_may_write_special(const struct conf_listener *map, struct str topic);
+static inline bool access_may_write(const struct conf_listener *map, struct str topic)
+{
+    bool special = map || (topic.n > 0 && topic.p[0] == '$');
+
+    return LIKELY(!special) || access_may_write_special(map, topic);
+}
 /*
  * What the ACL of this listener says of somebody who is not connected yet, and says of a topic that
  * is to be written; granted if there is none.

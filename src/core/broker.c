@@ -75,6 +75,9 @@ static void wire_up(struct broker *b, const struct broker_setup *setup)
     sessions_init(&b->sessions, &b->env);
     logins_init(&b->logins, setup->seed, &b->wheel);
     slab_init(&b->conns, sizeof(struct conn));
+    slabs_init(&b->pool);
+    b->scratch.pool = &b->pool;
+    b->row_scratch.pool = &b->pool;
     TAILQ_INIT(&b->all);
     TAILQ_INIT(&b->pending);
     bridges_init(b, setup->seed);
@@ -124,6 +127,7 @@ void broker_free(struct broker *b)
     outbox_hub_clear(&b->hub);
     persist_clear(&b->persist);
     slab_clear(&b->conns);
+    slabs_clear(&b->pool);
     mem_free(b, sizeof(*b));
 }
 

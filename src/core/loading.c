@@ -212,7 +212,7 @@ enum err loading_own(struct loading_session *l, struct str user, uint16_t port)
 enum err loading_need_flow(struct loading_session *l)
 {
     if (!l->flow)
-        l->flow = flow_new();
+        l->flow = flow_new(NULL);
     return l->flow ? ERR_OK : ERR_NOMEM;
 }
 

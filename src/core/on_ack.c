@@ -12,20 +12,26 @@ static const char *const names[] = {[PACKET_PUBACK] = "PUBACK",
                                     [PACKET_PUBCOMP] = "PUBCOMP",
                                     [PACKET_UNSUBACK] = "UNSUBACK"};
 
-enum reason send_ack(struct broker *b, struct conn *c, enum packet_type type, uint16_t id)
+static COLD void log_sent(struct broker *b, const struct conn *c, enum packet_type type,
+                          uint16_t id)
 {
-    uint8_t packet[ENCODE_ACK_SIZE];
-    size_t n = encode_ack(packet, type, id);
     char name[CONN_NAME_MAX];
 
-    if (outbox_put(&b->hub, &c->out, OUTBOX_STORED, packet, n))
-        return REASON_NOMEM;
-    if (!log_wants(&b->log, LOG_LEVEL_DEBUG))
-        return REASON_OK;
     if (type == PACKET_UNSUBACK)
         log_packet(b, c, "Sending UNSUBACK to");
     else
         log_debug(&b->log, "Sending %s to %s (Mid: %d)", names[type], conn_name(c, name), id);
+}
+
+enum reason send_ack(struct broker *b, struct conn *c, enum packet_type type, uint16_t id)
+{
+    uint8_t packet[ENCODE_ACK_SIZE];
+    size_t n = encode_ack(packet, type, id);
+
+    if (outbox_put(&b->hub, &c->out, OUTBOX_STORED, packet, n))
+        return REASON_NOMEM;
+    if (UNLIKELY(log_wants(&b->log, LOG_LEVEL_DEBUG)))
+        log_sent(b, c, type, id);
     return REASON_OK;
 }
 
@@ -37,14 +43,21 @@ void log_packet(struct broker *b, const struct conn *c, const char *what)
         log_debug(&b->log, "%s %s", what, conn_name(c, name));
 }
 
-static enum reason decode(struct broker *b, struct conn *c, const struct frame *f, uint16_t *id)
+static COLD void log_received(struct broker *b, const struct conn *c, enum packet_type type,
+                              uint16_t id)
 {
-    enum reason r = decode_ack(f, c->level, id);
     char name[CONN_NAME_MAX];
 
-    if (r == REASON_OK && log_wants(&b->log, LOG_LEVEL_DEBUG))
-        log_debug(&b->log, "Received %s from %s (Mid: %d)", names[frame_type(f)],
-                  conn_name(c, name), *id);
+    log_debug(&b->log, "Received %s from %s (Mid: %d)", names[type], conn_name(c, name), id);
+}
+
+static inline enum reason decode(struct broker *b, struct conn *c, const struct frame *f,
+                                 uint16_t *id)
+{
+    enum reason r = decode_ack(f, c->level, id);
+
+    if (r == REASON_OK && UNLIKELY(log_wants(&b->log, LOG_LEVEL_DEBUG)))
+        log_received(b, c, frame_type(f), *id);
     return r;
 }
 

@@ -12,24 +12,35 @@
 
 #include <stdio.h>
 
-static enum reason send_connack(struct broker *b, struct conn *c, bool present, enum connack code,
-                                const char *name)
+/* Before an id is known the address stands for it. */
+static void log_connack(const struct broker *b, const struct conn *c, bool present,
+                        enum connack code)
+{
+    char name[CONN_NAME_MAX > PEER_TEXT_MAX ? CONN_NAME_MAX : PEER_TEXT_MAX];
+
+    if (!log_wants(&b->log, LOG_LEVEL_DEBUG))
+        return;
+    if (c->session)
+        conn_name(c, name);
+    else
+        peer_address(&c->peer, name);
+    log_debug(&b->log, "Sending CONNACK to %s (%d, %d)", name, present, code);
+}
+
+static enum reason send_connack(struct broker *b, struct conn *c, bool present, enum connack code)
 {
     uint8_t packet[ENCODE_CONNACK_SIZE];
     size_t n = encode_connack(packet, present, code);
     enum outbox_lane lane = code == CONNACK_ACCEPTED ? OUTBOX_STORED : OUTBOX_NEXT;
 
-    log_debug(&b->log, "Sending CONNACK to %s (%d, %d)", name, present, code);
+    log_connack(b, c, present, code);
     return outbox_put(&b->hub, &c->out, lane, packet, n) ? REASON_NOMEM : REASON_OK;
 }
 
-/* Before an id is known the address stands for it. */
 static void refuse(struct broker *b, struct conn *c, struct verdict v,
                    const struct packet_connect *p)
 {
-    char address[PEER_TEXT_MAX];
-
-    (void)send_connack(b, c, false, v.code, peer_address(&c->peer, address));
+    (void)send_connack(b, c, false, v.code);
     conn_refuse(b, c, v.reason, p);
 }
 
@@ -128,7 +139,6 @@ static void log_will(struct broker *b, const struct packet_connect *p)
 /* From here on the connection counts as the client's. */
 static enum reason admit(struct broker *b, struct conn *c, const struct packet_connect *p)
 {
-    char name[CONN_NAME_MAX];
     bool present;
     struct session *s = session_for(b, c, p, &present);
     struct party who;
@@ -145,12 +155,11 @@ static enum reason admit(struct broker *b, struct conn *c, const struct packet_c
         s->absent_s = 0;
         sessions_note(&b->sessions, s);
     }
-    conn_name(c, name);
     who = conn_party(c);
     report_connected(&b->report, &who, p);
     log_will(b, p);
     /* In 3.1 that byte is reserved. */
-    r = send_connack(b, c, present && p->level != PROTOCOL_31, CONNACK_ACCEPTED, name);
+    r = send_connack(b, c, present && p->level != PROTOCOL_31, CONNACK_ACCEPTED);
     session_attach(&b->env, s, &c->out);
     wheel_disarm(&b->wheel, &c->timer);
     if (c->keepalive_s > 0)

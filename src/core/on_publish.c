@@ -1,5 +1,8 @@
 /*
  * PUBLISH (3.3): to everyone who subscribed, then the answer.
+ *
+ * Most topics have been published to before: then neither their names are checked nor the trie is
+ * searched (core/topics.h).
  */
 #include "core/access.h"
 #include "core/bridges.h"
@@ -8,17 +11,28 @@
 #include "core/topicmap.h"
 #include "mqtt/decode.h"
 
-static void log_publish(struct broker *b, const struct conn *c, const struct packet_publish *p,
-                        const char *what)
+struct arrival {
+    struct packet_publish p;
+    const struct frame *f;
+    bool known; /* b->route has its receivers already */
+};
+
+static COLD void write_publish(struct broker *b, const struct conn *c,
+                               const struct packet_publish *p, const char *what)
 {
     char name[CONN_NAME_MAX];
     char topic[512];
 
-    if (!log_wants(&b->log, LOG_LEVEL_DEBUG))
-        return;
     log_debug(&b->log, "%s PUBLISH from %s (d%d, q%d, r%d, m%d, '%s', ... (%zu bytes))", what,
               conn_name(c, name), p->dup, p->qos, p->retain, p->id,
               str_escape_strict(p->topic, topic, sizeof(topic)), p->payload.n);
+}
+
+static inline void log_publish(struct broker *b, const struct conn *c,
+                               const struct packet_publish *p, const char *what)
+{
+    if (UNLIKELY(log_wants(&b->log, LOG_LEVEL_DEBUG)))
+        write_publish(b, c, p, what);
 }
 
 static void drop(struct broker *b, const struct conn *c, const struct packet_publish *p,
@@ -31,10 +45,9 @@ static void drop(struct broker *b, const struct conn *c, const struct packet_pub
 }
 
 /* Without memory for that nobody knows what it may: nothing is acknowledged then. */
-static bool has_rights(struct broker *b, const struct conn *c)
+static COLD bool has_rights(struct broker *b, const struct conn *c)
 {
-    return LIKELY(!b->env.rights.guarded) || c->job || c->session->own ||
-           session_rights(&b->env, c->session);
+    return c->job || c->session->own || session_rights(&b->env, c->session);
 }
 
 static bool is_forbidden(struct broker *b, const struct conn *c, const struct packet_publish *p)
@@ -108,20 +121,21 @@ static bool is_settled(struct broker *b, const struct conn *c, const struct pack
 }
 
 /* REASON_OK also when it is not done yet: then c->job is there. */
-static enum reason route(struct broker *b, struct conn *c, const struct packet_publish *p,
-                         const struct frame *f)
+static enum reason route(struct broker *b, struct conn *c, const struct arrival *a)
 {
+    const struct packet_publish *p = &a->p;
     struct publication pub;
-    enum err e = has_rights(b, c) ? ERR_OK : ERR_NOMEM;
+    bool blind = UNLIKELY(b->env.rights.guarded) && !has_rights(b, c);
+    enum err e = blind ? ERR_NOMEM : ERR_OK;
 
     if (!e && is_settled(b, c, p))
         return REASON_OK;
-    if (!e)
+    if (!e && !a->known)
         e = find_receivers(b, c, p);
     if (e == ERR_AGAIN)
         return REASON_OK;
     if (!e) {
-        publication_init(&pub, p, f->whole, &b->scratch);
+        publication_init(&pub, p, a->f->whole, &b->scratch);
         e = route_publish(&b->route, &b->env, &pub, c->session);
         publication_clear(&pub);
     }
@@ -130,35 +144,6 @@ static enum reason route(struct broker *b, struct conn *c, const struct packet_p
         return REASON_OK; /* nobody was promised anything */
     }
     return e ? REASON_NOMEM : REASON_OK;
-}
-
-static enum reason publish_qos1(struct broker *b, struct conn *c, const struct packet_publish *p,
-                                const struct frame *f)
-{
-    enum reason r = route(b, c, p, f);
-
-    return r != REASON_OK || c->job ? r : send_ack(b, c, PACKET_PUBACK, p->id);
-}
-
-/* QoS 2, method B: given to everyone at its first arrival; its id is remembered until PUBREL
- * (4.3.3). */
-static enum reason publish_qos2(struct broker *b, struct conn *c, const struct packet_publish *p,
-                                const struct frame *f)
-{
-    struct session *s = c->session;
-    enum reason r;
-
-    if (session_in_has(s, p->id)) {
-        log_publish(b, c, p, "Received");
-        return send_ack(b, c, PACKET_PUBREC, p->id);
-    }
-    if (session_in_reserve(&b->env, s))
-        return REASON_NOMEM;
-    r = route(b, c, p, f);
-    if (r != REASON_OK || c->job)
-        return r;
-    session_in_add(&b->env, s, p->id);
-    return send_ack(b, c, PACKET_PUBREC, p->id);
 }
 
 static enum reason check(struct broker *b, const struct conn *c, const struct packet_publish *p)
@@ -185,17 +170,23 @@ enum err publish_own(struct broker *b, const struct packet_publish *p)
     return e;
 }
 
-/* What is given to nobody is answered all the same. */
-static enum reason answer(struct broker *b, struct conn *c, const struct packet_publish *p)
+/* At QoS 2 after session_in_reserve. */
+static enum reason acknowledge(struct broker *b, struct conn *c, const struct packet_publish *p)
 {
     if (p->qos == QOS_0)
         return REASON_OK;
     if (p->qos == QOS_1)
         return send_ack(b, c, PACKET_PUBACK, p->id);
-    if (session_in_reserve(&b->env, c->session))
-        return REASON_NOMEM;
     session_in_add(&b->env, c->session, p->id);
     return send_ack(b, c, PACKET_PUBREC, p->id);
+}
+
+/* What is given to nobody is answered all the same. */
+static enum reason answer(struct broker *b, struct conn *c, const struct packet_publish *p)
+{
+    if (p->qos == QOS_2 && session_in_reserve(&b->env, c->session))
+        return REASON_NOMEM;
+    return acknowledge(b, c, p);
 }
 
 /* Is it only a name that no topic can have? Some brokers of other makes let such names pass. */
@@ -233,23 +224,54 @@ static enum reason check_bridged(struct broker *b, struct conn *c, struct packet
     return r == REASON_OK ? REASON_UNMAPPED : r;
 }
 
+/* Its name is not known to be a valid one, or not what others call it. */
+static enum reason read_publish(struct broker *b, struct conn *c, struct arrival *a)
+{
+    enum reason r = decode_publish(a->f, &a->p);
+
+    if (UNLIKELY(c->role == CONN_BRIDGE) && (r == REASON_OK || is_misnamed(&a->p, r)))
+        r = check_bridged(b, c, &a->p, r);
+    else if (r == REASON_OK && c->out.map)
+        r = topicmap_name(c->out.map, a->p.topic, b->mapped, &a->p.topic);
+    a->known =
+        r == REASON_OK && c->out.map && !c->job && route_recall(&b->route, &b->env, a->p.topic);
+    return r;
+}
+
+/*
+ * QoS 2, method B: given to everyone at its first arrival; its id is remembered until PUBREL
+ * (4.3.3).
+ */
+static enum reason publish(struct broker *b, struct conn *c, const struct arrival *a)
+{
+    const struct packet_publish *p = &a->p;
+    enum reason r;
+
+    if (p->qos == QOS_2 && session_in_has(c->session, p->id)) {
+        log_publish(b, c, p, "Received");
+        return send_ack(b, c, PACKET_PUBREC, p->id);
+    }
+    if (p->qos == QOS_2 && session_in_reserve(&b->env, c->session))
+        return REASON_NOMEM;
+    r = route(b, c, a);
+    return r != REASON_OK || c->job ? r : acknowledge(b, c, p);
+}
+
 enum reason on_publish(struct broker *b, struct conn *c, const struct frame *f)
 {
-    static enum reason (*const publish[])(struct broker *, struct conn *,
-                                          const struct packet_publish *, const struct frame *) = {
-        route, publish_qos1, publish_qos2};
-    struct packet_publish p;
-    enum reason r = decode_publish(f, &p);
+    struct arrival a;
+    enum reason r = REASON_OK;
 
-    if (UNLIKELY(c->role == CONN_BRIDGE) && (r == REASON_OK || is_misnamed(&p, r)))
-        r = check_bridged(b, c, &p, r);
-    else if (r == REASON_OK && c->out.map)
-        r = topicmap_name(c->out.map, p.topic, b->mapped, &p.topic);
+    a.f = f;
+    a.known = !c->job && !c->out.map && decode_publish_outline(f, &a.p) &&
+              route_recall(&b->route, &b->env, a.p.topic);
+    if (UNLIKELY(!a.known))
+        r = read_publish(b, c, &a);
     if (r == REASON_UNMAPPED)
         return REASON_OK;
     if (r == REASON_OK && UNLIKELY(c->session->bridge) && !c->job)
-        bridges_watch(b, c, &p);
+        bridges_watch(b, c, &a.p);
     if (r == REASON_OK)
-        r = check(b, c, &p);
-    return r == REASON_OK ? publish[p.qos](b, c, &p, f) : r;
+        r = check(b, c, &a.p);
+    return r == REASON_OK ? publish(b, c, &a) : r;
 }

@@ -55,6 +55,7 @@ struct outbox_hub {
     struct persist *persist;
     struct stats *stats;
     struct work *work;
+    uint8_t head[FIXED_HEADER_MAX + 4 + UINT16_MAX]; /* of the PUBLISH that is put somewhere */
     char mapped[TOPICMAP_ROOM]; /* the topic of the PUBLISH that is put somewhere, as it is called
                                    there */
 };
@@ -71,20 +72,21 @@ void outbox_hub_clear(struct outbox_hub *hub);
 
 static inline void outbox_mark(struct outbox_hub *hub, struct outbox *o)
 {
-    if (o->is_dirty)
+    if (LIKELY(o->is_dirty))
         return;
     o->is_dirty = true;
     TAILQ_INSERT_TAIL(&hub->dirty, o, dirty);
     work_charge(hub->work, WORK_WRITE);
 }
 
+size_t outbox_held_bytes(const struct outbox *o); /* of a held lane that is there */
 /* All bytes that wait, in both lanes. */
-size_t outbox_bytes(const struct outbox *o);
-/* Queue a packet of n bytes (n <= OUTQ_CONTIGUOUS). ERR_NOMEM queues nothing; ERR_CLOSED when shut.
- */
-MUST_CHECK enum err outbox_put(struct outbox_hub *hub, struct outbox *o, enum outbox_lane lane,
-                               const void *packet, size_t n);
-/* The same for packets of any size given in two parts. */
+static inline size_t outbox_bytes(const struct outbox *o)
+{
+    return o->ready.bytes + (UNLIKELY(o->held) ? outbox_held_bytes(o) : 0);
+}
+/* Queue a packet of any size that is given in two parts. ERR_NOMEM queues nothing; ERR_CLOSED when
+ * shut. */
 MUST_CHECK enum err outbox_put_parts(struct outbox_hub *hub, struct outbox *o,
                                      enum outbox_lane lane, struct str head, struct str tail);
 /* How a publication is sent to one receiver. */
@@ -95,10 +97,95 @@ struct outbox_publish {
     bool dup;
     enum outbox_lane lane;
 };
-/* Queue a PUBLISH, whose topic is inside the mount point if there is one. ERR_NOMEM queues nothing.
+/* --- outbox_publish, and what it consists of --- */
+
+static inline bool outbox_must_wait(const struct outbox_hub *hub, enum outbox_lane lane)
+{
+    return lane == OUTBOX_STORED && hub->persist->enabled;
+}
+/* A packet of n bytes has been put into one of the lanes. */
+static inline void outbox_count(struct outbox_hub *hub, struct outbox *o, size_t n)
+{
+    size_t all = outbox_bytes(o);
+
+    o->packets++;
+    hub->stats->output_packets++;
+    hub->stats->packets_sent++;
+    hub->stats->output_bytes += n;
+    if (UNLIKELY(all >= OUTBOX_CROWDED) && all - n < OUTBOX_CROWDED)
+        hub->work->crowded = true;
+}
+/* Room for a packet of n bytes in the ready lane, counted already; NULL without memory. */
+static inline uint8_t *outbox_room(struct outbox_hub *hub, struct outbox *o, size_t n)
+{
+    uint8_t *p = outq_room(&o->ready, &hub->pool, n);
+
+    if (UNLIKELY(!p))
+        return NULL;
+    outq_added(&o->ready, n);
+    outbox_mark(hub, o);
+    outbox_count(hub, o, n);
+    return p;
+}
+/*
+ * Queue a packet of n bytes (n <= OUTQ_CONTIGUOUS). ERR_NOMEM queues nothing; ERR_CLOSED when shut.
+ * In the header, since nearly all are acknowledgements, which so become one store of four bytes:
+ * that saved 120 of 1,710 instructions a message at QoS 1.
  */
-MUST_CHECK enum err outbox_publish(struct outbox_hub *hub, struct outbox *o,
-                                   struct publication *pub, const struct outbox_publish *how);
+MUST_CHECK static inline enum err outbox_put(struct outbox_hub *hub, struct outbox *o,
+                                             enum outbox_lane lane, const void *packet, size_t n)
+{
+    if (UNLIKELY(o->shut || o->held || outbox_must_wait(hub, lane)))
+        return outbox_put_parts(hub, o, lane, str_of(packet, n), str_of(NULL, 0));
+    uint8_t *p = outbox_room(hub, o, n);
+    if (UNLIKELY(!p))
+        return ERR_NOMEM;
+    memcpy(p, packet, n);
+    return ERR_OK;
+}
+/* A packet that is among those counted was a PUBLISH. */
+static inline void outbox_count_publish(struct outbox_hub *hub, struct outbox *o,
+                                        const struct publication *pub)
+{
+    o->published = true;
+    hub->stats->publish_sent++;
+    hub->stats->publish_bytes_sent += pub->payload.n;
+    work_charge(hub->work, WORK_DELIVERY + (uint32_t)(pub->payload.n >> 10) * WORK_KILOBYTE);
+}
+/* The packet of a small publication, called what it is called here, to where there is room. */
+static ALWAYS_INLINE void outbox_write(uint8_t *p, struct publication *pub,
+                                       const struct outbox_publish *how)
+{
+    struct str wire = publication_wire(pub, how->qos != QOS_0);
+
+    memcpy(p, wire.p, wire.n);
+    publication_patch(p, pub, how->qos, how->retain, how->dup, how->id);
+}
+/* For what is not ordinary: large, held, shut, by another name. */
+MUST_CHECK enum err outbox_publish_special(struct outbox_hub *hub, struct outbox *o,
+                                           struct publication *pub, struct outbox_publish how);
+/*
+ * Queue a PUBLISH, whose topic is inside the mount point if there is one. ERR_NOMEM queues nothing;
+ * ERR_CLOSED when shut.
+ *
+ * In the header, since at QoS 0 this is most of a delivery: with what the caller knows already it
+ * is a copy and a few sums. That saved 140 of the 620 instructions that a delivery to one of 100
+ * subscribers took.
+ */
+MUST_CHECK static ALWAYS_INLINE enum err outbox_publish(struct outbox_hub *hub, struct outbox *o,
+                                                        struct publication *pub,
+                                                        const struct outbox_publish *how)
+{
+    if (UNLIKELY(o->shut || o->held || o->map || outbox_must_wait(hub, how->lane) ||
+                 !publication_is_small(pub, how->qos)))
+        return outbox_publish_special(hub, o, pub, *how);
+    uint8_t *p = outbox_room(hub, o, publication_size(pub, how->qos));
+    if (UNLIKELY(!p))
+        return ERR_NOMEM;
+    outbox_count_publish(hub, o, pub);
+    outbox_write(p, pub, how); /* the last, so that little must survive the call of memcpy */
+    return ERR_OK;
+}
 
 /* The first n bytes of the ready lane have been written. */
 void outbox_sent(struct outbox_hub *hub, struct outbox *o, size_t n);

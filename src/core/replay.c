@@ -48,7 +48,7 @@ static enum err need_body(struct broker *b, struct stored *e, const struct recor
 
     if (e->body)
         return ERR_OK;
-    m = message_new(r->text, r->payload, (enum qos)r->qos);
+    m = message_new_in(&b->pool, r->text, r->payload, (enum qos)r->qos);
     if (!m)
         return ERR_NOMEM;
     stored_attach(&b->persist.stored, e, m);

@@ -15,7 +15,8 @@ struct retain_node {
     struct retain_node *next;  /* sibling */
     struct retain_node *prev;
     struct message *message;
-    uint32_t pins; /* cursors that stand here */
+    uint32_t pins;       /* cursors that stand here */
+    uint32_t level_hash; /* of the text: moving an edge in the table need not look at it */
     uint16_t text_len;
     char text[];
 };
@@ -25,26 +26,27 @@ struct edge_key {
     struct str text;
 };
 
-static size_t node_size(const struct retain_node *n)
-{
-    return sizeof(*n) + n->text_len;
-}
-
 static struct str node_text(const struct retain_node *n)
 {
     return str_of(n->text, n->text_len);
 }
 
-static uint64_t hash_edge(const struct retain *r, const struct retain_node *parent, struct str text)
+static uint32_t hash_level(const struct retain *r, struct str text)
 {
-    return table_mix(table_hash(r->seed, text.p, text.n), (uintptr_t)parent);
+    return (uint32_t)table_hash(r->seed, text.p, text.n);
+}
+
+static uint64_t hash_edge(const struct retain_node *parent, uint32_t level_hash)
+{
+    return table_mix(level_hash, (uintptr_t)parent);
 }
 
 static uint64_t edge_hash(const void *entry, const void *ctx)
 {
     const struct retain_node *n = entry;
 
-    return hash_edge(ctx, n->parent, node_text(n));
+    (void)ctx;
+    return hash_edge(n->parent, n->level_hash);
 }
 
 static bool edge_equal(const void *entry, const void *key, const void *ctx)
@@ -72,31 +74,44 @@ static struct retain_node *child_find(const struct retain *r, const struct retai
 
     if (!n->first)
         return NULL;
-    return table_find(&r->edges, &edge_ops, r, hash_edge(r, n, text), &key);
+    return table_find_inline(&r->edges, &edge_ops, r, hash_edge(n, hash_level(r, text)), &key);
 }
 
-static struct retain_node *node_new(struct retain_node *parent, struct str text)
+static struct retain_node *node_new(struct retain *r, struct retain_node *parent, struct str text)
 {
-    struct retain_node *n = mem_zalloc(sizeof(*n) + text.n);
+    size_t size = offsetof(struct retain_node, text) + text.n;
+    struct retain_node *n = size <= SLABS_MOST ? slabs_alloc(&r->nodes, size) : mem_alloc(size);
 
     if (!n)
         return NULL;
+    memset(n, 0, offsetof(struct retain_node, text));
     n->parent = parent;
     n->text_len = (uint16_t)text.n;
+    n->level_hash = hash_level(r, text);
     if (text.n > 0)
         memcpy(n->text, text.p, text.n);
     return n;
 }
 
+static void node_free(struct retain_node *n)
+{
+    size_t size = offsetof(struct retain_node, text) + n->text_len;
+
+    if (size <= SLABS_MOST)
+        slab_return(n);
+    else
+        mem_free(n, size);
+}
+
 static struct retain_node *child_make(struct retain *r, struct retain_node *parent, struct str text)
 {
-    struct retain_node *n = node_new(parent, text);
+    struct retain_node *n = node_new(r, parent, text);
 
     r->visits += 8;
     if (!n)
         return NULL;
-    if (table_insert(&r->edges, &edge_ops, r, hash_edge(r, parent, text), n)) {
-        mem_free(n, node_size(n));
+    if (table_insert(&r->edges, &edge_ops, r, edge_hash(n, r), n)) {
+        node_free(n);
         return NULL;
     }
     n->next = parent->first;
@@ -111,21 +126,22 @@ static void child_remove(struct retain *r, struct retain_node *n)
     struct edge_key key = {.parent = n->parent, .text = node_text(n)};
 
     r->visits += 8;
-    (void)table_remove(&r->edges, &edge_ops, r, hash_edge(r, n->parent, key.text), &key);
+    (void)table_remove(&r->edges, &edge_ops, r, edge_hash(n, r), &key);
     if (n->prev)
         n->prev->next = n->next;
     else
         n->parent->first = n->next;
     if (n->next)
         n->next->prev = n->prev;
-    mem_free(n, node_size(n));
+    node_free(n);
 }
 
 enum err retain_init(struct retain *r, uint64_t seed)
 {
     *r = (struct retain){.seed = seed};
-    r->roots[0] = node_new(NULL, str_of(NULL, 0));
-    r->roots[1] = node_new(NULL, str_of(NULL, 0));
+    slabs_init(&r->nodes);
+    r->roots[0] = node_new(r, NULL, str_of(NULL, 0));
+    r->roots[1] = node_new(r, NULL, str_of(NULL, 0));
     return r->roots[0] && r->roots[1] ? ERR_OK : ERR_NOMEM;
 }
 
@@ -145,7 +161,7 @@ static void clear_below(struct retain *r, struct retain_node *root)
         child_remove(r, n);
     }
     if (root)
-        mem_free(root, node_size(root));
+        node_free(root);
 }
 
 void retain_clear(struct retain *r)
@@ -153,6 +169,7 @@ void retain_clear(struct retain *r)
     clear_below(r, r->roots[0]);
     clear_below(r, r->roots[1]);
     table_clear(&r->edges);
+    slabs_clear(&r->nodes);
     *r = (struct retain){0};
 }
 

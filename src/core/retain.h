@@ -14,6 +14,7 @@
 #define CORE_RETAIN_H
 
 #include "base/err.h"
+#include "base/slabs.h"
 #include "base/str.h"
 #include "base/table.h"
 #include "mqtt/message.h"
@@ -26,6 +27,7 @@ struct retain_node;
 
 struct retain {
     struct table edges;
+    struct slabs nodes; /* without malloc's header and rounding */
     struct retain_node
         *roots[2]; /* of plain topics; of those that begin with '$', which no wildcard enters */
     uint64_t seed;

@@ -10,7 +10,8 @@
 void route_clear(struct route *r)
 {
     trie_walk_clear(&r->walk);
-    trie_list_clear(&r->words);
+    trie_list_clear(&r->found);
+    topics_clear(&r->topics);
     mem_free(r->receivers, r->cap * sizeof(*r->receivers));
     *r = (struct route){0};
 }
@@ -29,23 +30,26 @@ static bool may_read(struct route *r, struct session_env *env, struct session *s
 }
 
 /* Each session once, unless it is to get duplicates; found again, the higher QoS stays. */
-static void add_receiver(struct route *r, const struct session_env *env, struct session *s,
-                         enum qos qos)
+static inline void add_receiver(struct route *r, const struct session_env *env, struct session *s,
+                                enum qos qos)
 {
-    bool known = s->serial == r->serial;
+    struct receiver *to;
 
-    if (s->ended)
+    if (UNLIKELY(s->ended))
         return;
-    if (known && !env->duplicates) {
+    if (LIKELY(s->serial != r->serial)) {
+        s->serial = r->serial;
+        s->slot = (uint32_t)r->n;
+    } else if (!env->duplicates) {
         struct receiver *first = &r->receivers[s->slot];
         if (first->qos < qos)
             first->qos = qos;
         return;
     }
-    if (!known)
-        s->slot = (uint32_t)r->n;
-    s->serial = r->serial;
-    r->receivers[r->n++] = (struct receiver){.session = s, .qos = qos};
+    to = &r->receivers[r->n++];
+    to->session = s;
+    to->qos = qos;
+    to->rows = 0;
 }
 
 /* Of a shared group: the next member that is connected and not behind, else the next that is there
@@ -78,8 +82,6 @@ static enum err receivers_fit(struct route *r)
     size_t cap = r->cap ? r->cap : 64;
     struct receiver *v;
 
-    if (r->words.n <= r->cap)
-        return ERR_OK;
     while (cap < r->words.n)
         cap *= 2;
     v = mem_realloc(r->receivers, r->cap * sizeof(*v), cap * sizeof(*v));
@@ -124,7 +126,11 @@ enum err route_find(struct route *r, struct session_env *env, struct str topic,
     if (e == ERR_AGAIN)
         return park(env->trie, w, parked);
     if (!e)
-        e = trie_collect(w, &r->words);
+        e = trie_collect(w, &r->found);
+    r->words = (struct topic_words){.v = r->found.v, .n = r->found.n};
+    /* What was parked may have missed subscriptions that came meanwhile. */
+    if (!e && parked && w == &r->walk)
+        topics_keep(&r->topics, &env->trie->changes, topic, &r->words);
     if (parked && *parked)
         trie_walk_free(env->trie, *parked);
     if (parked)
@@ -132,31 +138,43 @@ enum err route_find(struct route *r, struct session_env *env, struct str topic,
     return e;
 }
 
+/* `t`: as may_read has it. */
+static ALWAYS_INLINE void collect_who(struct route *r, struct session_env *env,
+                                      const struct rights_topic *t)
+{
+    const uintptr_t *word = r->words.v;
+
+    for (const uintptr_t *end = word + r->words.n; word < end; word++) {
+        if (UNLIKELY(trie_word_is_group(*word)))
+            add_member(r, env, *word, t);
+        else if (may_read(r, env, trie_word_session(*word), t))
+            add_receiver(r, env, trie_word_session(*word), trie_word_qos(*word));
+    }
+}
+
+static NOINLINE void collect_readers(struct route *r, struct session_env *env,
+                                     const struct publication *pub)
+{
+    struct rights_topic t = rights_topic(&env->rights, pub->topic);
+
+    collect_who(r, env, &t);
+}
+
 /* Without memory for what one of them may read it is not given to the others either, unless nobody
  * was promised anything. */
 static enum err collect(struct route *r, struct session_env *env, const struct publication *pub)
 {
-    struct rights_topic asked;
-    const struct rights_topic *t = NULL;
-
-    if (receivers_fit(r))
+    if (UNLIKELY(r->words.n > r->cap) && receivers_fit(r))
         return ERR_NOMEM;
-    if (UNLIKELY(env->rights.guarded)) {
-        asked = rights_topic(&env->rights, pub->topic);
-        t = &asked;
-    }
     r->serial++;
     r->n = 0;
     r->unknown = false;
     work_charge(env->work, (uint32_t)r->words.n);
-    for (size_t i = 0; i < r->words.n; i++) {
-        uintptr_t word = r->words.v[i];
-        if (trie_word_is_group(word))
-            add_member(r, env, word, t);
-        else if (may_read(r, env, trie_word_session(word), t))
-            add_receiver(r, env, trie_word_session(word), trie_word_qos(word));
-    }
-    return r->unknown && pub->qos > QOS_0 ? ERR_NOMEM : ERR_OK;
+    if (LIKELY(!env->rights.guarded))
+        collect_who(r, env, NULL);
+    else
+        collect_readers(r, env, pub);
+    return UNLIKELY(r->unknown) && pub->qos > QOS_0 ? ERR_NOMEM : ERR_OK;
 }
 
 /* --- memory first --- */
@@ -171,6 +189,12 @@ static enum qos effective(const struct session_env *env, const struct publicatio
 static bool needs_row(const struct session_env *env, const struct session *s, enum qos qos)
 {
     return qos > QOS_0 || (env->duplicates && (env->queue_qos0 || s->lazy));
+}
+
+/* Does nobody need a row, whoever the receivers are? Saves a second look at each of them. */
+static bool none_needs_row(const struct session_env *env, const struct publication *pub)
+{
+    return pub->qos == QOS_0 && !env->upgrade && !env->duplicates;
 }
 
 /* How many rows in all, and of each session at its first place. */
@@ -198,9 +222,9 @@ static enum err reserve(struct route *r, struct session_env *env, struct publica
     bool keep = pub->retain || rows > 0;
     enum err e = ERR_OK;
 
-    for (size_t i = 0; i < r->n && !e; i++) {
+    for (size_t i = 0; i < r->n && rows > 0 && !e; i++) {
         if (r->receivers[i].rows > 0)
-            e = session_reserve(r->receivers[i].session, r->receivers[i].rows);
+            e = session_reserve(env, r->receivers[i].session, r->receivers[i].rows);
     }
     if (!e && keep)
         e = publication_keep(pub);
@@ -230,7 +254,7 @@ static void charge_retain(struct session_env *env, uint64_t before)
 static enum err reserve_retained(struct session_env *env, const struct publication *pub,
                                  struct rights *by, struct retain_place *place)
 {
-    if (!pub->retain || pub->payload.n == 0)
+    if (pub->payload.n == 0)
         return ERR_OK;
     if (by) {
         place->author = author_reserve(&env->authors, by);
@@ -286,21 +310,21 @@ static bool comes_from(const struct session *source, const struct session *to)
 static void deliver(const struct route *r, struct session_env *env, struct publication *pub,
                     const struct session *source)
 {
-    for (size_t i = 0; i < r->n; i++) {
-        const struct receiver *to = &r->receivers[i];
-        if (UNLIKELY(to->session->bridge) && source && comes_from(source, to->session))
+    const struct receiver *to = r->receivers;
+
+    for (const struct receiver *end = to + r->n; to < end; to++) {
+        bool bridge = to->session->bridge;
+        if (UNLIKELY(bridge) && source && comes_from(source, to->session))
             continue;
-        session_deliver(env, to->session, pub, effective(env, pub, to),
-                        pub->retain && to->session->bridge);
+        session_deliver(env, to->session, pub, effective(env, pub, to), bridge && pub->retain);
     }
 }
 
 /* Who is to be remembered as the author of what is retained; NULL: nobody. ERR_NOMEM. */
-static enum err find_author(struct session_env *env, const struct publication *pub,
-                            struct session *source, struct rights **by)
+static enum err find_author(struct session_env *env, struct session *source, struct rights **by)
 {
     *by = NULL;
-    if (LIKELY(!pub->retain || !env->rights.guarded) || !source || source->own)
+    if (LIKELY(!env->rights.guarded) || !source || source->own)
         return ERR_OK;
     *by = session_rights(env, source);
     return *by ? ERR_OK : ERR_NOMEM;
@@ -316,8 +340,6 @@ static size_t name_bytes(const struct rights *by)
 static void retain(struct session_env *env, struct publication *pub,
                    const struct retain_place *place, const struct rights *by)
 {
-    if (!pub->retain)
-        return;
     if (pub->payload.n > 0)
         retain_publication(env, pub, place, by);
     else
@@ -325,16 +347,15 @@ static void retain(struct session_env *env, struct publication *pub,
     env->stats->retained = env->retain->count;
 }
 
-enum err route_publish(struct route *r, struct session_env *env, struct publication *pub,
-                       struct session *source)
+/* To those who have been collected, and to those who are yet to come. */
+static NOINLINE enum err deliver_and_retain(struct route *r, struct session_env *env,
+                                            struct publication *pub, struct session *source)
 {
     uint64_t before = env->retain->visits;
     struct retain_place place = {0};
     struct rights *by = NULL;
-    enum err e = collect(r, env, pub);
+    enum err e = find_author(env, source, &by);
 
-    if (!e)
-        e = find_author(env, pub, source, &by);
     if (!e)
         e = reserve(r, env, pub, name_bytes(by));
     if (!e)
@@ -343,7 +364,23 @@ enum err route_publish(struct route *r, struct session_env *env, struct publicat
         deliver(r, env, pub, source);
         retain(env, pub, &place, by);
     }
-    persist_fulfil(env->persist);
     charge_retain(env, before);
+    return e;
+}
+
+enum err route_publish(struct route *r, struct session_env *env, struct publication *pub,
+                       struct session *source)
+{
+    enum err e = collect(r, env, pub);
+
+    if (!e && UNLIKELY(pub->retain)) {
+        e = deliver_and_retain(r, env, pub, source);
+    } else if (!e) {
+        if (!none_needs_row(env, pub))
+            e = reserve(r, env, pub, 0);
+        if (!e)
+            deliver(r, env, pub, source);
+    }
+    persist_fulfil(env->persist);
     return e;
 }

@@ -5,6 +5,7 @@
 #define CORE_ROUTE_H
 
 #include "core/session.h"
+#include "core/topics.h"
 #include "core/trie_walk.h"
 
 struct receiver {
@@ -17,7 +18,9 @@ struct receiver {
 
 struct route {
     struct trie_walk walk;
-    struct trie_list words; /* what route_find has found */
+    struct trie_list found;   /* by a search */
+    struct topic_words words; /* of whoever has subscribed: found, or known */
+    struct topics topics;
     struct receiver *receivers;
     size_t cap;
     size_t n;
@@ -28,10 +31,22 @@ struct route {
 void route_clear(struct route *r);
 
 /*
+ * Find who has subscribed to a topic as route_find does, but only if that is known since other
+ * publications to it; the topic's bytes may be unchecked still: one that is known is a valid name.
+ */
+MUST_CHECK static inline bool route_recall(struct route *r, struct session_env *env,
+                                           struct str topic)
+{
+    if (!topics_find(&r->topics, &env->trie->changes, topic, &r->words))
+        return false;
+    work_charge(env->work, WORK_ROUTE);
+    return true;
+}
+/*
  * Find who has subscribed to a topic, for the route_publish that must follow at once. `parked`
  * NULL: as long as it takes. Otherwise ERR_AGAIN when that is longer than a turn should be: *parked
  * then holds what is needed to go on, and is given again; it is NULL at first, and after every
- * other answer.
+ * other answer. What a client publishes to (`parked` is given) is remembered for route_recall.
  */
 MUST_CHECK enum err route_find(struct route *r, struct session_env *env, struct str topic,
                                struct trie_walk **parked);

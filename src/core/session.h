@@ -103,14 +103,35 @@ static inline const struct flow_limits *session_limits(const struct session_env 
 void session_want_work(struct session_env *env, struct session *s);
 void session_leave_work(struct session_env *env, struct session *s);
 
+/* Does it outlive its connection? */
+static inline bool session_is_persistent(const struct session *s)
+{
+    return s->number != 0;
+}
+/* Are changes of it recorded, now and in this broker? */
+static inline bool session_is_recording(const struct session_env *env, const struct session *s)
+{
+    return session_is_persistent(s) && persist_on(env->persist);
+}
+
 /* Its records take so many bytes more, or less. */
-void session_weigh(struct session_env *env, struct session *s, int64_t bytes);
+static inline void session_weigh(struct session_env *env, struct session *s, int64_t bytes)
+{
+    if (!session_is_persistent(s))
+        return;
+    s->live += (uint32_t)bytes;
+    env->persist->live += (uint64_t)bytes;
+}
 
 /* Record a change of this session, if it is a persistent one; after session_record_reserve.
  * r.session is set. */
 void session_record(struct session_env *env, const struct session *s, struct record r);
-MUST_CHECK enum err session_record_reserve(struct session_env *env, const struct session *s,
-                                           size_t count, size_t strings);
+MUST_CHECK static inline enum err session_record_reserve(struct session_env *env,
+                                                         const struct session *s, size_t count,
+                                                         size_t strings)
+{
+    return session_is_recording(env, s) ? persist_reserve(env->persist, count, strings) : ERR_OK;
+}
 
 /*
  * May its client read or write a topic? Denials are reported: to read only the first of a topic,
@@ -132,13 +153,22 @@ void session_disown(struct session_env *env, struct session *s);
 /* Record whose it is, if that is known. Without memory the record is left out. */
 void session_record_owner(struct session_env *env, const struct session *s);
 
+/* Make its flow if there is none. ERR_NOMEM. */
+MUST_CHECK enum err session_need_flow(struct session_env *env, struct session *s);
+
 /* At most so many records are written for one delivery, the message itself included. */
 #define SESSION_DELIVERY_RECORDS 3
 /*
  * Make sure that so many QoS 1 or 2 deliveries cannot fail for want of a row; their records are for
  * the caller to promise (persist_promise). ERR_NOMEM changes nothing that matters.
  */
-MUST_CHECK enum err session_reserve(struct session *s, uint32_t rows);
+MUST_CHECK static inline enum err session_reserve(struct session_env *env, struct session *s,
+                                                  uint32_t rows)
+{
+    enum err e = LIKELY(s->flow) ? ERR_OK : session_need_flow(env, s);
+
+    return e ? e : flow_reserve(s->flow, rows);
+}
 /* The same with the records of one delivery of `bytes` topic and payload. */
 MUST_CHECK enum err session_reserve_alone(struct session_env *env, struct session *s, size_t bytes);
 /*
@@ -150,8 +180,16 @@ static inline enum qos session_qos(const struct session_env *env, const struct s
 {
     enum qos qos = granted < published || env->upgrade ? granted : published;
 
-    return s->out && s->out->max_qos < qos ? (enum qos)s->out->max_qos : qos;
+    return qos > QOS_0 && s->out && s->out->max_qos < qos ? (enum qos)s->out->max_qos : qos;
 }
+/* Three steps of session_deliver, which alone calls them. Has this topic a name behind the mount
+ * point of its connection, or is it dropped? */
+bool session_shows(struct session_env *env, struct session *s, struct str topic, size_t payload,
+                   enum qos qos);
+void session_deliver_qos0(struct session_env *env, struct session *s, struct publication *pub,
+                          bool retain);
+void session_deliver_row(struct session_env *env, struct session *s, struct publication *pub,
+                         enum qos qos, bool retain);
 /*
  * Send a publication to this session with this QoS, as session_qos says.
  *
@@ -161,8 +199,16 @@ static inline enum qos session_qos(const struct session_env *env, const struct s
  * counted, and logged once per episode; likewise what is outside the mount point behind which the
  * client is now: it has subscribed to that through another listener. MQTT 3.1.1, 3.3.5 and 4.4.
  */
-void session_deliver(struct session_env *env, struct session *s, struct publication *pub,
-                     enum qos qos, bool retain);
+static inline void session_deliver(struct session_env *env, struct session *s,
+                                   struct publication *pub, enum qos qos, bool retain)
+{
+    if (UNLIKELY(s->out && s->out->map) && !session_shows(env, s, pub->topic, pub->payload.n, qos))
+        return;
+    if (qos == QOS_0)
+        session_deliver_qos0(env, s, pub, retain);
+    else
+        session_deliver_row(env, s, pub, qos, retain);
+}
 
 /* Send queued rows while outbox, window and budget allow. */
 void session_pump(struct session_env *env, struct session *s);
@@ -208,8 +254,5 @@ void session_arrived(struct session_env *env, struct session *s, uint64_t seq, u
 
 /* Drop the rows of an ended session within the budget; true when there are none left. */
 bool session_drop_rows(struct session_env *env, struct session *s);
-
-/* Replay needs a flow that is where the records are. */
-MUST_CHECK enum err session_need_flow(struct session *s);
 
 #endif

@@ -52,6 +52,7 @@ struct broker {
     struct conn_list all;
     struct conn_list pending;
     struct conn *recheck;                   /* see logins_work */
+    struct slabs pool;                      /* of messages that are kept, and of flows */
     struct publication_scratch scratch;     /* of the publication that is being routed */
     struct publication_scratch row_scratch; /* of rows that are sent meanwhile */
     struct replay *replay;                  /* while records are applied */

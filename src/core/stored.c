@@ -66,15 +66,6 @@ static void plain_gone(struct blob_keeper *keeper, struct blob *b)
     blob_free(b);
 }
 
-void stored_hold(struct stored_all *all, struct message *m)
-{
-    if (m->blob.keeper)
-        return;
-    m->blob.keeper = &all->plain;
-    all->count++;
-    all->payload_bytes += m->payload_len;
-}
-
 /* --- all --- */
 
 void stored_init(struct stored_all *all)

@@ -85,7 +85,14 @@ static inline uint32_t stored_content(const struct stored *e)
     return e->bytes - e->overhead;
 }
 /* A queue or the retained messages need this message: count it, until it goes. */
-void stored_hold(struct stored_all *all, struct message *m);
+static inline void stored_hold(struct stored_all *all, struct message *m)
+{
+    if (m->blob.keeper)
+        return;
+    m->blob.keeper = &all->plain;
+    all->count++;
+    all->payload_bytes += m->payload_len;
+}
 /* This is its body: takes a reference to the entry over. The message has no entry yet. */
 void stored_attach(struct stored_all *all, struct stored *e, struct message *m);
 /* The entry of a message, or NULL. */

@@ -1,6 +1,6 @@
 /*
- * A node's subscriptions are nothing, one word in place, or a hash set of words (struct
- * subscribers), which is walked as it is when a topic matches.
+ * Who has subscribed at a place is nobody, one word in the node itself, or a struct subscribers: an
+ * array of words, and shared groups.
  */
 #include "core/trie.h"
 
@@ -11,15 +11,20 @@
 #include <string.h>
 
 struct group_key {
-    const struct trie_node *node;
+    trie_place home;
     struct str name;
 };
+
+static uint64_t hash_group(const struct trie *t, trie_place home, struct str name)
+{
+    return trie_hash_at(trie_hash_level(t, name), home);
+}
 
 static uint64_t group_hash(const void *entry, const void *ctx)
 {
     const struct group *g = entry;
 
-    return trie_hash_edge(ctx, g->node, str_of(g->name, g->name_len));
+    return hash_group(ctx, g->home, str_of(g->name, g->name_len));
 }
 
 static bool group_equal(const void *entry, const void *key, const void *ctx)
@@ -28,106 +33,89 @@ static bool group_equal(const void *entry, const void *key, const void *ctx)
     const struct group_key *k = key;
 
     (void)ctx;
-    return g->node == k->node && str_eq(str_of(g->name, g->name_len), k->name);
+    return g->home == k->home && str_eq(str_of(g->name, g->name_len), k->name);
 }
 
 static const struct table_ops group_ops = {.hash = group_hash, .equal = group_equal};
 
-static uint64_t hash_session(const struct session *s)
+static struct group *group_at(trie_place place)
 {
-    return table_mix(0, (uintptr_t)s);
+    return (struct group *)(place & ~(trie_place)TRIE_PLACE_GROUP);
 }
 
-static uint64_t member_hash(const void *entry, const void *ctx)
+/* --- the subscribers of a place --- */
+
+/* Make sure that there is a set; a single subscription moves into it. */
+static struct subscribers *subs_need_set(uintptr_t *subs)
 {
-    (void)ctx;
-    return hash_session(trie_word_session((uintptr_t)entry));
-}
-
-static bool member_equal(const void *entry, const void *key, const void *ctx)
-{
-    (void)ctx;
-    return trie_word_session((uintptr_t)entry) == key;
-}
-
-static const struct table_ops member_ops = {.hash = member_hash, .equal = member_equal};
-
-/* --- a node's subscribers --- */
-
-/* Make sure that the node has a set; a single subscription moves into it. */
-static struct subscribers *node_need_set(struct trie_node *n)
-{
-    struct subscribers *set = trie_node_set(n);
-    uintptr_t single = n->subs & ~(uintptr_t)WORD_SINGLE;
+    struct subscribers *set = trie_set(*subs);
+    uintptr_t single = *subs & ~(uintptr_t)WORD_SINGLE;
+    bool is_new;
 
     if (set)
         return set;
     set = mem_zalloc(sizeof(*set));
     if (!set)
         return NULL;
-    if (single && table_insert(&set->members, &member_ops, NULL,
-                               hash_session(trie_word_session(single)), (void *)single)) {
+    if (single && members_put(&set->members, single, &is_new)) {
         mem_free(set, sizeof(*set));
         return NULL;
     }
-    n->subs = (uintptr_t)set;
+    *subs = (uintptr_t)set;
     return set;
 }
 
-static void node_drop_set_if_empty(struct trie_node *n)
+static void subs_drop_set_if_empty(uintptr_t *subs)
 {
-    struct subscribers *set = trie_node_set(n);
+    struct subscribers *set = trie_set(*subs);
 
-    if (!set || set->members.count > 0 || set->groups)
+    if (!set || set->members.n > 0 || set->groups)
         return;
-    table_clear(&set->members);
+    members_clear(&set->members);
     mem_free(set, sizeof(*set));
-    n->subs = 0;
+    *subs = 0;
 }
 
-static enum err members_put(struct table *members, struct session *s, enum qos qos, bool *is_new)
+static enum err subs_join(uintptr_t *subs, uintptr_t word, bool *is_new)
 {
-    void *word = (void *)((uintptr_t)s | (uintptr_t)qos);
-
-    *is_new = !table_replace(members, &member_ops, NULL, hash_session(s), s, word);
-    return *is_new ? table_insert(members, &member_ops, NULL, hash_session(s), word) : ERR_OK;
-}
-
-static enum err node_join(struct trie_node *n, struct session *s, enum qos qos, bool *is_new)
-{
-    uintptr_t word = (uintptr_t)s | (uintptr_t)qos | WORD_SINGLE;
-    bool single = (n->subs & WORD_SINGLE) != 0;
+    bool single = (*subs & WORD_SINGLE) != 0;
     struct subscribers *set;
 
-    if (n->subs == 0 || (single && trie_word_session(n->subs) == s)) {
-        *is_new = n->subs == 0;
-        n->subs = word;
+    if (*subs == 0 || (single && trie_word_session(*subs) == trie_word_session(word))) {
+        *is_new = *subs == 0;
+        *subs = word | WORD_SINGLE;
         return ERR_OK;
     }
-    set = node_need_set(n);
-    return set ? members_put(&set->members, s, qos, is_new) : ERR_NOMEM;
+    set = subs_need_set(subs);
+    return set ? members_put(&set->members, word, is_new) : ERR_NOMEM;
 }
 
-static void node_leave(struct trie_node *n, const struct session *s)
+static void subs_leave(uintptr_t *subs, const struct session *s)
 {
-    struct subscribers *set = trie_node_set(n);
+    struct subscribers *set = trie_set(*subs);
 
     if (!set) {
-        assert(trie_word_session(n->subs) == s);
-        n->subs = 0;
+        assert(trie_word_session(*subs) == s);
+        *subs = 0;
         return;
     }
-    (void)table_remove(&set->members, &member_ops, NULL, hash_session(s), s);
-    node_drop_set_if_empty(n);
+    members_remove(&set->members, s);
+    subs_drop_set_if_empty(subs);
 }
 
-static uintptr_t node_word(const struct trie_node *n, const struct session *s)
+/* The word of a session at any place; 0: it has none there. */
+static uintptr_t word_at(trie_place place, const struct session *s)
 {
-    const struct subscribers *set = trie_node_set(n);
+    uintptr_t subs;
+    const struct subscribers *set;
 
+    if (trie_place_is_shared(place))
+        return members_find(&group_at(place)->members, s);
+    subs = *trie_place_subs(place);
+    set = trie_set(subs);
     if (set)
-        return (uintptr_t)table_find(&set->members, &member_ops, NULL, hash_session(s), s);
-    return trie_word_session(n->subs) == s ? n->subs : 0;
+        return members_find(&set->members, s);
+    return trie_word_session(subs) == s ? subs : 0;
 }
 
 /* --- shared groups --- */
@@ -137,24 +125,24 @@ static size_t group_size(const struct group *g)
     return sizeof(*g) + g->name_len;
 }
 
-static struct group *group_find(const struct trie *t, const struct trie_node *n, struct str name)
+static struct group *group_find(const struct trie *t, trie_place home, struct str name)
 {
-    struct group_key key = {.node = n, .name = name};
+    struct group_key key = {.home = home, .name = name};
 
-    return table_find(&t->groups, &group_ops, t, trie_hash_edge(t, n, name), &key);
+    return table_find(&t->groups, &group_ops, t, hash_group(t, home, name), &key);
 }
 
-static struct group *group_make(struct trie *t, struct trie_node *n, struct str name)
+static struct group *group_make(struct trie *t, trie_place home, struct str name)
 {
-    struct subscribers *set = node_need_set(n);
+    struct subscribers *set = subs_need_set(trie_place_subs(home));
     struct group *g = set ? mem_zalloc(sizeof(*g) + name.n) : NULL;
 
     if (!g)
         return NULL;
-    g->node = n;
+    g->home = home;
     g->name_len = (uint32_t)name.n;
     memcpy(g->name, name.p, name.n);
-    if (table_insert(&t->groups, &group_ops, t, trie_hash_edge(t, n, name), g)) {
+    if (table_insert(&t->groups, &group_ops, t, hash_group(t, home, name), g)) {
         mem_free(g, group_size(g));
         return NULL;
     }
@@ -169,36 +157,75 @@ static struct group *group_make(struct trie *t, struct trie_node *n, struct str 
 
 static void group_drop_if_empty(struct trie *t, struct group *g)
 {
-    struct group_key key = {.node = g->node, .name = str_of(g->name, g->name_len)};
+    struct group_key key = {.home = g->home, .name = str_of(g->name, g->name_len)};
 
-    if (g->members.count > 0)
+    if (g->members.n > 0)
         return;
-    (void)table_remove(&t->groups, &group_ops, t, trie_hash_edge(t, g->node, key.name), &key);
+    (void)table_remove(&t->groups, &group_ops, t, hash_group(t, g->home, key.name), &key);
     *g->link = g->next;
     if (g->next)
         g->next->link = g->link;
-    trie_node_set(g->node)->group_count--;
-    table_clear(&g->members);
+    trie_set(*trie_place_subs(g->home))->group_count--;
+    members_clear(&g->members);
     mem_free(g, group_size(g));
 }
 
-static enum err group_join(struct trie *t, struct trie_node *n, struct str name, struct session *s,
-                           enum qos qos, trie_place *place, bool *is_new)
+static enum err group_join(struct trie *t, trie_place home, struct str name, uintptr_t word,
+                           trie_place *place, bool *is_new)
 {
-    struct group *g = group_find(t, n, name);
+    struct group *g = group_find(t, home, name);
+    const struct subscribers *set = trie_set(*trie_place_subs(home));
     enum err e;
 
-    if (!g && trie_node_set(n) && trie_node_set(n)->group_count >= TRIE_GROUPS_MAX)
+    if (!g && set && set->group_count >= TRIE_GROUPS_MAX)
         return ERR_FULL;
     if (!g)
-        g = group_make(t, n, name);
+        g = group_make(t, home, name);
     if (!g)
         return ERR_NOMEM;
-    e = members_put(&g->members, s, qos, is_new);
+    *place = (uintptr_t)g | TRIE_PLACE_GROUP;
+    e = members_put(&g->members, word, is_new);
     if (e)
         group_drop_if_empty(t, g);
-    *place = (uintptr_t)g | TRIE_PLACE_GROUP;
     return e;
+}
+
+/* --- changes --- */
+
+/* The filter of a place that is no group, as much of it as `room` holds; returns the length of all
+ * of it. */
+static size_t filter_beginning(trie_place home, char *out, size_t room)
+{
+    const struct trie_node *n = trie_place_node(home);
+    struct str tail = home & TRIE_PLACE_BELOW ? STR("/#") : str_of(NULL, 0);
+    size_t whole;
+    size_t at;
+
+    if (n->kind == NODE_ROOT && tail.n > 0)
+        tail = STR("#");
+    whole = tail.n;
+    for (const struct trie_node *m = n; m->kind != NODE_ROOT; m = m->parent)
+        whole += m->text_len + (size_t)(m->parent->kind != NODE_ROOT);
+    at = whole - tail.n;
+    if (at < room && tail.n > 0)
+        memcpy(out + at, tail.p, tail.n < room - at ? tail.n : room - at);
+    for (; n->kind != NODE_ROOT; n = n->parent) {
+        struct str text = trie_node_text(n);
+        at -= text.n;
+        if (at < room && text.n > 0)
+            memcpy(out + at, text.p, text.n < room - at ? text.n : room - at);
+        if (n->parent->kind != NODE_ROOT && --at < room)
+            out[at] = '/';
+    }
+    return whole;
+}
+
+static void note_change(struct trie *t, trie_place home)
+{
+    char text[CHANGE_TEXT];
+
+    changes_note(&t->changes, text,
+                 changes_wanted(&t->changes) ? filter_beginning(home, text, sizeof(text)) : 0);
 }
 
 /* --- the door --- */
@@ -207,8 +234,11 @@ enum err trie_init(struct trie *t, uint64_t seed)
 {
     *t = (struct trie){.seed = seed};
     slab_init(&t->nodes, sizeof(struct trie_node));
-    t->root = trie_node_new(t, NULL, NODE_ROOT, str_of(NULL, 0));
-    return t->root ? ERR_OK : ERR_NOMEM;
+    t->root = trie_node_new(t, NULL, str_of(NULL, 0));
+    if (!t->root)
+        return ERR_NOMEM;
+    t->root->kind = NODE_ROOT;
+    return ERR_OK;
 }
 
 void trie_clear(struct trie *t)
@@ -227,61 +257,67 @@ enum err trie_subscribe(struct trie *t, struct str filter, struct session *s, en
 {
     struct str group, inner;
     bool shared = topic_is_shared(filter, &group, &inner);
-    struct trie_node *n = trie_node_make(t, shared ? inner : filter);
+    trie_place home = trie_place_make(t, shared ? inner : filter);
+    uintptr_t word = (uintptr_t)s | (uintptr_t)qos;
     enum err e;
 
-    if (!n)
+    if (!home)
         return ERR_NOMEM;
-    if (shared) {
-        e = group_join(t, n, group, s, qos, place, is_new);
-    } else {
-        e = node_join(n, s, qos, is_new);
-        *place = (uintptr_t)n;
-    }
+    *place = home;
+    if (shared)
+        e = group_join(t, home, group, word, place, is_new);
+    else
+        e = subs_join(trie_place_subs(home), word, is_new);
     if (e) {
-        node_drop_set_if_empty(n);
-        trie_prune(t, n);
+        subs_drop_set_if_empty(trie_place_subs(home));
+        trie_prune(t, trie_place_node(home));
+        return e;
     }
-    return e;
+    note_change(t, home);
+    return ERR_OK;
 }
 
 trie_place trie_find(const struct trie *t, struct str filter, const struct session *s)
 {
     struct str name, inner;
     bool shared = topic_is_shared(filter, &name, &inner);
-    const struct trie_node *n = trie_node_find(t, shared ? inner : filter);
-    struct group *g;
+    trie_place place = trie_place_find(t, shared ? inner : filter);
 
-    if (!n)
-        return 0;
-    if (!shared)
-        return node_word(n, s) ? (uintptr_t)n : 0;
-    g = group_find(t, n, name);
-    if (!g || !table_find(&g->members, &member_ops, NULL, hash_session(s), s))
-        return 0;
-    return (uintptr_t)g | TRIE_PLACE_GROUP;
+    if (place && shared) {
+        const struct group *g = group_find(t, place, name);
+        place = g ? (uintptr_t)g | TRIE_PLACE_GROUP : 0;
+    }
+    return place && word_at(place, s) ? place : 0;
 }
 
 void trie_leave(struct trie *t, trie_place place, const struct session *s)
 {
-    struct trie_node *n;
+    trie_place home = place;
 
     if (trie_place_is_shared(place)) {
-        struct group *g = (struct group *)(place & ~(uintptr_t)TRIE_PLACE_GROUP);
-        n = g->node;
-        (void)table_remove(&g->members, &member_ops, NULL, hash_session(s), s);
+        struct group *g = group_at(place);
+        home = g->home;
+        members_remove(&g->members, s);
         group_drop_if_empty(t, g);
-        node_drop_set_if_empty(n);
+        subs_drop_set_if_empty(trie_place_subs(home));
     } else {
-        n = (struct trie_node *)place;
-        node_leave(n, s);
+        subs_leave(trie_place_subs(home), s);
     }
-    trie_prune(t, n);
+    note_change(t, home); /* before what was remembered points at somebody who is gone */
+    trie_prune(t, trie_place_node(home));
 }
 
-/* The filter of a node, written from its end backwards; returns where it begins. */
-static char *write_backwards(const struct trie_node *n, char *end)
+/* The filter of a place that is no group, written from its end backwards; returns where it
+ * begins. */
+static char *write_backwards(trie_place home, char *end)
 {
+    const struct trie_node *n = trie_place_node(home);
+
+    if (home & TRIE_PLACE_BELOW) {
+        *--end = '#';
+        if (n->kind != NODE_ROOT)
+            *--end = '/';
+    }
     for (; n->kind != NODE_ROOT; n = n->parent) {
         struct str text = trie_node_text(n);
         end -= text.n;
@@ -294,12 +330,7 @@ static char *write_backwards(const struct trie_node *n, char *end)
 
 enum qos trie_granted(trie_place place, const struct session *s)
 {
-    const struct group *g;
-
-    if (!trie_place_is_shared(place))
-        return trie_word_qos(node_word((const struct trie_node *)place, s));
-    g = (const struct group *)(place & ~(uintptr_t)TRIE_PLACE_GROUP);
-    return trie_word_qos((uintptr_t)table_find(&g->members, &member_ops, NULL, hash_session(s), s));
+    return trie_word_qos(word_at(place, s));
 }
 
 size_t trie_describe(const struct trie *t, trie_place place, const struct session *s, char *out,
@@ -311,13 +342,13 @@ size_t trie_describe(const struct trie *t, trie_place place, const struct sessio
     (void)t;
     *qos = trie_granted(place, s);
     if (trie_place_is_shared(place)) {
-        const struct group *g = (const struct group *)(place & ~(uintptr_t)TRIE_PLACE_GROUP);
-        begin = write_backwards(g->node, end) - g->name_len - 8;
+        const struct group *g = group_at(place);
+        begin = write_backwards(g->home, end) - g->name_len - 8;
         memcpy(begin, "$share/", 7);
         memcpy(begin + 7, g->name, g->name_len);
         begin[7 + g->name_len] = '/';
     } else {
-        begin = write_backwards((const struct trie_node *)place, end);
+        begin = write_backwards(place, end);
     }
     memmove(out, begin, (size_t)(end - begin));
     return (size_t)(end - begin);

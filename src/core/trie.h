@@ -4,7 +4,7 @@
  * Filters are stored level by level. '+' and '#' are not keys among the other children but fields
  * of the node, so a lookup asks three questions per level and never scans. A topic that begins with
  * '$' skips the wildcards of the first level (MQTT 3.1.1, 4.7.2). All exact edges of all nodes
- * stand in one hash table.
+ * stand in one hash table; levels without a branch between them share an edge.
  *
  * The trie holds sessions but does not own them: a session removes its subscriptions before it
  * dies. A session keeps, for each of its subscriptions, the *place* in the trie: so ending it costs
@@ -21,10 +21,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-
-/* Where a subscription lives: a node, or a group of a node. Valid as long as the subscription. */
-typedef uintptr_t trie_place;
-#define TRIE_PLACE_GROUP 1u
 
 static inline bool trie_place_is_shared(trie_place p)
 {
@@ -58,7 +54,7 @@ static inline bool trie_word_is_group(uintptr_t word)
 }
 static inline struct session *trie_word_session(uintptr_t word)
 {
-    return (struct session *)(word & ~(uintptr_t)(TRIE_SESSION_ALIGN - 1));
+    return (struct session *)(word & ~(uintptr_t)MEMBERS_FLAGS);
 }
 static inline enum qos trie_word_qos(uintptr_t word)
 {

@@ -18,7 +18,7 @@ struct trie_visit {
  * most one sibling behind, so the stack is as deep as the topic.
  */
 struct trie_walk {
-    struct trie_list found; /* nodes whose subscribers match */
+    struct trie_list found; /* places whose subscribers match */
     uint32_t top;           /* of the stack; 0 = finished, or not begun */
     uint64_t serial;        /* 0 = not parked */
     uint64_t generation;    /* of the trie, when it was parked */

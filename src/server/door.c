@@ -5,7 +5,6 @@
 
 #include "base/mem.h"
 #include "server/proxy.h"
-#include "server/wrap.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +16,7 @@ void door_init(struct door *d, const struct log *log)
     *d = (struct door){.log = log, .max_open = -1};
     flood_init(&d->flood);
     reserve_init(&d->reserve);
+    wrap_init(&d->wrap);
 }
 
 void door_clear(struct door *d)
@@ -223,7 +223,7 @@ static bool passes_as_proxy(struct door *d, const struct conf_listener *rules,
  */
 bool door_passes_wrap(struct door *d, const struct peer *peer, uint64_t now_ms)
 {
-    if (!wrap_built() || peer->family == 0) {
+    if (!wrap_built() || peer->family == 0 || wrap_is_silent(&d->wrap)) {
         return true;
     }
     reserve_lend(&d->reserve);

@@ -17,6 +17,7 @@
 #include "core/broker.h"
 #include "net/tls_ctx.h"
 #include "server/reserve.h"
+#include "server/wrap.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,6 +39,7 @@ struct door {
     const struct log *log;
     struct flood flood;
     struct reserve reserve;
+    struct wrap wrap;
 };
 
 /* Why somebody is turned away, for the log. */

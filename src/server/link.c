@@ -71,6 +71,7 @@ void link_open(struct links *ls, int fd, const struct peer *peer, uint16_t group
     if (!l) {
         return;
     }
+    l->watch.newcomer = true;
     const struct conf_listener *rules = door_group(ls->door, group)->rules;
     bool greets = rules->proxy != CONF_PROXY_OFF || conf_listener_has_tls(rules);
     if (transport_step(l->io) == ERR_OK && poll_add(ls->poll, &l->watch, POLL_IN) == ERR_OK &&
@@ -90,6 +91,7 @@ static void read_once(struct links *ls, struct link *l)
     ssize_t n = transport_read(l->io, room.p, room.n);
     if (LIKELY(n > 0)) {
         l->vain = 0;
+        l->watch.newcomer = false;
         broker_input(ls->broker, l->conn, (size_t)n);
     } else if (n == 0) {
         link_end(ls, l, REASON_PEER_CLOSED, NULL);

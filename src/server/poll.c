@@ -9,6 +9,7 @@ enum err poll_init(struct poll *p)
 {
     p->next = 0;
     p->count = 0;
+    p->patient = 0;
     p->fd = epoll_create1(EPOLL_CLOEXEC);
     return p->fd >= 0 ? ERR_OK : ERR_SYSTEM;
 }
@@ -26,7 +27,7 @@ void poll_clear(struct poll *p)
 static enum err control(struct poll *p, int what, struct watch *w, unsigned interest)
 {
     struct epoll_event event = {.data.ptr = w};
-    event.events = (interest & POLL_IN ? (uint32_t)EPOLLIN : 0) |
+    event.events = (interest & POLL_IN ? (uint32_t)EPOLLIN | (uint32_t)EPOLLRDHUP : 0) |
                    (interest & POLL_OUT ? (uint32_t)EPOLLOUT : 0);
     if (epoll_ctl(p->fd, what, w->fd, &event) != 0) {
         return ERR_SYSTEM;
@@ -47,6 +48,7 @@ enum err poll_change(struct poll *p, struct watch *w, unsigned interest)
 
 void poll_wait(struct poll *p, int timeout_ms)
 {
+    p->patient = 0;
     if (poll_pending(p)) {
         return;
     }
@@ -55,12 +57,19 @@ void poll_wait(struct poll *p, int timeout_ms)
     p->count = n > 0 ? n : 0;
 }
 
+/* What is left of those that hung up is no message that anybody waits for. */
+static bool can_wait(const struct epoll_event *e, const struct watch *w)
+{
+    return w->newcomer || e->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+}
+
 struct watch *poll_next(struct poll *p, unsigned *events)
 {
     while (poll_pending(p)) {
         const struct epoll_event *e = &p->events[p->next++];
         struct watch *w = e->data.ptr;
-        if (w->fd >= 0) {
+        bool passed_by = w->fd < 0 || (can_wait(e, w) && p->patient++ >= POLL_PATIENT);
+        if (!passed_by) {
             *events = (e->events & EPOLLIN ? POLL_IN : 0U) |
                       (e->events & EPOLLOUT ? POLL_OUT : 0U) |
                       (e->events & (EPOLLERR | EPOLLHUP) ? POLL_ERROR : 0U);

@@ -146,6 +146,11 @@ static enum err load(const struct server *s, struct conf **out)
     if (s->args.daemon && g->log_dest && !elsewhere) {
         g->log_dest = CONF_LOG_SYSLOG; /* there is no terminal any more */
     }
+    /* Lines for nobody are not worded: 21,000 instructions a connection. What keeps us from serving
+     * is said even so. */
+    if (g->log_dest == 0) {
+        g->log_type &= LOG_LEVEL_ERROR;
+    }
     return ERR_OK;
 }
 

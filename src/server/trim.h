@@ -3,16 +3,19 @@
  *
  * The allocator gives back only what is free at the end of its heap, and something small usually
  * lives there. So when much has been freed, it is asked to give back the pages in between too; not
- * often, since it looks through all that is free.
+ * often, since it looks through all that is free; and once more when the storm is over.
  */
 #ifndef SERVER_TRIM_H
 #define SERVER_TRIM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct trim {
     uint64_t high;    /* bytes in use at most since the last time */
+    uint64_t low;     /* … when it was looked at last whether the storm goes on */
     uint64_t next_ms; /* not before then, monotonic */
+    bool storm;       /* much has been freed, and perhaps more will be */
 };
 
 /*

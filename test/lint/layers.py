@@ -61,7 +61,7 @@ VOCABULARY = {"auth/acl", "client/engine", "conf/conf", "conf/options", "core/br
 
 # The core below its waist: what struct broker is made of cannot know struct broker.
 BELOW_STATE = {
-    "stats", "record", "stored", "persist", "fetch", "loading", "topicmap", "trie", "retain", "outbox", "access", "rights",
+    "stats", "record", "stored", "persist", "fetch", "loading", "topicmap", "trie", "retain", "outbox", "access", "rights", "changes", "topics",
     "author", "session", "sessions", "route", "conn", "report",
 }
 

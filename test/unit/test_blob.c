@@ -93,18 +93,43 @@ static void without_memory_there_is_none(void **state)
     assert_null(blob_new(100));
 }
 
-static void sizes_beyond_4_gib_are_refused(void **state)
+static void sizes_beyond_2_gib_are_refused(void **state)
 {
     (void)state;
+    assert_null(blob_new((size_t)INT32_MAX + 1));
     assert_null(blob_new((size_t)UINT32_MAX + 1));
+}
+
+static void small_ones_come_from_a_pool_and_go_back(void **state)
+{
+    static const size_t sizes[] = {sizeof(struct blob), 100, SLABS_MOST, SLABS_MOST + 1, 100000};
+    struct blob *blobs[ARRAY_SIZE(sizes)];
+    struct slabs pool;
+    size_t used = mem_used();
+
+    (void)state;
+    slabs_init(&pool);
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        blobs[i] = blob_new_in(&pool, sizes[i]);
+        assert_non_null(blobs[i]);
+        assert_int_equal(blobs[i]->size, sizes[i]);
+        assert_int_equal(blobs[i]->pooled, sizes[i] <= SLABS_MOST);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+        blob_unref(blobs[i]);
+    slabs_clear(&pool); /* asserts that it has all blocks back */
+    assert_int_equal(mem_used(), used);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT_TEST(the_last_reference_frees),       UNIT_TEST(a_keeper_hears_of_the_last_reference),
-        UNIT_TEST(a_keeper_may_keep_it),           UNIT_TEST(without_memory_there_is_none),
-        UNIT_TEST(sizes_beyond_4_gib_are_refused),
+        UNIT_TEST(the_last_reference_frees),
+        UNIT_TEST(a_keeper_hears_of_the_last_reference),
+        UNIT_TEST(a_keeper_may_keep_it),
+        UNIT_TEST(without_memory_there_is_none),
+        UNIT_TEST(sizes_beyond_2_gib_are_refused),
+        UNIT_TEST(small_ones_come_from_a_pool_and_go_back),
     };
 
     return cmocka_run_group_tests_name("blob", tests, NULL, NULL);

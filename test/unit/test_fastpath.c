@@ -131,10 +131,10 @@ static void nor_does_it_under_an_acl(void **state)
 
 /*
  * QoS 1 keeps one message for all, and rows of 16 in a chunk for each receiver; a queue that has
- * become empty gives its chunk back. So a message that is acknowledged before the next costs one
- * allocation and one for each receiver; in a stream that never runs dry, a sixteenth.
+ * become empty gives its chunk back. All these are blocks of the broker's pool, which asks for a
+ * page now and then and keeps a few.
  */
-static void a_qos1_publish_allocates_a_message_and_rows(void **state)
+static void a_qos1_publish_allocates_pages_at_most(void **state)
 {
     static const unsigned receivers[] = {1, 10, 100};
 
@@ -150,8 +150,8 @@ static void a_qos1_publish_allocates_a_message_and_rows(void **state)
         print_message("QoS 1, 64 bytes, %u receivers: %.2f allocations a message one by one, "
                       "%.2f at 16 a turn\n",
                       receivers[i], (double)single / 16, (double)stream / 256);
-        assert_true(single <= 16u * (1 + receivers[i]));
-        assert_true(stream <= 256 + 16u * receivers[i] * 2);
+        assert_true(single <= receivers[i] / 16);
+        assert_true(stream <= receivers[i] / 16);
         load_end(&l);
     }
 }
@@ -278,8 +278,8 @@ static void a_subscription_costs_what_is_planned(void **state)
 {
     (void)state;
     unit_needs_tracking();
-    double full = bytes_of_a_subscription(48000);
-    double grown = bytes_of_a_subscription(50000);
+    double full = bytes_of_a_subscription(57000);
+    double grown = bytes_of_a_subscription(58000);
     print_message("a subscription: %.1f bytes (budget %d), %.1f when tables have just grown\n",
                   full, SUBSCRIPTION_BUDGET, grown);
     assert_true(full <= SUBSCRIPTION_BUDGET);
@@ -319,8 +319,8 @@ static void a_retained_message_costs_what_is_planned(void **state)
     rig_end(&r);
 }
 
-/* Message 128 to 144, row 16. */
-#define QUEUED_BUDGET (128 + 16)
+/* Message 24 and its text, in steps of 8, row 16, and a part of what pages have over. */
+#define QUEUED_BUDGET (104 + 16 + 4)
 
 static void a_queued_message_costs_what_is_planned(void **state)
 {
@@ -357,7 +357,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         UNIT_TEST(a_qos0_publish_allocates_nothing),
         UNIT_TEST(nor_does_it_under_an_acl),
-        UNIT_TEST(a_qos1_publish_allocates_a_message_and_rows),
+        UNIT_TEST(a_qos1_publish_allocates_pages_at_most),
         UNIT_TEST(one_write_call_for_each_connection_and_turn),
         UNIT_TEST(an_idle_connection_owns_no_buffers),
         UNIT_TEST(a_subscription_costs_what_is_planned),

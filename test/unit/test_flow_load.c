@@ -31,7 +31,7 @@ static void desk_begin(struct desk *d)
         d->tickets[i] = blob_new(sizeof(struct blob));
         assert_true(d->messages[i] && d->tickets[i]);
     }
-    d->f = flow_new();
+    d->f = flow_new(NULL);
     assert_non_null(d->f);
 }
 

@@ -89,7 +89,7 @@ static void small_packets_share_a_chunk(void **state)
     assert_int_equal(iov[0].iov_len, 3000);
     assert_int_equal(((uint8_t *)iov[0].iov_base)[30], 1);
     outq_drop(&q, &pool, 3000);
-    assert_null(q.first);
+    assert_null(q.last);
     outq_pool_clear(&pool);
 }
 
@@ -110,13 +110,13 @@ static void room_not_used_is_nothing_queued(void **state)
     assert_int_equal(outq_iovec(&q, iov, 3), 1);
     assert_ptr_equal(iov[0].iov_base, t->bytes);
     outq_drop(&q, &pool, 5);
-    assert_null(q.first);
+    assert_null(q.last);
     assert_null(q.last);
     /* Moving leaves it behind. */
     assert_non_null(outq_room(&q, &pool, 1));
     assert_ok(outq_move(&to, &q, &pool, 0));
-    assert_null(q.first);
-    assert_null(to.first);
+    assert_null(q.last);
+    assert_null(to.last);
     blob_unref(&t->blob);
     outq_pool_clear(&pool);
 }
@@ -163,7 +163,7 @@ static void slices_are_referenced_and_not_copied(void **state)
     assert_int_equal(t->blob.refs, 1);
     assert_int_equal(q.bytes, 1);
     outq_drop(&q, &pool, 1);
-    assert_null(q.first);
+    assert_null(q.last);
     blob_unref(&t->blob);
     outq_pool_clear(&pool);
 }
@@ -235,7 +235,7 @@ static void moving_relinks_and_splits(void **state)
     assert_memory_equal(out, "3456789xyz", 10);
     assert_int_equal(t->blob.refs, 3);
     assert_ok(outq_move(&to, &from, &pool, from.bytes));
-    assert_null(from.first);
+    assert_null(from.last);
     assert_int_equal(gather(&to, 64, out, sizeof(out)), 17);
     assert_memory_equal(out, "(abc0123456789xyz", 17);
     outq_clear(&to, &pool);
@@ -264,6 +264,41 @@ static void many_small_moves_fill_chunks(void **state)
     outq_pool_clear(&pool);
 }
 
+/* A head of 30 bytes may not take a chunk, nor one that is too long for a short one be cut off. */
+static void a_packet_with_a_slice_takes_little_more(void **state)
+{
+    static const size_t heads[] = {0, 1, 30, 96, 97, 200, 5000};
+    static uint8_t out[20000];
+    struct thing *t = thing_new(7);
+    struct outq q = {0};
+    size_t used;
+
+    (void)state;
+    outq_pool_init(&pool, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+        struct str head = str_of((const char *)t->bytes, heads[i]);
+        for (int first = 0; first < 2; first++) {
+            if (first)
+                add_byte(&q, '!');
+            assert_ok(outq_copy_and_slice(&q, &pool, head, &t->blob,
+                                          str_of((const char *)t->bytes + 100, 3000)));
+            assert_int_equal(gather(&q, 64, out, sizeof(out)), (size_t)first + heads[i] + 3000);
+            assert_memory_equal(out + first, t->bytes, heads[i]);
+            assert_memory_equal(out + first + heads[i], t->bytes + 100, 3000);
+            outq_drop(&q, &pool, q.bytes);
+        }
+    }
+    assert_int_equal(t->blob.refs, 1);
+    used = mem_used();
+    for (int i = 0; i < 1000; i++)
+        assert_ok(outq_copy_and_slice(&q, &pool, STR("a head"), &t->blob,
+                                      str_of((const char *)t->bytes, 3000)));
+    assert_true(mem_used() - used < 1000 * 200);
+    outq_clear(&q, &pool);
+    blob_unref(&t->blob);
+    outq_pool_clear(&pool);
+}
+
 static void failure_queues_nothing(void **state)
 {
     struct outq q = {0};
@@ -284,6 +319,13 @@ static void failure_queues_nothing(void **state)
     assert_ok(outq_copy(&q, &pool, t->bytes, 2000));
     assert_null(outq_room(&q, &pool, 2000));
     assert_err(outq_slice(&q, &pool, &t->blob, t->bytes, 100), ERR_NOMEM);
+    for (uint64_t n = 0; n < 2; n++) {
+        mem_fail_after(n, 1);
+        assert_err(
+            outq_copy_and_slice(&q, &pool, str_of((const char *)t->bytes, 100), &t->blob, STR("x")),
+            ERR_NOMEM);
+    }
+    mem_fail_after(0, 1);
     assert_int_equal(t->blob.refs, 1);
     assert_err(outq_move(&to, &q, &pool, 1), ERR_NOMEM);
     assert_int_equal(q.bytes, 4003);
@@ -342,7 +384,7 @@ static void model_step(struct model *m, struct model *other, struct rng *rng, st
     size_t n = random_length(rng, sizeof(t->bytes) - at);
     uint8_t *room;
 
-    switch (rng_below(rng, 5)) {
+    switch (rng_below(rng, 6)) {
     case 0:
         n = n < OUTQ_CONTIGUOUS ? n : OUTQ_CONTIGUOUS;
         room = outq_room(&m->q, &pool, n);
@@ -360,7 +402,15 @@ static void model_step(struct model *m, struct model *other, struct rng *rng, st
         if (outq_slice(&m->q, &pool, &t->blob, p, n) != ERR_OK)
             return;
         break;
-    case 3:
+    case 3: {
+        size_t head = rng_below(rng, (uint32_t)n + 1);
+        head = rng_below(rng, 2) && head > 50 ? 50 : head;
+        if (outq_copy_and_slice(&m->q, &pool, str_of((const char *)p, head), &t->blob,
+                                str_of((const char *)p + head, n - head)) != ERR_OK)
+            return;
+        break;
+    }
+    case 4:
         n = random_length(rng, m->n);
         if (outq_move(&other->q, &m->q, &pool, n) != ERR_OK)
             return;
@@ -395,7 +445,7 @@ static void random_use(uint64_t seed, bool failures)
     }
     mem_fail_never();
     outq_drop(&m[0].q, &pool, m[0].n);
-    assert_null(m[0].q.first);
+    assert_null(m[0].q.last);
     outq_clear(&m[1].q, &pool);
     assert_int_equal(t->blob.refs, 1);
     blob_unref(&t->blob);
@@ -418,6 +468,7 @@ int main(void)
         UNIT_TEST(small_packets_share_a_chunk),
         UNIT_TEST(room_not_used_is_nothing_queued),
         UNIT_TEST(contiguous_room_is_contiguous),
+        UNIT_TEST(a_packet_with_a_slice_takes_little_more),
         UNIT_TEST(slices_are_referenced_and_not_copied),
         UNIT_TEST(steady_traffic_allocates_nothing),
         UNIT_TEST(the_pool_keeps_no_more_than_it_may),

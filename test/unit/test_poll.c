@@ -143,6 +143,97 @@ static void a_watch_closed_in_the_same_turn_is_skipped(void **state)
     rig_clear(&r);
 }
 
+/* --- a crowd, and somebody who is connected --- */
+
+#define CROWD (3 * POLL_PATIENT)
+
+struct crowd {
+    struct poll poll;
+    struct watch watch[CROWD + 1]; /* the last one is none of them */
+    int peer[CROWD + 1];
+    unsigned served[CROWD + 1];
+};
+
+static void crowd_init(struct crowd *c)
+{
+    *c = (struct crowd){0};
+    assert_ok(poll_init(&c->poll));
+    for (int i = 0; i <= CROWD; i++) {
+        int fd[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+        c->watch[i] = (struct watch){.fd = fd[0], .kind = (uint8_t)i};
+        c->peer[i] = fd[1];
+        assert_ok(poll_add(&c->poll, &c->watch[i], POLL_IN));
+    }
+}
+
+static void crowd_clear(struct crowd *c)
+{
+    for (int i = 0; i <= CROWD; i++) {
+        (void)close(c->watch[i].fd);
+        if (c->peer[i] >= 0)
+            (void)close(c->peer[i]);
+    }
+    poll_clear(&c->poll);
+}
+
+/* How many of the crowd are served in a turn; the last one is served in each. */
+static int served_in_a_turn(struct crowd *c)
+{
+    int n = 0;
+    unsigned events;
+    struct watch *w;
+    unsigned last = c->served[CROWD];
+    poll_wait(&c->poll, 1000);
+    while ((w = poll_next(&c->poll, &events)) != NULL) {
+        assert_true(events & POLL_IN);
+        c->served[w->kind]++;
+        n += w->kind != CROWD;
+    }
+    assert_int_equal(c->served[CROWD], last + 1);
+    return n;
+}
+
+static void newcomers_do_not_keep_others_waiting(void **state)
+{
+    (void)state;
+    struct crowd c;
+    crowd_init(&c);
+    for (int i = 0; i <= CROWD; i++) {
+        c.watch[i].newcomer = i < CROWD;
+        assert_int_equal(write(c.peer[i], "x", 1), 1);
+    }
+    for (int turn = 0; turn < 2; turn++)
+        assert_int_equal(served_in_a_turn(&c), POLL_PATIENT);
+    for (int i = 0; i < CROWD; i++)
+        c.watch[i].newcomer = false;
+    assert_int_equal(served_in_a_turn(&c), CROWD);
+    crowd_clear(&c);
+}
+
+static void nor_do_those_that_hang_up(void **state)
+{
+    (void)state;
+    struct crowd c;
+    crowd_init(&c);
+    for (int i = 0; i < CROWD; i++) {
+        (void)close(c.peer[i]);
+        c.peer[i] = -1;
+    }
+    assert_int_equal(write(c.peer[CROWD], "x", 1), 1);
+    for (int turn = 0; turn < 3; turn++) {
+        assert_int_equal(served_in_a_turn(&c), POLL_PATIENT);
+        for (int i = 0; i < CROWD; i++) {
+            if (c.served[i] > 0 && c.watch[i].fd >= 0) {
+                (void)close(c.watch[i].fd);
+                c.watch[i].fd = -1;
+            }
+        }
+    }
+    assert_int_equal(served_in_a_turn(&c), 0);
+    crowd_clear(&c);
+}
+
 static void interest_can_change(void **state)
 {
     (void)state;
@@ -187,6 +278,8 @@ int main(void)
         UNIT_TEST(the_rest_of_a_batch_comes_before_anything_new),
         UNIT_TEST(closed_watches_are_skipped_and_forgotten),
         UNIT_TEST(a_watch_closed_in_the_same_turn_is_skipped),
+        UNIT_TEST(newcomers_do_not_keep_others_waiting),
+        UNIT_TEST(nor_do_those_that_hang_up),
         UNIT_TEST(interest_can_change),
         UNIT_TEST(nothing_changes_without_a_call),
     };

@@ -1,7 +1,8 @@
 /*
- * Slabs: blocks do not overlap, are aligned, and pages go back.
+ * Slabs: blocks do not overlap, are aligned, and pages go back; of all sizes together, too.
  */
 #include "base/slab.h"
+#include "base/slabs.h"
 
 #include "base/rng.h"
 #include "unit.h"
@@ -155,12 +156,42 @@ static void random_use_keeps_blocks_apart(void **state)
     slab_clear(&s);
 }
 
+/* Each block is as large as was asked for, and goes back where it came from. */
+static void blocks_of_any_size_know_their_slab(void **state)
+{
+    enum { EACH = 30 };
+    static uint8_t *blocks[SLABS_MOST + 1][EACH];
+    struct slabs s;
+    size_t used = mem_used();
+
+    (void)state;
+    slabs_init(&s);
+    for (size_t size = 1; size <= SLABS_MOST; size++) {
+        for (size_t i = 0; i < EACH; i++) {
+            blocks[size][i] = slabs_alloc(&s, size);
+            assert_non_null(blocks[size][i]);
+            assert_int_equal((uintptr_t)blocks[size][i] % 8, 0);
+            memset(blocks[size][i], (int)(size + i), size);
+        }
+    }
+    for (size_t size = 1; size <= SLABS_MOST; size++) {
+        for (size_t i = 0; i < EACH; i++) {
+            assert_int_equal(blocks[size][i][0], (uint8_t)(size + i));
+            assert_int_equal(blocks[size][i][size - 1], (uint8_t)(size + i));
+            slab_return(blocks[size][i]);
+        }
+    }
+    slabs_clear(&s); /* asserts that each has all its blocks back */
+    assert_int_equal(mem_used(), used);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT_TEST(blocks_are_apart_and_aligned),      UNIT_TEST(empty_pages_go_back_but_a_few),
-        UNIT_TEST(coming_and_going_asks_for_nothing), UNIT_TEST(gaps_in_full_pages_are_used_first),
-        UNIT_TEST(without_memory_there_is_no_block),  UNIT_TEST(random_use_keeps_blocks_apart),
+        UNIT_TEST(blocks_are_apart_and_aligned),       UNIT_TEST(empty_pages_go_back_but_a_few),
+        UNIT_TEST(coming_and_going_asks_for_nothing),  UNIT_TEST(gaps_in_full_pages_are_used_first),
+        UNIT_TEST(without_memory_there_is_no_block),   UNIT_TEST(random_use_keeps_blocks_apart),
+        UNIT_TEST(blocks_of_any_size_know_their_slab),
     };
 
     return cmocka_run_group_tests_name("slab", tests, NULL, NULL);

@@ -745,7 +745,8 @@ static void allocations_fail(int all)
         expect(&r, "uptime", "5 seconds");
         rig_end(&r);
     }
-    assert_true(n > topics_built());
+    /* Values are published in steps that each need memory: more than the first of them failed. */
+    assert_true(n > 10);
 }
 
 static void failing_allocations_only_delay(void **state)
