@@ -210,7 +210,7 @@ static void load(struct fuzz *z, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct fuzz z = {.f = flow_new(),
+    struct fuzz z = {.f = flow_new(NULL),
                      .m = message_new(STR("t"), STR("pp"), QOS_2),
                      .ticket = blob_new(sizeof(struct blob))};
 
