@@ -554,7 +554,7 @@ static void open_conn(struct broker *b, struct bridge *br, const struct peer *pe
     struct conn *c = &br->conn;
 
     *c = (struct conn){
-        .link = link, .peer = *peer, .role = CONN_BRIDGE, .last_in_ms = b->now.mono_ms};
+        .link = link, .peer = *peer, .role = CONN_BRIDGE, .last_in_ms = (uint32_t)b->now.mono_ms};
     c->peer.listener = conf_listener_ref(br->rules);
     c->out.map = conf_listener_ref(br->rules);
     c->out.max_qos = QOS_2;

@@ -164,7 +164,8 @@ void broker_tick(struct broker *b, struct now now)
 
 static void connection_due(struct broker *b, struct conn *c)
 {
-    uint64_t limit = c->keepalive_s * 1500u; /* 3.1.2-24 */
+    uint32_t limit = c->keepalive_s * 1500u; /* 3.1.2-24 */
+    uint32_t silent;
 
     if (UNLIKELY(c->role == CONN_BRIDGE)) {
         bridges_due(b, c);
@@ -180,11 +181,12 @@ static void connection_due(struct broker *b, struct conn *c)
     }
     /* While we do not look at its input, its silence proves nothing. */
     if (c->pause == PAUSE_BUDGET || c->pause == PAUSE_STORAGE)
-        c->last_in_ms = b->now.mono_ms;
-    if (b->now.mono_ms - c->last_in_ms >= limit)
+        conn_heard(c, b->now.mono_ms);
+    silent = conn_silent_ms(c, b->now.mono_ms);
+    if (silent >= limit)
         conn_end(b, c, REASON_KEEPALIVE, NULL);
     else
-        wheel_arm(&b->wheel, &c->timer, c->last_in_ms + limit);
+        wheel_arm(&b->wheel, &c->timer, b->now.mono_ms + limit - silent);
 }
 
 /* So many timers are looked at in any turn: a flood of input does not keep silent peers connected.
@@ -233,7 +235,7 @@ struct conn *broker_open(struct broker *b, const struct peer *peer, void *link)
 
     if (!c)
         return NULL;
-    *c = (struct conn){.link = link, .peer = *peer, .last_in_ms = b->now.mono_ms};
+    *c = (struct conn){.link = link, .peer = *peer, .last_in_ms = (uint32_t)b->now.mono_ms};
     (void)conf_listener_ref(peer->listener);
     c->out.max_qos = peer->listener->max_qos;
     TAILQ_INSERT_TAIL(&b->all, c, entry);
@@ -344,7 +346,7 @@ void broker_input(struct broker *b, struct conn *c, size_t n)
     if (c->state == CONN_CLOSING)
         return;
     if (n >= INPUT_IS_LIFE)
-        c->last_in_ms = b->now.mono_ms;
+        conn_heard(c, b->now.mono_ms);
     b->stats.bytes_received += n;
     work_charge(&b->work, (uint32_t)(n >> 10) * WORK_KILOBYTE);
     if (lands_aside(c)) {
@@ -524,7 +526,7 @@ void broker_storage_pause(struct broker *b, bool pause)
     {
         if (pause || c->pause != PAUSE_STORAGE)
             continue;
-        c->last_in_ms = b->now.mono_ms;
+        conn_heard(c, b->now.mono_ms);
         conn_want_input(b, c);
         outbox_mark(&b->hub, &c->out);
     }
@@ -556,7 +558,7 @@ void broker_sent(struct broker *b, struct conn *c, size_t n)
 
     outbox_sent(&b->hub, &c->out, n);
     if (c->pause == PAUSE_OUTPUT)
-        c->last_in_ms = b->now.mono_ms; /* it reads: we are the ones who do not look at its pings */
+        conn_heard(c, b->now.mono_ms); /* it reads: we are the ones who do not look at its pings */
     b->stats.bytes_sent += n;
     after = outbox_bytes(&c->out);
     if (c->session && before >= OUTBOX_PUMP && after < OUTBOX_PUMP)

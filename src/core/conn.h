@@ -57,10 +57,10 @@ struct conn {
     struct conn_job *job;     /* the packet at the front of `in` goes on next turn */
     struct conn_login *login; /* or NULL */
     struct peer peer;
-    struct wheel_timer timer; /* CONNECT timeout, then keepalive */
-    uint64_t last_in_ms;
+    struct wheel_timer timer;  /* CONNECT timeout, then keepalive */
     TAILQ_ENTRY(conn) entry;   /* all connections */
     TAILQ_ENTRY(conn) pending; /* those that go on next turn */
+    uint32_t last_in_ms;       /* monotonic; the low bits are enough: see conn_heard */
     uint32_t need;             /* size of the packet that begins in `in`, 0 = not known yet */
     uint16_t keepalive_s;
     uint8_t level : 3; /* of the protocol */
@@ -70,6 +70,17 @@ struct conn {
 };
 
 TAILQ_HEAD(conn_list, conn);
+
+/* Its keepalive begins anew. */
+static inline void conn_heard(struct conn *c, uint64_t now_ms)
+{
+    c->last_in_ms = (uint32_t)now_ms;
+}
+/* How long ago that was; less than 49 days, since the longest keepalive ends after two minutes. */
+static inline uint32_t conn_silent_ms(const struct conn *c, uint64_t now_ms)
+{
+    return (uint32_t)now_ms - c->last_in_ms;
+}
 
 #define CONN_NAME_MAX 128
 /* Its client id for the log, escaped, or "<unknown>"; returns out. */

@@ -198,7 +198,7 @@ static inline size_t one_packet(struct broker *b, struct conn *c, struct str in)
     b->stats.packets_received++;
     if (UNLIKELY(r != REASON_OK))
         return end(b, c, r);
-    c->last_in_ms = b->now.mono_ms;
+    conn_heard(c, b->now.mono_ms);
     return f.whole.n;
 }
 

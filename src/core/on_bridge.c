@@ -203,8 +203,8 @@ void bridges_due(struct broker *b, struct conn *c)
     }
     /* While we do not look at its input, its silence proves nothing. */
     if (c->pause == PAUSE_BUDGET || c->pause == PAUSE_STORAGE)
-        c->last_in_ms = b->now.mono_ms;
-    if (br->pinged && c->last_in_ms < br->ping_ms) {
+        conn_heard(c, b->now.mono_ms);
+    if (br->pinged && conn_silent_ms(c, b->now.mono_ms) > b->now.mono_ms - br->ping_ms) {
         conn_end(b, c, REASON_PING_TIMEOUT, NULL);
         return;
     }

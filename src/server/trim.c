@@ -3,10 +3,9 @@
  */
 #include "server/trim.h"
 
-#include "base/base.h"
+#include "base/mem.h"
 
 #include <malloc.h>
-#include <stdlib.h>
 
 /* Worth the look: so much was freed, and it is so large a part (one in …) of what there was. */
 #define TRIM_BYTES (UINT64_C(1) << 20)
@@ -42,9 +41,9 @@ static void gather_spares(void)
 
     for (size_t size = SMALLEST; size <= LARGEST; size += STEP) {
         for (size_t i = 0; i < ARRAY_SIZE(block); i++)
-            block[i] = malloc(size);
+            block[i] = mem_alloc(size);
         for (size_t i = ARRAY_SIZE(block); i > 0; i--)
-            free(block[i - 1]); /* the first that came were those at hand */
+            mem_free(block[i - 1], size); /* the first that came were those at hand */
     }
 }
 
