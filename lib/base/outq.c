@@ -123,10 +123,13 @@ static void append(struct outq *q, struct outq_seg *seg)
     q->bytes += seg->len;
 }
 
+/* Of a queue that is not empty. */
 static struct outq_seg *take_first(struct outq *q)
 {
-    struct outq_seg *seg = q->last->next;
+    struct outq_seg *seg;
 
+    assert(q->last);
+    seg = q->last->next;
     q->last->next = seg->next;
     if (seg == q->last)
         q->last = NULL;

@@ -60,9 +60,8 @@ static void page_free(struct slab_page *page)
     mem_free(page, PAGE_BYTES);
 }
 
-void slab_clear(struct slab *s)
+void slab_trim(struct slab *s)
 {
-    assert(s->used == 0);
     while (s->empty) {
         struct slab_page *page = s->empty;
 
@@ -70,6 +69,12 @@ void slab_clear(struct slab *s)
         page_free(page);
     }
     s->empty_count = 0;
+}
+
+void slab_clear(struct slab *s)
+{
+    assert(s->used == 0);
+    slab_trim(s);
 }
 
 /* Offset of the first block: behind the page's header, aligned as the block size allows. */

@@ -28,6 +28,8 @@ struct slab {
  * of it).
  */
 void slab_init(struct slab *s, size_t block);
+/* Gives back the pages that are kept spare. */
+void slab_trim(struct slab *s);
 /* All blocks must have been freed. */
 void slab_clear(struct slab *s);
 /* One block, uninitialised; NULL without memory. */

@@ -17,6 +17,8 @@ struct slabs {
 };
 
 void slabs_init(struct slabs *s);
+/* Gives back the pages that are kept spare: up to 2 MB, if all sizes were in use. */
+void slabs_trim(struct slabs *s);
 /* All blocks must have been freed. */
 void slabs_clear(struct slabs *s);
 /* A block of 1 to SLABS_MOST bytes, uninitialised; NULL without memory. Given back by slab_return.

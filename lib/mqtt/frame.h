@@ -32,7 +32,7 @@ MUST_CHECK enum err frame_next_long(struct str in, size_t max, struct frame *f, 
 MUST_CHECK static inline enum err frame_next(struct str in, size_t max, struct frame *f,
                                              size_t *need)
 {
-    size_t rest = in.n > 1 ? (uint8_t)in.p[1] : SIZE_MAX - 2;
+    size_t rest = in.p && in.n > 1 ? (uint8_t)in.p[1] : SIZE_MAX - 2;
 
     if (UNLIKELY(rest >= 0x80 || in.n < rest + 2 || max < rest + 2))
         return frame_next_long(in, max, f, need);

@@ -99,6 +99,12 @@ struct broker *broker_new(const struct broker_setup *setup)
     return b;
 }
 
+void broker_trim(struct broker *b)
+{
+    slab_trim(&b->conns);
+    slabs_trim(&b->pool);
+}
+
 void broker_free(struct broker *b)
 {
     struct conn *c;

@@ -66,6 +66,8 @@ enum wish {
 /* NULL without memory. */
 MUST_CHECK struct broker *broker_new(const struct broker_setup *setup);
 /* Frees everything, connections included, as a crash would: publishes no will, tells nobody. */
+/* A storm is over: gives back memory that was kept for the next message or connection. */
+void broker_trim(struct broker *b);
 void broker_free(struct broker *b);
 
 /* The turn begins: the clock, and a fresh budget. */

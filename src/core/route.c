@@ -142,13 +142,14 @@ enum err route_find(struct route *r, struct session_env *env, struct str topic,
 static ALWAYS_INLINE void collect_who(struct route *r, struct session_env *env,
                                       const struct rights_topic *t)
 {
-    const uintptr_t *word = r->words.v;
+    const uintptr_t *words = r->words.v;
 
-    for (const uintptr_t *end = word + r->words.n; word < end; word++) {
-        if (UNLIKELY(trie_word_is_group(*word)))
-            add_member(r, env, *word, t);
-        else if (may_read(r, env, trie_word_session(*word), t))
-            add_receiver(r, env, trie_word_session(*word), trie_word_qos(*word));
+    for (size_t i = 0, n = r->words.n; i < n; i++) {
+        uintptr_t word = words[i];
+        if (UNLIKELY(trie_word_is_group(word)))
+            add_member(r, env, word, t);
+        else if (may_read(r, env, trie_word_session(word), t))
+            add_receiver(r, env, trie_word_session(word), trie_word_qos(word));
     }
 }
 
@@ -310,9 +311,10 @@ static bool comes_from(const struct session *source, const struct session *to)
 static void deliver(const struct route *r, struct session_env *env, struct publication *pub,
                     const struct session *source)
 {
-    const struct receiver *to = r->receivers;
+    const struct receiver *receivers = r->receivers;
 
-    for (const struct receiver *end = to + r->n; to < end; to++) {
+    for (size_t i = 0, n = r->n; i < n; i++) {
+        const struct receiver *to = &receivers[i];
         bool bridge = to->session->bridge;
         if (UNLIKELY(bridge) && source && comes_from(source, to->session))
             continue;

@@ -234,7 +234,7 @@ static struct topic *topic_new(struct topics *all, struct str name, uint32_t has
                                const struct topic_words *words)
 {
     size_t size = topic_size(words->n, name.n);
-    struct topic *t = all->bytes + size <= TOPICS_BYTES_MAX ? mem_alloc(size) : NULL;
+    struct topic *t = mem_alloc(size);
 
     if (!t)
         return NULL;
@@ -263,6 +263,19 @@ static size_t make_way(struct topics *all, struct topics_set **set, uint32_t has
     return way;
 }
 
+/* So much memory for one more topic: if all of it is in use others go, set by set in turn. Those of
+ * its own set would not do: it may have none. */
+static void make_room(struct topics *all, size_t size)
+{
+    while (all->bytes + size > TOPICS_BYTES_MAX && all->count > 0) {
+        struct topics_set *set = &all->sets[all->turn++ % number_of_sets(all)];
+        for (size_t way = 0; way < TOPICS_WAYS; way++) {
+            if (set->topics[way])
+                forget(all, set, way);
+        }
+    }
+}
+
 /* Only names that a client may publish to, whoever it was now. */
 static bool is_valid(struct str name)
 {
@@ -288,6 +301,7 @@ void topics_keep(struct topics *all, struct changes *changes, struct str name,
     }
     set = set_of(all, hash);
     way = make_way(all, &set, hash);
+    make_room(all, topic_size(words->n, name.n));
     t = topic_new(all, name, hash, words);
     if (!t)
         return;

@@ -12,8 +12,8 @@
  * the gain. A topic gets in when it is published for the second time, if the first has not been
  * forgotten over too many others, so that a flood of different topics costs and moves nothing. The
  * table begins with nothing and grows with what is in it up to TOPICS_SETS_MAX sets and
- * TOPICS_BYTES_MAX of memory in all; then a topic takes the place of another of its set. Without
- * memory nothing is remembered.
+ * TOPICS_BYTES_MAX of memory in all; then a topic takes the place of another of its set, or the
+ * memory of those whose turn it is. Without memory nothing is remembered.
  *
  * That saved 1,400 of the 2,650 instructions that a message at QoS 0 took from one publisher to one
  * subscriber, with a topic of three levels; 100 are left of them.
@@ -58,6 +58,7 @@ struct topics {
     struct topics_set first;              /* of all, while there is one only */
     uint32_t shift;                       /* their number is 2^(32 - shift) */
     uint32_t count;                       /* of topics */
+    uint32_t turn;                        /* whose topics go next when memory is full */
     size_t bytes;                         /* all that they take */
     uint16_t seen[1 << TOPICS_SEEN_LOG2]; /* parts of the hashes of what was searched for once */
 };

@@ -91,7 +91,6 @@ static void read_once(struct links *ls, struct link *l)
     ssize_t n = transport_read(l->io, room.p, room.n);
     if (LIKELY(n > 0)) {
         l->vain = 0;
-        l->watch.newcomer = false;
         broker_input(ls->broker, l->conn, (size_t)n);
     } else if (n == 0) {
         link_end(ls, l, REASON_PEER_CLOSED, NULL);

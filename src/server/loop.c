@@ -274,7 +274,7 @@ void loop_turn(struct loop *l)
         l->work_ms = earlier(l->work_ms, l->now_ms + TRIM_LATER_MS);
     } else {
         uint64_t used = mem_used() + links_uncounted(&l->links);
-        l->work_ms = earlier(l->work_ms, trim_turn(&l->trim, used, l->now_ms));
+        l->work_ms = earlier(l->work_ms, trim_turn(&l->trim, l->broker, used, l->now_ms));
     }
     logsink_flush(l->sink);
     end(l);

@@ -70,6 +70,7 @@ struct watch *poll_next(struct poll *p, unsigned *events)
         struct watch *w = e->data.ptr;
         bool passed_by = w->fd < 0 || (can_wait(e, w) && p->patient++ >= POLL_PATIENT);
         if (!passed_by) {
+            w->newcomer = false; /* or those in front that stay ready would be all that is served */
             *events = (e->events & EPOLLIN ? POLL_IN : 0U) |
                       (e->events & EPOLLOUT ? POLL_OUT : 0U) |
                       (e->events & (EPOLLERR | EPOLLHUP) ? POLL_ERROR : 0U);

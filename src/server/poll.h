@@ -8,9 +8,10 @@
  * the system is asked again: so that whoever is reported first does not always go first.
  *
  * The system reports in the order in which descriptors became ready. When 15,000 clients come or
- * leave at once, whoever is connected would stand behind all of them: 200 ms. So of those that have
- * not said anything yet, and of those that have hung up, each turn serves only a few and passes by
- * the others, which will be reported again. To look at one of them costs a hundredth of serving it.
+ * leave at once, whoever is connected would stand behind all of them: 200 ms. So of those that are
+ * ready for the first time, and of those that have hung up, each turn serves only a few and passes
+ * by the others, which will be reported again. To look at one of them costs a hundredth of serving
+ * it.
  */
 #ifndef SERVER_POLL_H
 #define SERVER_POLL_H
@@ -37,7 +38,7 @@ struct watch {
     int fd;
     uint8_t kind;     /* the owner's word for what it is embedded in */
     uint8_t interest; /* bits of enum poll_interest, as the kernel knows them */
-    bool newcomer;    /* nothing has come from there yet */
+    bool newcomer;    /* it has not been handed out yet */
 };
 
 struct poll {

@@ -4,6 +4,7 @@
 #include "server/trim.h"
 
 #include "base/mem.h"
+#include "core/broker.h"
 
 #include <malloc.h>
 
@@ -47,8 +48,9 @@ static void gather_spares(void)
     }
 }
 
-static uint64_t trim_now(struct trim *t, uint64_t used, uint64_t now_ms)
+static uint64_t trim_now(struct trim *t, struct broker *b, uint64_t used, uint64_t now_ms)
 {
+    broker_trim(b);
     gather_spares();
     (void)malloc_trim(0);
     t->high = used;
@@ -58,7 +60,7 @@ static uint64_t trim_now(struct trim *t, uint64_t used, uint64_t now_ms)
 }
 
 /* What is freed after the last time that was worth it would stay: wait until no more is. */
-static uint64_t trim_rest(struct trim *t, uint64_t used, uint64_t now_ms)
+static uint64_t trim_rest(struct trim *t, struct broker *b, uint64_t used, uint64_t now_ms)
 {
     bool goes_on = used + TRIM_REST <= t->low;
 
@@ -70,20 +72,20 @@ static uint64_t trim_rest(struct trim *t, uint64_t used, uint64_t now_ms)
         return t->next_ms;
     t->storm = false;
     if (t->high >= used + TRIM_REST)
-        (void)trim_now(t, used, now_ms);
+        (void)trim_now(t, b, used, now_ms);
     return UINT64_MAX;
 }
 
-uint64_t trim_turn(struct trim *t, uint64_t used, uint64_t now_ms)
+uint64_t trim_turn(struct trim *t, struct broker *b, uint64_t used, uint64_t now_ms)
 {
     uint64_t freed = t->high > used ? t->high - used : 0;
 
     if (used > t->high)
         t->high = used;
     if (freed < TRIM_BYTES || freed < t->high / TRIM_PART)
-        return t->storm ? trim_rest(t, used, now_ms) : UINT64_MAX;
+        return t->storm ? trim_rest(t, b, used, now_ms) : UINT64_MAX;
     if (now_ms < t->next_ms)
         return t->next_ms;
     t->storm = true;
-    return trim_now(t, used, now_ms);
+    return trim_now(t, b, used, now_ms);
 }

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct broker;
+
 struct trim {
     uint64_t high;    /* bytes in use at most since the last time */
     uint64_t low;     /* … when it was looked at last whether the storm goes on */
@@ -26,6 +28,6 @@ struct trim {
 void trim_init(struct trim *t);
 /* To be called once per turn, with the bytes in use. Returns when it wants to be called again,
  * UINT64_MAX = no matter when. */
-uint64_t trim_turn(struct trim *t, uint64_t used, uint64_t now_ms);
+uint64_t trim_turn(struct trim *t, struct broker *b, uint64_t used, uint64_t now_ms);
 
 #endif

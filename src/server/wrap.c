@@ -55,17 +55,17 @@ static bool is_blank(struct str line)
     return line.n <= LINE_MAX_BYTES;
 }
 
-/* Comments and blank lines alone. Where libwrap would join lines, each of them has to be one. */
+/* Comments and blank lines alone. Where libwrap would join lines, each of them has to be one. A
+ * last line without its end is an error to libwrap, for which it denies everybody. */
 static bool says_nothing(struct str text)
 {
     while (text.p && text.n > 0) {
         const char *end = memchr(text.p, '\n', text.n);
         struct str line = str_of(text.p, end ? (size_t)(end - text.p) : text.n);
-        if (!is_comment(line) && !is_blank(line)) {
+        if (!end || (!is_comment(line) && !is_blank(line))) {
             return false;
         }
-        size_t past = line.n + (end ? 1 : 0);
-        text = str_of(text.p + past, text.n - past);
+        text = str_of(end + 1, text.n - line.n - 1);
     }
     return true;
 }

@@ -54,6 +54,11 @@ static void empty_pages_go_back_but_a_few(void **state)
     assert_int_equal(s.used, 0);
     assert_true(s.empty_count > 0);
     assert_true(mem_used() - used <= (size_t)3 * 16384);
+    slab_trim(&s);
+    assert_int_equal(mem_used(), used);
+    blocks[0] = slab_alloc(&s);
+    assert_non_null(blocks[0]);
+    slab_free(&s, blocks[0]);
     slab_clear(&s);
     assert_int_equal(mem_used(), used);
 }

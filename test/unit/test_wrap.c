@@ -99,10 +99,12 @@ static void comments_and_blank_lines_say_nothing(void **state)
         {"", true},
         {"\n\n", true},
         {"# ALL: ALL\n", true},
-        {" \t\r\n# ALL: ALL", true},
+        {" \t\r\n# ALL: ALL\n", true},
         {"ALL: ALL\n", false},
         {"ALL: ALL", false},
         {"# a comment\nALL: ALL\n", false},
+        {"# its line does not end", false},
+        {"\n ", false},
         {" # no comment for libwrap\n", false},
         {"# goes on \\\n ALL: ALL\n", false},
         {"x", false},
@@ -121,9 +123,12 @@ static void what_is_odd_is_left_to_libwrap(void **state)
     struct rig *r = rig_of(state);
     char text[20000];
     memset(text, '#', sizeof(text));
-    say_bytes(r, 0, text, 1000);
-    assert_true(is_silent(r));
+    text[1000] = '\n';
     say_bytes(r, 0, text, 1001);
+    assert_true(is_silent(r));
+    text[1000] = '#';
+    text[1001] = '\n';
+    say_bytes(r, 0, text, 1002);
     assert_false(is_silent(r));
     memset(text, '\n', sizeof(text));
     say_bytes(r, 0, text, sizeof(text));
