@@ -22,7 +22,7 @@ from wires import (BATCH, PATIENCE, Deadline, connect, hang_up, login, publish, 
 
 TURN_LIMIT_MS = 10.0
 FLOORS = 2.0  # a pair's latency may be so many times that on the floor, and so much besides:
-BESIDES_MS = {"p50": TURN_LIMIT_MS / 2, "p99": TURN_LIMIT_MS}  # who comes in the middle of a turn waits
+BESIDES_MS = {"p50": TURN_LIMIT_MS / 10, "p99": TURN_LIMIT_MS}  # who comes in the middle of a turn waits
 WARM_UP = 0.5
 NICE = 10
 LOGGED = """\
