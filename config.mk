@@ -129,6 +129,7 @@ FEATURE_FILES := \
 	BRIDGE:src/core/on_bridge \
 	BRIDGE:test/unit/test_bridge \
 	BRIDGE:test/unit/test_bridge_keys \
+	BRIDGE:test/unit/test_bridge_sim \
 	BRIDGE:test/unit/test_dial \
 	PERSISTENCE:src/server/disk_fetch \
 	PERSISTENCE:src/server/disk_import \
