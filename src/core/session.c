@@ -611,13 +611,12 @@ static uint64_t push_row(struct session_env *env, struct session *s, struct mess
     return flow_push(s->flow, m, qos, retain);
 }
 
-static COLD void write_row(struct session_env *env, const struct session *s, uint64_t seq,
-                           const struct message *m, unsigned flags)
+static NOINLINE void write_row(struct session_env *env, const struct session *s, uint64_t seq,
+                               const struct message *m, unsigned flags)
 {
-    if (LIKELY(!session_is_recording(env, s)))
-        return;
     const struct flow_row *row = flow_row_at(s->flow, seq);
     const struct stored *e = stored_of(m);
+
     session_record(
         env, s,
         (struct record){.type = RECORD_QUEUE,
