@@ -36,7 +36,7 @@ MUST_CHECK static inline struct blob *blob_new_in(struct slabs *pool, size_t siz
 {
     struct blob *b;
 
-    if (!pool || size > SLABS_MOST)
+    if (!slabs_hold(pool, size))
         return blob_new(size);
     assert(size >= sizeof(*b));
     b = slabs_alloc(pool, size);

@@ -7,7 +7,10 @@
 #ifndef BASE_SLABS_H
 #define BASE_SLABS_H
 
+#include "base/mem.h"
 #include "base/slab.h"
+
+#include <stdbool.h>
 
 #define SLABS_STEP 8
 #define SLABS_MOST 512 /* bytes of the largest blocks */
@@ -26,6 +29,25 @@ void slabs_clear(struct slabs *s);
 MUST_CHECK static inline void *slabs_alloc(struct slabs *s, size_t size)
 {
     return slab_alloc(&s->of[(size - 1) / SLABS_STEP]);
+}
+
+/* Does a block of that size come from the pool? NULL: there is none. */
+static inline bool slabs_hold(const struct slabs *s, size_t size)
+{
+    return s && size <= SLABS_MOST;
+}
+/* A block of any size, from the pool or else by itself; NULL without memory. */
+MUST_CHECK static inline void *slabs_take(struct slabs *s, size_t size)
+{
+    return slabs_hold(s, size) ? slabs_alloc(s, size) : mem_alloc(size);
+}
+/* What slabs_take gave of the same pool (or NULL) for the same size. */
+static inline void slabs_give(struct slabs *s, void *block, size_t size)
+{
+    if (slabs_hold(s, size))
+        slab_return(block);
+    else
+        mem_free(block, size);
 }
 
 #endif

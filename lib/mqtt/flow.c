@@ -52,12 +52,9 @@ static void row_begin(struct flow *f, struct flow_row *row, uint16_t id)
 
 /* --- life --- */
 
-static_assert(sizeof(struct flow) <= SLABS_MOST && sizeof(struct flow_chunk) <= SLABS_MOST,
-              "both may come from a pool");
-
 struct flow *flow_new(struct slabs *pool)
 {
-    struct flow *f = pool ? slabs_alloc(pool, sizeof(*f)) : mem_alloc(sizeof(*f));
+    struct flow *f = slabs_take(pool, sizeof(*f));
 
     if (!f)
         return NULL;
@@ -79,10 +76,7 @@ void flow_free(struct flow *f)
     rows_release(f);
     rows_free(f);
     idset_clear(&f->inbound);
-    if (f->pool)
-        slab_return(f);
-    else
-        mem_free(f, sizeof(*f));
+    slabs_give(f->pool, f, sizeof(*f));
 }
 
 bool flow_is_empty(const struct flow *f)

@@ -39,17 +39,12 @@ static enum err dir_resize(struct flow *f, uint32_t cap)
 
 static struct flow_chunk *chunk_new(const struct flow *f)
 {
-    size_t size = sizeof(struct flow_chunk);
-
-    return f->pool ? slabs_alloc(f->pool, size) : mem_alloc(size);
+    return slabs_take(f->pool, sizeof(struct flow_chunk));
 }
 
 static void chunk_free(const struct flow *f, struct flow_chunk *chunk)
 {
-    if (f->pool)
-        slab_return(chunk);
-    else
-        mem_free(chunk, sizeof(*chunk));
+    slabs_give(f->pool, chunk, sizeof(*chunk));
 }
 
 /* More than one stays only for several rows that were promised. */

@@ -77,10 +77,14 @@ static struct retain_node *child_find(const struct retain *r, const struct retai
     return table_find_inline(&r->edges, &edge_ops, r, hash_edge(n, hash_level(r, text)), &key);
 }
 
+static size_t node_size(size_t text)
+{
+    return offsetof(struct retain_node, text) + text;
+}
+
 static struct retain_node *node_new(struct retain *r, struct retain_node *parent, struct str text)
 {
-    size_t size = offsetof(struct retain_node, text) + text.n;
-    struct retain_node *n = size <= SLABS_MOST ? slabs_alloc(&r->nodes, size) : mem_alloc(size);
+    struct retain_node *n = slabs_take(&r->nodes, node_size(text.n));
 
     if (!n)
         return NULL;
@@ -93,14 +97,9 @@ static struct retain_node *node_new(struct retain *r, struct retain_node *parent
     return n;
 }
 
-static void node_free(struct retain_node *n)
+static void node_free(struct retain *r, struct retain_node *n)
 {
-    size_t size = offsetof(struct retain_node, text) + n->text_len;
-
-    if (size <= SLABS_MOST)
-        slab_return(n);
-    else
-        mem_free(n, size);
+    slabs_give(&r->nodes, n, node_size(n->text_len));
 }
 
 static struct retain_node *child_make(struct retain *r, struct retain_node *parent, struct str text)
@@ -111,7 +110,7 @@ static struct retain_node *child_make(struct retain *r, struct retain_node *pare
     if (!n)
         return NULL;
     if (table_insert(&r->edges, &edge_ops, r, edge_hash(n, r), n)) {
-        node_free(n);
+        node_free(r, n);
         return NULL;
     }
     n->next = parent->first;
@@ -133,7 +132,7 @@ static void child_remove(struct retain *r, struct retain_node *n)
         n->parent->first = n->next;
     if (n->next)
         n->next->prev = n->prev;
-    node_free(n);
+    node_free(r, n);
 }
 
 enum err retain_init(struct retain *r, uint64_t seed)
@@ -161,7 +160,7 @@ static void clear_below(struct retain *r, struct retain_node *root)
         child_remove(r, n);
     }
     if (root)
-        node_free(root);
+        node_free(r, root);
 }
 
 void retain_clear(struct retain *r)
