@@ -52,22 +52,19 @@ static bool make_arena(struct crew *crew)
 static bool make_tables(struct crew *crew)
 {
     crew->members = calloc(crew->count, sizeof *crew->members);
-    /* Twice: while the queue is worked off, members may join again behind it. */
-    crew->queue = calloc(2 * crew->count, sizeof(struct member *));
-    crew->scratch = malloc(crew->scratch_room);
-    crew->input = malloc(INPUT_ROOM + crew->setup.packet_max);
-    if (crew->members == NULL || crew->queue == NULL || crew->scratch == NULL ||
-        crew->input == NULL || !make_arena(crew)) {
-        return false;
-    }
-    for (size_t i = 0; i < crew->count; i++) {
+    for (size_t i = 0; crew->members != NULL && i < crew->count; i++) {
         struct member *member = &crew->members[i];
 
         member->conn.fd = -1;
         member->subscriber = i < crew->setup.subscribers;
         member->index = (uint32_t)(member->subscriber ? i : i - crew->setup.subscribers);
     }
-    return true;
+    /* Twice: while the queue is worked off, members may join again behind it. */
+    crew->queue = calloc(2 * crew->count, sizeof(struct member *));
+    crew->scratch = malloc(crew->scratch_room);
+    crew->input = malloc(INPUT_ROOM + crew->setup.packet_max);
+    return crew->members != NULL && crew->queue != NULL && crew->scratch != NULL &&
+           crew->input != NULL && make_arena(crew);
 }
 
 bool crew_init(struct crew *crew, const struct crew_setup *setup, struct bench_error *error)
@@ -97,6 +94,15 @@ void crew_clear(struct crew *crew)
     free(crew->queue);
     free(crew->scratch);
     free(crew->input);
+}
+
+void crew_leave(struct crew *crew)
+{
+    for (size_t i = 0; crew->members != NULL && i < crew->count; i++) {
+        if (crew->members[i].conn.fd >= 0) {
+            conn_leave(&crew->members[i].conn);
+        }
+    }
 }
 
 struct member *crew_publisher(struct crew *crew, size_t index)

@@ -78,6 +78,9 @@ struct crew {
 bool crew_init(struct crew *crew, const struct crew_setup *setup, struct bench_error *error);
 void crew_clear(struct crew *crew); /* leaves the connections alone */
 
+/* All who are connected say DISCONNECT and close. */
+void crew_leave(struct crew *crew);
+
 struct member *crew_publisher(struct crew *crew, size_t index);
 
 /* A member that is connected joins the loop. */

@@ -11,14 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 #include "bench/engine.h"
 #include "bench/meter.h"
+#include "bench/stage.h"
 
 enum {
     LOGINS_AT_ONCE = 50,
-    ID_ROOM = 24, /* what every server must accept, and a zero */
 };
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -57,23 +56,6 @@ static uint64_t seconds_ns(double seconds)
     return (uint64_t)(seconds * (double)NS_PER_S);
 }
 
-static bool login_send(struct load *l, struct member *client)
-{
-    char id[ID_ROOM];
-    const struct wire_login login = {
-        .id = id,
-        .username = l->options->username,
-        .password = l->options->password,
-        .keep = client->subscriber && l->options->keep_sessions,
-    };
-
-    snprintf(id, sizeof id, "bench%d%c%u", (int)getpid(), client->subscriber ? 's' : 'p',
-             (unsigned)client->index);
-    return conn_dial(&client->conn, client->subscriber ? &l->subscribe_target : l->target,
-                     l->error) &&
-           conn_login_send(&client->conn, &login, l->error);
-}
-
 static bool subscribe(struct load *l, struct member *client)
 {
     char topic[ENGINE_TOPIC_ROOM];
@@ -93,7 +75,10 @@ static bool subscribe(struct load *l, struct member *client)
 static bool connect_batch(struct load *l, struct member *client, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (!login_send(l, &client[i])) {
+        bool subscriber = client[i].subscriber;
+
+        if (!stage_login_send(l->options, subscriber ? &l->subscribe_target : l->target, &client[i],
+                              subscriber && l->options->keep_sessions, l->error)) {
             return false;
         }
     }
@@ -122,15 +107,6 @@ static bool connect_all(struct load *l)
         }
     }
     return true;
-}
-
-static void disconnect_all(struct load *l)
-{
-    for (size_t i = 0; i < l->engine.subscribers + l->engine.publishers; i++) {
-        if (l->engine.crew.members[i].conn.fd >= 0) {
-            conn_leave(&l->engine.crew.members[i].conn);
-        }
-    }
 }
 
 static bool stalled(struct load *l)
@@ -365,19 +341,6 @@ static bool load_work(struct load *l)
     return load_quiet(l) && load_measured(l);
 }
 
-static bool judge(struct load *l)
-{
-    const struct bench_result *result = l->result;
-
-    if (result->lost + result->duplicates + result->reordered == 0) {
-        return true;
-    }
-    return bench_fail(l->error,
-                      "the broker is not faithful: %" PRIu64 " messages lost, %" PRIu64
-                      " duplicates, %" PRIu64 " out of order",
-                      result->lost, result->duplicates, result->reordered);
-}
-
 bool load_run(const struct bench_options *options, const struct target *target,
               struct bench_result *result, struct bench_error *error)
 {
@@ -407,7 +370,7 @@ bool load_run(const struct bench_options *options, const struct target *target,
         l.engine.streams.lost + (result->watch.interrupted ? 0 : engine_outstanding(&l.engine));
     result->duplicates = l.engine.streams.duplicates;
     result->reordered = l.engine.streams.reordered;
-    disconnect_all(&l);
+    crew_leave(&l.engine.crew);
     engine_clear(&l.engine);
-    return ok && judge(&l);
+    return ok && stage_judge(result, error);
 }

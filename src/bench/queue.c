@@ -60,14 +60,10 @@ static bool arrived(void *owner, struct member *member, const struct wire_packet
 static bool acked(void *owner, struct member *member)
 {
     struct queue *q = owner;
+    bool ok = stage_acked(&q->stage, member, &q->acked, q->sent);
 
-    if (q->acked == q->sent) {
-        return bench_fail(q->stage.error, "the broker acknowledged more messages than it got");
-    }
-    q->acked++;
     q->stage.done = q->acked;
-    crew_enqueue(&q->stage.crew, member);
-    return true;
+    return ok;
 }
 
 static size_t fill(void *owner, struct member *member, uint8_t *out, size_t room)

@@ -25,34 +25,30 @@ bool stage_init(struct stage *s, const struct crew_setup *setup)
 
 void stage_clear(struct stage *s)
 {
-    for (size_t i = 0; s->crew.members != NULL && i < s->crew.count; i++) {
-        if (s->crew.members[i].conn.fd >= 0) {
-            conn_leave(&s->crew.members[i].conn);
-        }
-    }
+    crew_leave(&s->crew);
     crew_clear(&s->crew);
 }
 
-static bool send_login(struct stage *s, struct member *member, bool keep)
+bool stage_login_send(const struct bench_options *options, const struct target *target,
+                      struct member *member, bool keep, struct bench_error *error)
 {
     char id[ID_ROOM];
     const struct wire_login login = {
         .id = id,
-        .username = s->options->username,
-        .password = s->options->password,
+        .username = options->username,
+        .password = options->password,
         .keep = keep,
     };
 
     snprintf(id, sizeof id, "bench%d%c%u", (int)getpid(), member->subscriber ? 's' : 'p',
              (unsigned)member->index);
-    return conn_dial(&member->conn, s->target, s->error) &&
-           conn_login_send(&member->conn, &login, s->error);
+    return conn_dial(&member->conn, target, error) && conn_login_send(&member->conn, &login, error);
 }
 
 static bool join_batch(struct stage *s, struct member *first, size_t count, bool keep)
 {
     for (size_t i = 0; i < count; i++) {
-        if (!send_login(s, &first[i], keep)) {
+        if (!stage_login_send(s->options, s->target, &first[i], keep, s->error)) {
             return false;
         }
     }
@@ -116,6 +112,16 @@ bool stage_leave(struct stage *s, struct member *first, size_t count)
             return false;
         }
     }
+    return true;
+}
+
+bool stage_acked(struct stage *s, struct member *publisher, uint64_t *acked, uint64_t sent)
+{
+    if (*acked == sent) {
+        return bench_fail(s->error, "the broker acknowledged more messages than it got");
+    }
+    ++*acked;
+    crew_enqueue(&s->crew, publisher);
     return true;
 }
 

@@ -34,12 +34,19 @@ struct stage {
 bool stage_init(struct stage *s, const struct crew_setup *setup);
 void stage_clear(struct stage *s); /* all who are connected leave */
 
+/* Connects, and sends CONNECT with an id that no other member and no other run has. */
+bool stage_login_send(const struct bench_options *options, const struct target *target,
+                      struct member *member, bool keep, struct bench_error *error);
+
 /* Connects and logs in; `keep`: with a session that outlives the connection. */
 bool stage_join(struct stage *s, struct member *first, size_t count, bool keep);
 /* As stage_join, and the crew's loop has them from then on. */
 bool stage_watch(struct stage *s, struct member *first, size_t count);
 /* Leaves, and returns when the broker has closed all these connections. */
 bool stage_leave(struct stage *s, struct member *first, size_t count);
+
+/* One more of the `sent` messages of a publisher is acknowledged: it may go on. False: too many. */
+bool stage_acked(struct stage *s, struct member *publisher, uint64_t *acked, uint64_t sent);
 
 /* Goes on until `ended` says so. `what` is awaited from the broker, for the words of a stall. */
 bool stage_until(struct stage *s, bool (*ended)(void *owner), const char *what);

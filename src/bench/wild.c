@@ -165,12 +165,7 @@ static bool acked(void *owner, struct member *member)
     struct wild *w = owner;
     struct source *source = &w->source[member->index];
 
-    if (source->acked == source->sent) {
-        return bench_fail(w->stage.error, "the broker acknowledged more messages than it got");
-    }
-    source->acked++;
-    crew_enqueue(&w->stage.crew, member);
-    return true;
+    return stage_acked(&w->stage, member, &source->acked, source->sent);
 }
 
 static bool subscribed(void *owner, struct member *member, const struct wire_packet *packet)
