@@ -16,35 +16,20 @@ The goal is three times the throughput of the peer's.
 import argparse
 import fnmatch
 import json
-import os
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from brokers import Failed, default_core, find_program, free_port, on_core, version
+from brokers import QUIET, ROOT, Broker, Failed, default_core, find_program, on_core, version
 from table import cell, line
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "broker"))
 from mqtt_wire import Client  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
-START_LIMIT = 10.0
 GOAL = 3.0
-
-COMMON = """\
-listener {port} 127.0.0.1
-allow_anonymous true
-max_queued_messages 0
-max_inflight_messages {inflight}
-persistence false
-log_dest none
-"""
 
 BRIDGE = """\
 connection bench
@@ -74,52 +59,6 @@ SCENARIOS = [
 ]
 
 
-class Broker:
-    """A running broker; a context manager."""
-
-    def __init__(self, program, options, text, port):
-        self.program = program
-        self.port = port
-        self.directory = tempfile.TemporaryDirectory(prefix="mosquitto-bridge-")
-        os.chmod(self.directory.name, 0o755)
-        config = Path(self.directory.name, "mosquitto.conf")
-        config.write_text(text)
-        self.output = open(Path(self.directory.name, "output"), "w+b")
-        self.process = subprocess.Popen(
-            [program, "-c", str(config)], stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output,
-            preexec_fn=on_core(options.brokers_core),
-        )
-
-    def __enter__(self):
-        limit = time.monotonic() + START_LIMIT
-        while self.process.poll() is None and time.monotonic() < limit:
-            try:
-                Client(self.port).close()
-                return self
-            except OSError:
-                time.sleep(0.02)
-        self.__exit__()
-        sys.exit(f"{self.program} did not start:\n{self.said}")
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.output.seek(0)
-        self.said = self.output.read().decode(errors="replace")
-        self.output.close()
-        self.directory.cleanup()
-
-    def cpu_us(self):
-        """Of all its threads, since it began."""
-        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1000
-
-
 def await_bridge(broker):
     """Until the bridge has said at the other side that it is there."""
     client = Client(broker.port)
@@ -135,11 +74,10 @@ class Pair:
 
     def __init__(self, label, stack, options, scenario, near, far):
         self.label = label
-        ports = [free_port(), free_port()]
-        texts = [COMMON.format(port=port, inflight=scenario.inflight) for port in ports]
-        texts[0] += BRIDGE.format(remote=ports[1], qos=scenario.qos)
-        self.far = stack.enter_context(Broker(far, options, texts[1], ports[1]))
-        self.near = stack.enter_context(Broker(near, options, texts[0], ports[0]))
+        core, inflight = options.brokers_core, scenario.inflight
+        self.far = stack.enter_context(Broker(label, far, core, inflight=inflight))
+        bridge = BRIDGE.format(remote=self.far.port, qos=scenario.qos)
+        self.near = stack.enter_context(Broker(label, near, core, QUIET + bridge, inflight=inflight))
         await_bridge(self.far)
 
     def run(self, options, scenario):

@@ -25,7 +25,7 @@ CONFIG = """\
 listener {port} 127.0.0.1
 allow_anonymous true
 max_queued_messages 0
-max_inflight_messages 200
+max_inflight_messages {inflight}
 persistence false
 """
 QUIET = "log_dest none\n"
@@ -82,7 +82,7 @@ def version(program):
 class Broker:
     """A running broker; a context manager. `label` is "ours", "peer" or "floor"."""
 
-    def __init__(self, label, program, core, extra=QUIET, wrapper=()):
+    def __init__(self, label, program, core, extra=QUIET, wrapper=(), inflight=200):
         self.label = label
         self.program = program
         self.port = free_port()
@@ -92,16 +92,16 @@ class Broker:
         self.output = Path(self.directory.name, "output")
         with open(self.output, "wb") as output:
             self.process = subprocess.Popen(
-                [*wrapper, program, *self.arguments(extra)], stdin=subprocess.DEVNULL, stdout=output,
+                [*wrapper, program, *self.arguments(extra, inflight)], stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, preexec_fn=on_core(core),
             )
         self.pid = self.process.pid
 
-    def arguments(self, extra):
+    def arguments(self, extra, inflight):
         if self.label == "floor":
             return [str(self.port)]
         config = Path(self.directory.name, "mosquitto.conf")
-        config.write_text(CONFIG.format(port=self.port) + extra)
+        config.write_text(CONFIG.format(port=self.port, inflight=inflight) + extra)
         return ["-c", str(config)]
 
     def __enter__(self):
