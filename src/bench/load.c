@@ -8,8 +8,6 @@
 #include "bench/load.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/prctl.h>
 
 #include "bench/engine.h"
