@@ -9,6 +9,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+import mqtt_wire
 import pytest
 from broker_process import binary, can_unshare, free_port
 from listener_tools import SocketClient, by_path, descriptors, is_closed_without_a_word, reaches, reload, reload_whole, v1
@@ -28,6 +29,8 @@ def says(lines, text):
 class Traffic:
     """Two clients that exchange messages all the time; not one may be lost, and none may wait for long."""
 
+    LEAST = 10  # messages, however soon the test is over
+
     def __init__(self, sender, receiver, topic):
         self.sender, self.receiver = sender, receiver
         self.topic = topic
@@ -40,7 +43,7 @@ class Traffic:
 
     def run(self):
         try:
-            while not self.stop.is_set():
+            while not self.stop.is_set() or self.count < self.LEAST:
                 self.count += 1
                 mid = self.count % 60000 + 1
                 self.sender.send(publish(self.topic, str(self.count), qos=1, mid=mid))
@@ -53,9 +56,9 @@ class Traffic:
 
     def end(self):
         self.stop.set()
-        self.thread.join(10)
+        self.thread.join(2 * mqtt_wire.PATIENCE)
         assert self.problem is None, self.problem
-        assert self.count > 10
+        assert not self.thread.is_alive(), f"{self.count} messages"
 
 
 @pytest.fixture
