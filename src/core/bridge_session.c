@@ -92,7 +92,7 @@ static enum err subscribe(struct broker *b, struct bridge *br, enum feed feed)
         const struct conf_bridge_topic *t = &br->conf->topics[i];
         struct str filter = str_c(t->local);
         bool goes_on = feed != FEED_ALL && stands(b, br->session, filter, (enum qos)t->qos) &&
-                       (feed == FEED_NONE || feed_is_on(&b->env, br->session, filter));
+                       (feed == FEED_NONE || feed_find(&b->env, br->session, filter));
         if (!(t->direction & CONF_OUT) || goes_on)
             continue;
         if (subscription_add(&b->env, br->session, filter, (enum qos)t->qos,

@@ -36,19 +36,62 @@ static bool feed_equal(const void *entry, const void *key, const void *ctx)
 
 static const struct table_ops feed_ops = {.hash = feed_hash, .equal = feed_equal};
 
-bool feed_is_on(const struct session_env *env, const struct session *s, struct str filter)
+struct retain_cursor *feed_find(const struct session_env *env, const struct session *s,
+                                struct str filter)
 {
     struct feed_key key = {.session = s, .filter = filter};
 
-    return !TAILQ_EMPTY(&s->cursors) &&
-           table_find(&env->feeds, &feed_ops, env, hash_feed(env, s, filter), &key);
+    if (TAILQ_EMPTY(&s->cursors))
+        return NULL;
+    return table_find(&env->feeds, &feed_ops, env, hash_feed(env, s, filter), &key);
 }
 
 /* --- what was given in a former life --- */
 
+struct given {
+    uint64_t number; /* of the message */
+    uint64_t seq;    /* the last row that it was given in */
+};
+
+static const size_t given_key = offsetof(struct given, number);
+
+static struct given *given_find(const struct table *given, uint64_t number)
+{
+    return table_find(given, &table_of_numbers, &given_key, table_hash_number(number), &number);
+}
+
+enum err feed_given_add(struct table *given, uint64_t number, uint64_t seq)
+{
+    struct given *g = given_find(given, number);
+
+    if (g) {
+        g->seq = seq > g->seq ? seq : g->seq;
+        return ERR_OK;
+    }
+    g = mem_alloc(sizeof(*g));
+    if (!g)
+        return ERR_NOMEM;
+    *g = (struct given){.number = number, .seq = seq};
+    if (table_insert(given, &table_of_numbers, &given_key, table_hash_number(number), g)) {
+        mem_free(g, sizeof(*g));
+        return ERR_NOMEM;
+    }
+    return ERR_OK;
+}
+
+void feed_given_clear(struct table *given)
+{
+    uint64_t cursor = 0;
+    struct given *g;
+
+    while ((g = table_next(given, &cursor)))
+        mem_free(g, sizeof(*g));
+    table_clear(given);
+}
+
 struct resumed {
     uint64_t session;   /* its address */
-    struct table given; /* of message numbers */
+    struct table given; /* of struct given */
 };
 
 static const size_t resumed_key = offsetof(struct resumed, session);
@@ -58,26 +101,22 @@ static uint64_t key_of(const struct session *s)
     return (uintptr_t)s;
 }
 
-enum err feed_given_add(struct table *given, uint64_t number)
+void feed_resume(struct session_env *env, const struct session *s, struct str filter,
+                 uint64_t since)
 {
-    void *word = (void *)(uintptr_t)number; /* the table keeps 48 bits: more than there ever are */
-    uint64_t hash = table_hash_number(number);
+    struct retain_cursor *c = feed_find(env, s, filter);
 
-    if (number == 0 || number >> 47 || table_find(given, &table_of_words, NULL, hash, word))
-        return ERR_OK;
-    return table_insert(given, &table_of_words, NULL, hash, word);
+    if (!c)
+        return;
+    c->resumed = true;
+    c->since = since < c->since ? since : c->since; /* not behind the rows that are still to come */
 }
 
-enum err feed_resume(struct session_env *env, struct session *s, struct table *given)
+enum err feed_has_given(struct session_env *env, const struct session *s, struct table *given)
 {
     struct resumed *r = NULL;
-    struct retain_cursor *c;
     enum err e = ERR_OK;
 
-    TAILQ_FOREACH(c, &s->cursors, entry)
-    {
-        c->resumed = true;
-    }
     if (given->count > 0 && !TAILQ_EMPTY(&s->cursors)) {
         r = mem_alloc(sizeof(*r));
         e = r ? ERR_OK : ERR_NOMEM;
@@ -88,25 +127,27 @@ enum err feed_resume(struct session_env *env, struct session *s, struct table *g
                          table_hash_number(r->session), r);
     }
     if (!r || e)
-        table_clear(given);
+        feed_given_clear(given);
     if (r && e)
         mem_free(r, sizeof(*r));
     *given = (struct table){0};
     return e;
 }
 
-static bool was_given(const struct session_env *env, const struct session *s,
+/* Has this feed, in a former life? */
+static bool was_given(const struct session_env *env, const struct retain_cursor *c,
                       const struct message *m)
 {
     const struct stored *e = stored_of(m);
-    const uint64_t key = key_of(s);
+    const uint64_t key = key_of(c->owner);
     const struct resumed *r;
+    const struct given *g;
 
-    if (LIKELY(env->resumed.count == 0) || !e)
+    if (LIKELY(!c->resumed) || !e)
         return false;
     r = table_find(&env->resumed, &table_of_numbers, &resumed_key, table_hash_number(key), &key);
-    return r && table_find(&r->given, &table_of_words, NULL, table_hash_number(e->number),
-                           (void *)(uintptr_t)e->number);
+    g = r ? given_find(&r->given, e->number) : NULL;
+    return g && g->seq >= c->since;
 }
 
 /* All its feeds are over. */
@@ -120,7 +161,7 @@ static void forget_given(struct session_env *env, const struct session *s)
     r = table_remove(&env->resumed, &table_of_numbers, &resumed_key, table_hash_number(key), &key);
     if (!r)
         return;
-    table_clear(&r->given);
+    feed_given_clear(&r->given);
     mem_free(r, sizeof(*r));
 }
 
@@ -197,8 +238,7 @@ static enum err feed_step(struct session_env *env, struct session *s, struct ret
         return ERR_OK;
     if (e)
         return e;
-    if (c->qos > QOS_0 &&
-        ((c->resumed && was_given(env, s, m)) || (c->unsafe_only && m->qos > QOS_0)))
+    if (c->qos > QOS_0 && (was_given(env, c, m) || (c->unsafe_only && m->qos > QOS_0)))
         return ERR_OK;
     return session_give_retained(env, s, m, c->qos) ? ERR_OK : ERR_AGAIN;
 }

@@ -191,8 +191,7 @@ static enum err dump_flow(struct buf *out, const char *id, const struct session 
     enum err e = ERR_OK;
 
     if (!s->flow)
-        return buf_printf(out, "flow %s tail %" PRIu64 " id %d\n", id, s->tail ? s->tail : 1,
-                          s->last_id);
+        return buf_printf(out, "flow %s tail %" PRIu64 " id %d\n", id, session_tail(s), s->last_id);
     for (uint64_t seq = flow_head(s->flow); !e && seq < flow_tail(s->flow); seq++) {
         const struct flow_row *row = flow_row_at(s->flow, seq);
         if (row->state != FLOW_DONE) /* what has happened is of no use to anybody */
@@ -224,7 +223,7 @@ static enum err dump_subscriptions(const struct broker *b, struct buf *out, cons
     TAILQ_FOREACH(c, &s->cursors, entry)
     {
         if (!e)
-            e = buf_printf(out, "feed %s %s\n", id,
+            e = buf_printf(out, "feed %s since %" PRIu64 " %s\n", id, c->since,
                            str_escape(retain_cursor_filter(c), text, sizeof(text)));
     }
     return e;

@@ -5,6 +5,7 @@
 #include "core/loading.h"
 
 #include "base/mem.h"
+#include "core/feed.h"
 
 #include <string.h>
 
@@ -46,36 +47,55 @@ static struct loading_filter *filter_find(const struct loading_session *l, struc
     return table_find(&l->filters, &filter_ops, NULL, hash_text(text), &text);
 }
 
-/* With its last feed goes what was given: it says nothing of the feeds that come later. */
+/* With its last feed goes what was given: the feeds that come later have other rows. */
 static void set_feed(struct loading_session *l, struct loading_filter *f, bool feed)
 {
     l->feeds += feed;
     l->feeds -= f->feed;
     if (f->feed && l->feeds == 0)
-        table_clear(&l->given);
+        feed_given_clear(&l->given);
     f->feed = feed;
 }
 
-enum err loading_subscribe(struct loading_session *l, struct str filter, enum qos qos, bool feed)
+/* NULL without memory. */
+static struct loading_filter *filter_make(struct loading_session *l, struct str filter)
 {
     struct loading_filter *f = filter_find(l, filter);
 
-    if (!f) {
-        f = mem_alloc(sizeof(*f) + filter.n);
-        if (!f)
-            return ERR_NOMEM;
-        f->len = (uint32_t)filter.n;
-        f->feed = false;
-        memcpy(f->text, filter.p, filter.n);
-        if (table_insert(&l->filters, &filter_ops, NULL, hash_text(filter), f)) {
-            filter_free(f);
-            return ERR_NOMEM;
-        }
+    if (f)
+        return f;
+    f = mem_alloc(sizeof(*f) + filter.n);
+    if (!f)
+        return NULL;
+    *f = (struct loading_filter){.len = (uint32_t)filter.n};
+    memcpy(f->text, filter.p, filter.n);
+    if (table_insert(&l->filters, &filter_ops, NULL, hash_text(filter), f)) {
+        filter_free(f);
+        return NULL;
     }
-    if (feed && f->feed)
-        table_clear(&l->given); /* it was asked for all of them once more */
+    return f;
+}
+
+enum err loading_subscribe(struct loading_session *l, struct str filter, enum qos qos)
+{
+    struct loading_filter *f = filter_make(l, filter);
+
+    if (!f)
+        return ERR_NOMEM;
     f->qos = qos;
-    set_feed(l, f, feed);
+    set_feed(l, f, false);
+    return ERR_OK;
+}
+
+enum err loading_feed(struct loading_session *l, struct str filter, enum qos qos, uint64_t since)
+{
+    struct loading_filter *f = filter_make(l, filter);
+
+    if (!f)
+        return ERR_NOMEM;
+    f->qos = qos;
+    f->since = since;
+    set_feed(l, f, true);
     return ERR_OK;
 }
 
@@ -116,7 +136,7 @@ static void session_free(struct loading_session *l)
     while ((f = loading_next_filter(l, &cursor)))
         filter_free(f);
     table_clear(&l->filters);
-    table_clear(&l->given);
+    feed_given_clear(&l->given);
     flow_free(l->flow);
     mem_free(l->id, l->id ? (size_t)l->id_len + 1 : 0);
     mem_free(l->user, l->user ? (size_t)l->user_len + 1 : 0);

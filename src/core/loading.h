@@ -16,7 +16,8 @@
 
 struct loading_filter {
     enum qos qos;
-    bool feed; /* retained messages are still to be given */
+    bool feed;      /* retained messages are still to be given */
+    uint64_t since; /* … in rows from this one on; with `feed` */
     uint32_t len;
     char text[];
 };
@@ -54,8 +55,10 @@ MUST_CHECK enum err loading_name(struct loading_session *l, struct str id);
 /* Whose it is: the last that is said counts. */
 MUST_CHECK enum err loading_own(struct loading_session *l, struct str user, uint16_t port);
 MUST_CHECK enum err loading_need_flow(struct loading_session *l);
-MUST_CHECK enum err loading_subscribe(struct loading_session *l, struct str filter, enum qos qos,
-                                      bool feed);
+/* Without a feed, until loading_feed says that it has one. */
+MUST_CHECK enum err loading_subscribe(struct loading_session *l, struct str filter, enum qos qos);
+MUST_CHECK enum err loading_feed(struct loading_session *l, struct str filter, enum qos qos,
+                                 uint64_t since);
 void loading_unsubscribe(struct loading_session *l, struct str filter);
 /* This subscription has been given its retained messages. */
 void loading_fed(struct loading_session *l, struct str filter);

@@ -91,6 +91,7 @@ static bool is_lasting(const struct persist *p, const struct record *r)
     switch (r->type) {
     case RECORD_CLIENT:
     case RECORD_SUBSCRIBE:
+    case RECORD_FEED:
     case RECORD_IN_ADD:
     case RECORD_GIVEN:
         return true;

@@ -33,10 +33,12 @@ static const uint16_t fields[RECORD_TYPES] = {
     [RECORD_IN_REMOVE] = HAS_SESSION | HAS_ID,
     [RECORD_RETAIN] = HAS_NUMBER,
     [RECORD_RETAIN_CLEAR] = HAS_TEXT,
-    [RECORD_GIVEN] = HAS_SESSION | HAS_NUMBER,
+    [RECORD_GIVEN_FORMERLY] = HAS_SESSION | HAS_NUMBER,
     [RECORD_OWNER] = HAS_SESSION | HAS_ID | HAS_TEXT,
     [RECORD_BRIDGE] = HAS_SESSION | HAS_FLAGS,
     [RECORD_AUTHOR] = HAS_NUMBER | HAS_ID | HAS_TEXT | HAS_PAYLOAD,
+    [RECORD_FEED] = HAS_SESSION | HAS_SEQ | HAS_QOS | HAS_TEXT,
+    [RECORD_GIVEN] = HAS_SESSION | HAS_NUMBER | HAS_SEQ,
 };
 
 static uint8_t *put_varint(uint8_t *p, uint64_t v)
@@ -166,8 +168,8 @@ enum err record_read(struct str *in, struct record *r)
 /* Types of numbers alone that are never renewed, and how many: who cleans passes by most of them.
  */
 static const uint8_t numbers[RECORD_TYPES] = {
-    [RECORD_CLIENT_END] = 1, [RECORD_BEGIN] = 3,     [RECORD_RECEIVED] = 2,
-    [RECORD_DONE] = 2,       [RECORD_IN_REMOVE] = 2, [RECORD_RETAIN] = 1,
+    [RECORD_CLIENT_END] = 1, [RECORD_BEGIN] = 3,  [RECORD_RECEIVED] = 2,       [RECORD_DONE] = 2,
+    [RECORD_IN_REMOVE] = 2,  [RECORD_RETAIN] = 1, [RECORD_GIVEN_FORMERLY] = 2,
 };
 
 bool record_skip(struct str *in)

@@ -21,8 +21,8 @@ enum record_type {
      * begun, and `id` is the packet id that was given last (0 = none yet).
      */
     RECORD_CLIENT = 1,
-    RECORD_CLIENT_END,  /* it is gone with all that it had: session */
-    RECORD_SUBSCRIBE,   /* session, qos, flags, text = filter */
+    RECORD_CLIENT_END, /* it is gone with all that it had: session */
+    RECORD_SUBSCRIBE,  /* session, qos, flags, text = filter; its feed, if there was one, is over */
     RECORD_UNSUBSCRIBE, /* session, text */
     RECORD_FED,         /* this subscription has been given its retained messages: session, text */
     RECORD_MESSAGE,     /* number, qos, text = topic, payload */
@@ -34,15 +34,13 @@ enum record_type {
     /* A row was given its packet id; finished if that is 0: at QoS 0, or dropped when its turn
      * came: session, seq, id. */
     RECORD_BEGIN,
-    RECORD_RECEIVED,     /* PUBREC for a row: session, seq */
-    RECORD_DONE,         /* a row is finished: session, seq */
-    RECORD_IN_ADD,       /* an inbound QoS 2 message was accepted: session, id */
-    RECORD_IN_REMOVE,    /* … and released: session, id */
-    RECORD_RETAIN,       /* this message is its topic's retained one: number */
-    RECORD_RETAIN_CLEAR, /* text = topic */
-    /* This retained message has been given for a subscription whose feed is not over: session,
-     * number. */
-    RECORD_GIVEN,
+    RECORD_RECEIVED,       /* PUBREC for a row: session, seq */
+    RECORD_DONE,           /* a row is finished: session, seq */
+    RECORD_IN_ADD,         /* an inbound QoS 2 message was accepted: session, id */
+    RECORD_IN_REMOVE,      /* … and released: session, id */
+    RECORD_RETAIN,         /* this message is its topic's retained one: number */
+    RECORD_RETAIN_CLEAR,   /* text = topic */
+    RECORD_GIVEN_FORMERLY, /* of earlier stores: says nothing any more: session, number */
     /* Whose session it is, for the ACL of the listener with this port: session, id = port, text =
      * user name. */
     RECORD_OWNER,
@@ -51,13 +49,19 @@ enum record_type {
     RECORD_AUTHOR,
     /* Its client is a bridge, behind the CLIENT record that says no more of it: session, flags. */
     RECORD_BRIDGE,
+    /* As SUBSCRIBE, and retained messages are still to be given, in rows from `seq` on: session,
+     * seq, qos, text = filter. */
+    RECORD_FEED,
+    /* A retained message was given for a feed, in this row, which may be gone: session, number,
+     * seq. */
+    RECORD_GIVEN,
     RECORD_TYPES
 };
 
 #define RECORD_FLAG_RETAIN 1 /* QUEUE: to be sent with RETAIN */
 #define RECORD_FLAG_GIVEN 2  /* QUEUE: for a feed, as by GIVEN */
 #define RECORD_FLAG_OWN 1    /* BRIDGE: one of ours */
-#define RECORD_FLAG_FEED 1   /* SUBSCRIBE: retained messages are still to be given */
+#define RECORD_FLAG_FEED 1   /* SUBSCRIBE, of earlier stores: as FEED, but not since when */
 
 struct record {
     enum record_type type;

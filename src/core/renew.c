@@ -97,9 +97,10 @@ void renew_free(struct broker *b)
 static enum err renew_subscription(struct broker *b, struct session *s, struct str filter,
                                    uint64_t position)
 {
-    struct record r = {.type = RECORD_SUBSCRIBE, .session = s->number, .text = filter};
+    struct record r = {.session = s->number, .text = filter};
     trie_place place = trie_find(&b->trie, filter, s);
     struct recent *recent = place ? recent_of(b, place, s) : NULL;
+    const struct retain_cursor *feed = feed_find(&b->env, s, filter);
 
     if (!place || (recent && recent->place == place && recent->session == s->number &&
                    recent->position > position))
@@ -107,7 +108,8 @@ static enum err renew_subscription(struct broker *b, struct session *s, struct s
     if (session_record_reserve(&b->env, s, 1, filter.n))
         return ERR_NOMEM;
     r.qos = (uint8_t)trie_granted(place, s);
-    r.flags = feed_is_on(&b->env, s, filter) ? RECORD_FLAG_FEED : 0;
+    r.type = feed_is_lasting(feed) ? RECORD_FEED : RECORD_SUBSCRIBE;
+    r.seq = feed ? feed->since : 0;
     position = persist_write(&b->persist, &r);
     if (recent)
         *recent = (struct recent){.place = place, .session = s->number, .position = position};
@@ -125,19 +127,20 @@ static enum err renew_inbound(struct broker *b, const struct session *s, uint16_
 }
 
 /* What a feed has given is not given again after a restart, as long as the session has one. */
-static enum err renew_given(struct broker *b, const struct session *s, uint64_t number)
+static enum err renew_given(struct broker *b, const struct session *s, const struct record *r)
 {
-    if (number == 0 || TAILQ_EMPTY(&s->cursors))
+    if (r->number == 0 || TAILQ_EMPTY(&s->cursors))
         return ERR_OK;
     if (session_record_reserve(&b->env, s, 1, 0))
         return ERR_NOMEM;
-    session_record(&b->env, s, (struct record){.type = RECORD_GIVEN, .number = number});
+    session_record(&b->env, s,
+                   (struct record){.type = RECORD_GIVEN, .number = r->number, .seq = r->seq});
     return ERR_OK;
 }
 
 static enum err renew_queue(struct broker *b, const struct session *s, const struct record *r)
 {
-    enum err e = r->flags & RECORD_FLAG_GIVEN ? renew_given(b, s, r->number) : ERR_OK;
+    enum err e = r->flags & RECORD_FLAG_GIVEN ? renew_given(b, s, r) : ERR_OK;
 
     return e ? e : renew_row(b, s, r->seq);
 }
@@ -155,11 +158,12 @@ static enum err renew(struct broker *b, const struct record *r, uint64_t positio
     case RECORD_CLIENT:
         return renew_client(b, s, position);
     case RECORD_SUBSCRIBE:
+    case RECORD_FEED:
         return renew_subscription(b, s, r->text, position);
     case RECORD_QUEUE:
         return renew_queue(b, s, r);
     case RECORD_GIVEN:
-        return renew_given(b, s, r->number);
+        return renew_given(b, s, r);
     case RECORD_IN_ADD:
         return renew_inbound(b, s, r->id);
     default:

@@ -152,7 +152,11 @@ static enum err apply_subscribe(struct loading_session *l, const struct record *
 {
     if (!utf8_valid(r->text) || topic_check_subscription(r->text) != REASON_OK)
         return ERR_MALFORMED;
-    return loading_subscribe(l, r->text, (enum qos)r->qos, r->flags & RECORD_FLAG_FEED);
+    if (r->type == RECORD_FEED)
+        return loading_feed(l, r->text, (enum qos)r->qos, r->seq);
+    if (r->flags & RECORD_FLAG_FEED)
+        return loading_feed(l, r->text, (enum qos)r->qos, UINT64_MAX);
+    return loading_subscribe(l, r->text, (enum qos)r->qos);
 }
 
 static enum err apply_queue(struct broker *b, struct loading_session *l, const struct record *r)
@@ -165,7 +169,7 @@ static enum err apply_queue(struct broker *b, struct loading_session *l, const s
     err = flow_load_row(l->flow, r->seq, e ? &e->blob : NULL, 0, (enum qos)r->qos,
                         r->flags & RECORD_FLAG_RETAIN);
     if (!err && (r->flags & RECORD_FLAG_GIVEN))
-        err = feed_given_add(&l->given, r->number);
+        err = feed_given_add(&l->given, r->number, r->seq);
     if (!err && r->id != 0)
         flow_load_begun(l->flow, r->seq, r->id);
     return err == ERR_INVAL ? ERR_MALFORMED : err;
@@ -215,6 +219,7 @@ static enum err apply_to_session(struct broker *b, const struct record *r, uint6
     case RECORD_CLIENT:
         return apply_client(l, r, position);
     case RECORD_SUBSCRIBE:
+    case RECORD_FEED:
         return apply_subscribe(l, r);
     case RECORD_UNSUBSCRIBE:
         loading_unsubscribe(l, r->text);
@@ -225,7 +230,9 @@ static enum err apply_to_session(struct broker *b, const struct record *r, uint6
     case RECORD_QUEUE:
         return apply_queue(b, l, r);
     case RECORD_GIVEN:
-        return feed_given_add(&l->given, r->number);
+        return feed_given_add(&l->given, r->number, r->seq);
+    case RECORD_GIVEN_FORMERLY:
+        return ERR_OK;
     case RECORD_IN_ADD:
         return apply_in_add(l, r);
     case RECORD_BRIDGE:
@@ -319,9 +326,12 @@ static enum err subscribe_all(struct broker *b, struct session *s, const struct 
     const struct loading_filter *f;
     enum err e = ERR_OK;
 
-    while (!e && (f = loading_next_filter(l, &cursor)))
-        e = subscription_add(&b->env, s, str_of(f->text, f->len), f->qos,
-                             f->feed ? FEED_ALL : FEED_NONE);
+    while (!e && (f = loading_next_filter(l, &cursor))) {
+        struct str filter = str_of(f->text, f->len);
+        e = subscription_add(&b->env, s, filter, f->qos, f->feed ? FEED_ALL : FEED_NONE);
+        if (!e && f->feed)
+            feed_resume(&b->env, s, filter, f->since);
+    }
     return e;
 }
 
@@ -354,7 +364,7 @@ static enum err make_session(struct broker *b, struct loading_session *l, int64_
         e = session_owned(&b->env, s, str_of(l->user, l->user_len), l->port);
     if (!e)
         e = subscribe_all(b, s, l);
-    return e ? e : feed_resume(&b->env, s, &l->given);
+    return e ? e : feed_has_given(&b->env, s, &l->given);
 }
 
 static enum err make_sessions(struct broker *b, int64_t wall_s, uint64_t *lost)

@@ -44,6 +44,7 @@ struct retain_cursor {
     unsigned levels;                  /* of the filter; a final '#' not counted */
     bool rest;                        /* the filter ends in '#' */
     bool resumed;                     /* its owner's: some were given in a former life (feed.c) */
+    uint64_t since;                   /* its owner's: what it gives is in rows from this one on */
     bool unsafe_only;                 /* its owner's: what goes at QoS 0, no more (feed.c) */
     enum qos qos;                     /* granted */
     uint32_t filter_len;

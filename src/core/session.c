@@ -35,12 +35,14 @@ void session_record(struct session_env *env, const struct session *s, struct rec
 
 enum err session_need_flow(struct session_env *env, struct session *s)
 {
+    uint64_t tail = session_tail(s);
+
     if (s->flow)
         return ERR_OK;
     s->flow = flow_new(env->scratch->pool);
     if (!s->flow)
         return ERR_NOMEM;
-    flow_resume_at(s->flow, s->tail ? s->tail : 1, s->last_id);
+    flow_resume_at(s->flow, tail, s->last_id);
     return ERR_OK;
 }
 

@@ -54,6 +54,14 @@ struct session {           /* aligned to TRIE_SESSION_ALIGN, as every allocation
     char id[];
 };
 
+/* The sequence number of its flow's next row. */
+static inline uint64_t session_tail(const struct session *s)
+{
+    if (s->flow)
+        return flow_tail(s->flow);
+    return s->tail ? s->tail : 1;
+}
+
 TAILQ_HEAD(session_list, session);
 
 /* What delivering needs of the broker. */

@@ -40,7 +40,7 @@ static bool is_known(const struct session_env *env, const struct session *s, str
     if (s->number == 0 || !persist_on(env->persist))
         return true;
     place = trie_find(env->trie, filter, s);
-    return place && trie_granted(place, s) == qos && !feed_is_on(env, s, filter);
+    return place && trie_granted(place, s) == qos && !feed_find(env, s, filter);
 }
 
 enum err subscription_add(struct session_env *env, struct session *s, struct str filter,
@@ -59,6 +59,7 @@ enum err subscription_add(struct session_env *env, struct session *s, struct str
         if (!c)
             return ERR_NOMEM;
         c->unsafe_only = feed == FEED_UNSAFE;
+        c->since = session_tail(s);
     }
     known = feed != FEED_ALL && is_known(env, s, filter, qos);
     e = trie_subscribe(env->trie, filter, s, qos, &place, &is_new);
@@ -75,9 +76,9 @@ enum err subscription_add(struct session_env *env, struct session *s, struct str
     }
     if (!known)
         session_record(env, s,
-                       (struct record){.type = RECORD_SUBSCRIBE,
+                       (struct record){.type = feed_is_lasting(c) ? RECORD_FEED : RECORD_SUBSCRIBE,
+                                       .seq = c ? c->since : 0,
                                        .qos = (uint8_t)qos,
-                                       .flags = c && feed == FEED_ALL ? RECORD_FLAG_FEED : 0,
                                        .text = filter});
     if (c)
         feed_begin(env, s, c);

@@ -111,7 +111,7 @@ static enum err gather_filters(const struct broker *b, const struct session *s, 
             return ERR_NOMEM;
         to = (char *)buf_end(&f->text);
         sub->filter.n = trie_describe(&b->trie, place, s, to, &sub->qos);
-        sub->feed = feed_is_on(&b->env, s, str_of(to, sub->filter.n));
+        sub->feed = feed_find(&b->env, s, str_of(to, sub->filter.n)) != NULL;
         buf_added(&f->text, sub->filter.n);
         f->count++;
     }
@@ -146,13 +146,12 @@ static enum err visit_session(const struct broker *b, const struct visitor *v,
     struct visit_session out = {.id = session_id(s),
                                 .number = s->number,
                                 .absent_s = s->absent_s,
-                                .tail = s->tail ? s->tail : 1,
+                                .tail = session_tail(s),
                                 .last_id = s->last_id,
                                 .subscriptions = s->subs.count};
     enum err e;
 
     if (s->flow) {
-        out.tail = flow_tail(s->flow);
         out.last_id = flow_last_id(s->flow);
         out.queued = flow_queued(s->flow);
         out.inflight = flow_inflight(s->flow);

@@ -142,10 +142,12 @@ static void print_records(const struct dump_store *s, struct dump_line *line)
                                                     [RECORD_IN_REMOVE] = "in_remove",
                                                     [RECORD_RETAIN] = "retain",
                                                     [RECORD_RETAIN_CLEAR] = "retain_clear",
-                                                    [RECORD_GIVEN] = "given",
+                                                    [RECORD_GIVEN_FORMERLY] = "given_formerly",
                                                     [RECORD_OWNER] = "owner",
                                                     [RECORD_AUTHOR] = "author",
-                                                    [RECORD_BRIDGE] = "bridge"};
+                                                    [RECORD_BRIDGE] = "bridge",
+                                                    [RECORD_FEED] = "feed",
+                                                    [RECORD_GIVEN] = "given"};
 
     for (int i = RECORD_CLIENT; i < RECORD_TYPES; i++) {
         line_begin(line, "records");

@@ -58,7 +58,7 @@ static void ended_sessions_are_gone(void **state)
     struct loading_session *l = session(&all, 3);
     assert_ok(loading_name(l, STR("id")));
     assert_ok(loading_need_flow(l));
-    assert_ok(loading_subscribe(l, STR("a"), QOS_1, false));
+    assert_ok(loading_subscribe(l, STR("a"), QOS_1));
     loading_end(&all, 3);
     assert_null(loading_next(&all, &cursor));
     loading_end(&all, 3);
@@ -91,10 +91,10 @@ static void subscriptions_come_and_go(void **state)
 
     (void)state;
     struct loading_session *l = session(&all, 1);
-    assert_ok(loading_subscribe(l, STR("a"), QOS_1, true));
-    assert_ok(loading_subscribe(l, STR("a/b"), QOS_2, true));
-    assert_true(find(l, "a")->feed && find(l, "a")->qos == QOS_1);
-    assert_ok(loading_subscribe(l, STR("a"), QOS_0, false)); /* anew */
+    assert_ok(loading_feed(l, STR("a"), QOS_1, 7));
+    assert_ok(loading_feed(l, STR("a/b"), QOS_2, 8));
+    assert_true(find(l, "a")->feed && find(l, "a")->qos == QOS_1 && find(l, "a")->since == 7);
+    assert_ok(loading_subscribe(l, STR("a"), QOS_0)); /* anew */
     assert_true(!find(l, "a")->feed && find(l, "a")->qos == QOS_0);
     loading_fed(l, STR("a/b"));
     loading_fed(l, STR("unknown"));
@@ -173,7 +173,7 @@ static bool failing_script(struct loading *all)
             return false;
         for (char c = 'a'; c <= 'p'; c++) {
             filter[7] = c;
-            if (loading_subscribe(l, str_c(filter), QOS_1, false))
+            if (loading_subscribe(l, str_c(filter), QOS_1))
                 return false;
         }
     }

@@ -6,7 +6,9 @@
  */
 #include "core/renew.h"
 
+#include "core/feed.h"
 #include "core/record.h"
+#include "core/subscription.h"
 #include "mqtt/decode.h"
 #include "unit/life.h"
 #include "unit/rig.h"
@@ -307,6 +309,204 @@ static void a_feed_goes_on_after_cleaning(void **state)
     renew_all(&s.r);
     assert_int_equal(count_type(&s.r, RECORD_FED), 0);
     rig_check_replay(&s.r);
+    scene_end(&s);
+}
+
+/* Two messages may be under way at a time: while two of "t" are, a feed waits. */
+static void narrow_begin(struct scene *s)
+{
+    rig_setup(&s->r);
+    s->r.setup.persistent = true;
+    s->r.conf.global.max_inflight_messages = 2;
+    rig_start(&s->r);
+    rig_connect(&s->r, &s->p, "publisher", false);
+    rig_connect(&s->r, &s->c, "client", false);
+    rig_subscribe(&s->c, "t", QOS_1);
+    rig_retain(&s->p, "kept", "value", QOS_1, 1);
+    rig_settle(&s->r);
+}
+
+static void fill_window(struct scene *s)
+{
+    rig_publish(&s->p, "t", "1", QOS_1, 2);
+    rig_publish(&s->p, "t", "2", QOS_1, 3);
+    rig_settle(&s->r);
+}
+
+static void take(struct scene *s, const char *topic, const char *payload, bool retain)
+{
+    struct packet_publish p = rig_expect_publish(&s->c, topic, payload, QOS_1);
+
+    assert_int_equal(p.retain, retain);
+    rig_send_ack(&s->c, PACKET_PUBACK, p.id);
+    rig_settle(&s->r);
+}
+
+static void take_window(struct scene *s)
+{
+    take(s, "t", "1", false);
+    take(s, "t", "2", false);
+}
+
+static void crash(struct scene *s)
+{
+    rig_restart(&s->r);
+    rig_forget(&s->c);
+    rig_forget(&s->p);
+    assert_true(rig_connect(&s->r, &s->p, "publisher", false));
+    assert_true(rig_connect(&s->r, &s->c, "client", false));
+}
+
+/* The feed of "kept" is over, and another one for the same filter has given nothing yet. */
+static void begin_second_feed(struct scene *s)
+{
+    rig_unsubscribe(&s->c, "kept");
+    fill_window(s);
+    assert_int_equal(rig_drain(&s->c), 2);
+    rig_subscribe(&s->c, "kept", QOS_1);
+    rig_expect_nothing(&s->c);
+}
+
+/* A bridge that has come back is given what goes at QoS 0, and after a crash as much as it asks
+ * for. */
+static void a_feed_for_a_bridge_is_not_renewed(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    narrow_begin(&s);
+    fill_window(&s);
+    struct session *client = sessions_find(&s.r.b->sessions, STR("client"));
+    assert_ok(subscription_add(&s.r.b->env, client, STR("kept"), QOS_1, FEED_UNSAFE));
+    assert_non_null(feed_find(&s.r.b->env, client, STR("kept")));
+    rig_commit(&s.r);
+    renew_all(&s.r);
+    assert_int_equal(count_type(&s.r, RECORD_SUBSCRIBE), 2);
+    assert_int_equal(count_type(&s.r, RECORD_FEED), 0);
+    scene_end(&s);
+}
+
+/* What an earlier feed has given is renewed while the later one is on. */
+static void a_later_feed_gives_it_again_after_cleaning(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    narrow_begin(&s);
+    rig_subscribe(&s.c, "kept", QOS_1);
+    take(&s, "kept", "value", true);
+    begin_second_feed(&s);
+    renew_all(&s.r);
+    rig_check_replay(&s.r);
+    crash(&s);
+    take_window(&s);
+    take(&s, "kept", "value", true);
+    rig_expect_nothing(&s.c);
+    scene_end(&s);
+}
+
+/* Cleaning has taken the beginning of the earlier feed, but not yet what it gave. */
+static void a_later_feed_gives_it_again_half_cleaned(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    narrow_begin(&s);
+    fill_window(&s);
+    rig_send_subscribe(&s.c, 9, "kept", QOS_1);
+    rig_settle(&s.r);
+    size_t end = s.r.frame_count;
+    take_window(&s);
+    (void)rig_expect(&s.c, PACKET_SUBACK);
+    take(&s, "kept", "value", true);
+    for (size_t i = s.r.frame_first; i < end; i++)
+        renew_frame(&s.r, i);
+    rig_commit(&s.r);
+    rig_drop_frames(&s.r, end);
+    assert_int_equal(count_type(&s.r, RECORD_FED), 1);
+    begin_second_feed(&s);
+    crash(&s);
+    take_window(&s);
+    take(&s, "kept", "value", true);
+    rig_expect_nothing(&s.c);
+    scene_end(&s);
+}
+
+/* The topic of the next PUBLISH, and whether it is a repetition. */
+static struct packet_publish next_publish(struct scene *s, char topic[8])
+{
+    struct packet_publish p = {0};
+    struct frame f;
+
+    while (rig_next(&s->c, &f) && frame_type(&f) != PACKET_PUBLISH)
+        continue;
+    assert_int_equal(decode_publish(&f, &p), REASON_OK);
+    (void)snprintf(topic, 8, "%.*s", STR_ARG(p.topic));
+    return p;
+}
+
+/* What one feed gave before another began says nothing of what that one has to give. */
+static void each_feed_gives_all_of_its_own(void **state)
+{
+    struct scene s;
+    char first[8];
+    char topic[8];
+    unsigned again = 0;
+
+    (void)state;
+    narrow_begin(&s);
+    rig_retain(&s.p, "more", "value", QOS_1, 4);
+    rig_retain(&s.p, "last", "value", QOS_1, 5);
+    rig_send_subscribe(&s.c, 8, "+", QOS_1); /* gives two of three */
+    rig_settle(&s.r);
+    (void)next_publish(&s, first);
+    (void)next_publish(&s, topic);
+    rig_send_subscribe(&s.c, 9, first, QOS_1);
+    rig_settle(&s.r);
+    renew_all(&s.r);
+    crash(&s);
+    for (unsigned i = 0; i < 4; i++) {
+        struct packet_publish p = next_publish(&s, topic);
+        assert_int_equal(p.dup, i < 2);
+        again += !p.dup && strcmp(topic, first) == 0;
+        rig_send_ack(&s.c, PACKET_PUBACK, p.id);
+        rig_settle(&s.r);
+    }
+    rig_expect_nothing(&s.c);
+    assert_int_equal(again, 1);
+    scene_end(&s);
+}
+
+/* Also while what was renewed stands there twice. */
+static void a_feed_gives_nothing_twice(void **state)
+{
+    struct scene s;
+    char topic[8];
+
+    (void)state;
+    narrow_begin(&s);
+    for (uint16_t i = 0; i < 6; i++) {
+        (void)snprintf(topic, sizeof(topic), "r/%u", i);
+        rig_retain(&s.p, topic, "x", QOS_1, (uint16_t)(i + 10));
+    }
+    rig_send_subscribe(&s.c, 8, "r/+", QOS_1);
+    rig_settle(&s.r);
+    for (unsigned i = 0; i < 6; i++) {
+        struct packet_publish p = next_publish(&s, topic);
+        if (i == 2) {
+            size_t end = s.r.frame_count;
+            for (size_t k = s.r.frame_first; k < end; k++)
+                renew_frame(&s.r, k);
+            rig_commit(&s.r);
+        }
+        rig_send_ack(&s.c, PACKET_PUBACK, p.id);
+        rig_settle(&s.r);
+        if (i == 3) {
+            crash(&s);
+            (void)next_publish(&s, topic); /* it was under way */
+        }
+    }
+    rig_expect_nothing(&s.c);
     scene_end(&s);
 }
 
@@ -631,6 +831,11 @@ int main(void)
         UNIT_TEST(retained_messages_are_renewed),
         UNIT_TEST(a_replaced_message_that_waits_is_not_retained_again),
         UNIT_TEST(a_feed_goes_on_after_cleaning),
+        UNIT_TEST(a_feed_for_a_bridge_is_not_renewed),
+        UNIT_TEST(a_later_feed_gives_it_again_after_cleaning),
+        UNIT_TEST(a_later_feed_gives_it_again_half_cleaned),
+        UNIT_TEST(each_feed_gives_all_of_its_own),
+        UNIT_TEST(a_feed_gives_nothing_twice),
         UNIT_TEST(ended_sessions_leave_nothing),
         UNIT_TEST(twice_is_harmless),
         UNIT_TEST(subscribing_again_leaves_one_record),

@@ -2,6 +2,7 @@
  * What survives a crash: the state from its records is the state that was, what must wait for them
  * waits, and bytes that are no records of ours do no harm.
  */
+#include "core/feed.h"
 #include "core/replay.h"
 
 #include "base/rng.h"
@@ -494,6 +495,37 @@ static void retained_messages_in_any_order(void **state)
     paper_end(&p);
 }
 
+/* Earlier stores did not say when a feed began: it gives everything once more. */
+static void a_feed_of_an_earlier_store_begins_anew(void **state)
+{
+    struct paper p;
+
+    (void)state;
+    paper_begin(&p);
+    write_message(&p, 2, "kept");
+    write_down(&p, (struct record){.type = RECORD_RETAIN, .number = 2});
+    write_client(&p, 5, "client", 1, 0);
+    write_down(&p, (struct record){.type = RECORD_SUBSCRIBE,
+                                   .session = 5,
+                                   .qos = 1,
+                                   .flags = RECORD_FLAG_FEED,
+                                   .text = STR("t")});
+    write_down(&p, (struct record){.type = RECORD_QUEUE,
+                                   .session = 5,
+                                   .number = 2,
+                                   .seq = 1,
+                                   .qos = 1,
+                                   .flags = RECORD_FLAG_RETAIN | RECORD_FLAG_GIVEN});
+    write_down(&p, (struct record){.type = RECORD_DONE, .session = 5, .seq = 1});
+    write_down(&p, (struct record){.type = RECORD_GIVEN_FORMERLY, .session = 5, .number = 2});
+    read_back(&p);
+    const struct session *s = session_of(&p, "client");
+    const struct retain_cursor *feed = feed_find(&p.b->env, s, STR("t"));
+    assert_non_null(feed);
+    assert_int_equal(feed->since, 2);
+    paper_end(&p);
+}
+
 /* Above the limit only what is retained has its payload in memory. */
 static void the_memory_limit_holds_while_replaying(void **state)
 {
@@ -817,7 +849,8 @@ static void the_journal_has_every_type(void **state)
     }
     journal_free(all);
     /* GIVEN comes with cleaning alone. */
-    assert_int_equal(seen, (1u << RECORD_TYPES) - 2 - (1u << RECORD_GIVEN));
+    assert_int_equal(seen, (1u << RECORD_TYPES) - 2 - (1u << RECORD_GIVEN) -
+                               (1u << RECORD_GIVEN_FORMERLY));
     rig_check_replay(&r);
     rig_end(&r);
 }
@@ -988,6 +1021,7 @@ int main(void)
         UNIT_TEST(a_row_that_waits_for_pubcomp_needs_no_message),
         UNIT_TEST(rows_whose_message_never_came_are_lost),
         UNIT_TEST(retained_messages_in_any_order),
+        UNIT_TEST(a_feed_of_an_earlier_store_begins_anew),
         UNIT_TEST(the_memory_limit_holds_while_replaying),
         UNIT_TEST(two_sessions_with_one_id),
         UNIT_TEST(answers_wait_until_they_are_stored),

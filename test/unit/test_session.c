@@ -674,7 +674,6 @@ static void several_feeds_run_at_once(void **state)
     scene_end(&s);
 }
 
-/* A session that ends with a feed, rows and subscriptions leaves nothing. */
 /* What a feed has given that is over says nothing of the next one, which a crash interrupts. */
 static void a_later_feed_gives_it_again(void **state)
 {
@@ -732,6 +731,7 @@ static void come_and_end(struct scene *s)
     assert_int_equal(broker_stats(s->r.b)->shared_subscriptions, 0);
 }
 
+/* A session that ends with a feed, rows and subscriptions leaves nothing. */
 static void an_ended_session_leaves_nothing(void **state)
 {
     struct scene s;

@@ -75,10 +75,10 @@ static void client(struct look *l, uint64_t number, const char *id, uint64_t tim
 
 static void subscribe(struct look *l, uint64_t session, const char *filter, enum qos qos, bool feed)
 {
-    note(l, (struct record){.type = RECORD_SUBSCRIBE,
+    note(l, (struct record){.type = feed ? RECORD_FEED : RECORD_SUBSCRIBE,
                             .session = session,
+                            .seq = 1,
                             .qos = (uint8_t)qos,
-                            .flags = feed ? RECORD_FLAG_FEED : 0,
                             .text = str_c(filter)});
 }
 
