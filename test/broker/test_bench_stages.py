@@ -90,6 +90,8 @@ def filters(broker, *arguments):
     """What the clients subscribed to, by client."""
     run = bench("--port", broker.port, "-m", 1, "--warmup", 0, *arguments, "wild")
     assert run.returncode == 0, run.stderr
+    broker.connect("behind")
+    broker.log.wait("as behind ")
     found = {}
     for line in broker.log.find(r"bench\d+s\d+ 0 bench"):
         client, text = re.search(r"(bench\d+s\d+) 0 (bench\S+)", line).groups()

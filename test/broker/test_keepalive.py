@@ -128,12 +128,12 @@ def test_the_largest_keepalive_is_accepted(broker, name):
 def test_a_reader_of_a_large_message_stays_though_its_pings_wait(brokers, name):
     """16 MB at 4 MB a second: longer than its keepalive allows, and its pings are behind the answers."""
     broker = brokers.start("max_packet_size 30000000", verbose=False)
+    size = 16_000_000
+    broker.connect(keepalive=0).publish(name, b"x" * size, retain=True)
     slow = broker.client(rcvbuf=65536)
     slow.connect(name, keepalive=1)
-    slow.subscribe(name)
-    size = 16_000_000
-    broker.connect(keepalive=0).publish(name, b"x" * size)
     got, begin = 0, time.monotonic()
+    slow.send(subscribe(1, (name, 0)))
     while got < size:
         slow.send_if_open(PING)
         data = slow.sock.recv(200_000, socket.MSG_WAITALL)
