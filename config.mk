@@ -139,6 +139,9 @@ FEATURE_FILES := \
 	SOCKS:test/fuzz/fuzz_socks5 \
 	SOCKS:test/unit/test_socks5 \
 	SRV:lib/net/dns \
+	SRV:lib/net/resolve_answers \
+	SRV:lib/net/resolve_asker \
+	SRV:lib/net/resolve_steps \
 	SRV:test/fuzz/fuzz_dns \
 	SRV:test/unit/test_dns \
 	TLS:lib/net/tls_client \
