@@ -111,6 +111,12 @@ class Log:
     def find(self, pattern, since=0):
         return [line for line in self.lines[since:] if re.search(pattern, line)]
 
+    def wait_for(self, count, pattern, since=0, seconds=mqtt_wire.PATIENCE):
+        """All lines that match, once there are so many: they come some time after what they tell of."""
+        with self.changed:
+            self.changed.wait_for(lambda: len(self.find(pattern, since)) >= count or self.ended, seconds)
+        return self.find(pattern, since)
+
     def wait(self, pattern, since=0, seconds=mqtt_wire.PATIENCE):
         """The first line that matches, awaited; searched from line number `since` on."""
         with self.changed:

@@ -110,7 +110,7 @@ def absent_session(broker, name, *filters, qos=1):
     client.disconnect()
 
 
-def take_until_quiet(client, count=None, quiet=0.3):
+def take_until_quiet(client, count=None, quiet=1.0):
     """All messages that come, acknowledged in full, at most `quiet` seconds apart.
 
     With `count` so many are awaited. A PINGRESP would prove nothing: it does not wait for the disk, as
@@ -136,7 +136,7 @@ def drain(broker, name, count=None):
     """The lasting session's client comes back and takes all that waited for it."""
     client = broker.connect(name, clean=False)
     assert client.connack.session_present
-    got = take_until_quiet(client, count, 0.3 if count is None else 0.05)
+    got = take_until_quiet(client, count, 1.0 if count is None else 0.05)
     client.disconnect()
     return got
 

@@ -86,12 +86,17 @@ def test_one_match_for_each_message(roomy, subscriptions, qos):
     assert found["delivered"] == found["published"] == 1500
 
 
+def read_log(broker):
+    """Until all has been read that the broker has said so far."""
+    broker.connect("behind").close()
+    broker.log.wait("as behind ")
+
+
 def filters(broker, *arguments):
     """What the clients subscribed to, by client."""
     run = bench("--port", broker.port, "-m", 1, "--warmup", 0, *arguments, "wild")
     assert run.returncode == 0, run.stderr
-    broker.connect("behind")
-    broker.log.wait("as behind ")
+    read_log(broker)
     found = {}
     for line in broker.log.find(r"bench\d+s\d+ 0 bench"):
         client, text = re.search(r"(bench\d+s\d+) 0 (bench\S+)", line).groups()
@@ -203,6 +208,7 @@ def test_sessions_are_removed(own_broker):
 
 def stored_sessions(broker):
     """How many of the generator's sessions are still there."""
+    read_log(broker)
     names = {re.search(r"as (bench\d+s\d+) ", line)[1] for line in broker.log.find(r"as bench\d+s\d+ ")}
     assert names
     left = 0

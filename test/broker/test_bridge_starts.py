@@ -125,7 +125,7 @@ def test_all_addresses_and_then_a_pause(brokers):
     broker.log.wait(r"Unable to connect bridge b .*next attempt in 1\.0 s\.")
     tried = [int(re.search(r":(\d+)\)", line)[1]) for line in broker.log.find(r"Connecting bridge b \(")]
     assert tried[:3] == dead
-    assert len(broker.log.find("trying .* next")) == 2
+    assert len(broker.log.wait_for(2, "trying .* next")) == 2
 
 
 def test_a_remote_that_refuses_is_followed_by_the_next(brokers, remotes):

@@ -125,6 +125,7 @@ def test_one_line_for_each_change(brokers, remote):
         writer.publish("a/1", "x", qos=1)
     link.welcome(outs=["a/#"])
     link.take_many(50)
+    broker.log.wait_for(2, "Bridge b connected")
     about = [line for line in broker.log.find(r"[Bb]ridge b\b") if "Sending" not in line and "Received" not in line]
     assert len([line for line in about if "disconnected" in line]) == 1, about
     assert len([line for line in about if "Connecting bridge" in line]) == 2, about

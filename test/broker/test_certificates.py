@@ -178,7 +178,7 @@ def test_a_half_of_a_pair_waits_for_the_other(files, pki, certs):
     since = len(files.log.lines)
     shutil.copy(pki.rsa_server.cert, certs / "cert.pem")
     files.kept(since)
-    assert files.log.find(rf"Error: TLS on port {files.port}: .*keyfile", since)
+    files.log.wait(rf"Error: TLS on port {files.port}: .*keyfile", since)
     assert files.shows(pki.server)
     since = len(files.log.lines)
     shutil.copy(pki.rsa_server.key, certs / "key.pem")
@@ -197,7 +197,7 @@ def test_a_bad_certificate_does_not_replace_a_good_one(files, pki, certs, what):
     else:
         cert.write_text("" if what == "empty" else "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     files.kept(since)
-    assert files.log.find(rf"Error: TLS on port {files.port}: ", since)
+    files.log.wait(rf"Error: TLS on port {files.port}: ", since)
     assert files.shows(pki.server)
     said = reload(files.broker, "sys_interval 0", f"listener {files.port} 127.0.0.1", f"certfile {cert}",
                   f"keyfile {certs}/key.pem")
@@ -225,7 +225,7 @@ def test_what_was_made_by_a_clock_ahead_of_ours_waits(brokers, pki, certs, what)
         ca.revoke(alice)
         ca.crl(certs / "new.pem", starts=utc(seconds=4), ends=utc(days=30)).rename(certs / "crl.pem")
     files.kept(since)
-    assert files.log.find("is not valid before", since)
+    files.log.wait("is not valid before", since)
     assert verdict(files.port, trusting(ca, alice)).word == SERVED
     files.anew(since)
     assert (verdict(files.port, trusting(ca, alice)).word == SERVED) == (what == "certificate")
@@ -348,7 +348,7 @@ def test_rights_change_for_who_is_connected(brokers, tmp_path):
     since = len(broker.log.lines)
     acl.write_text("topic readwrite a\nbroken line\n")
     broker.log.wait(r"Error: The former acl_file '.*' stays in force", since)
-    assert broker.log.find(rf"Error: {acl}:2: ", since)
+    broker.log.wait(rf"Error: {acl}:2: ", since)
     writer.publish("b", "2")
     reader.take("b", "2")
     reader.close()
@@ -436,8 +436,8 @@ def test_files_of_root_are_read_once_and_kept(brokers, pki, tmp_path_factory):
     files.broker.directory.chmod(0o755)
     for directory in files.broker.directory.parents[:-2]:
         directory.chmod(0o755)
-    assert files.log.find(rf"Warning: '{pair.key}' was read by root, but cannot be read again")
-    assert files.log.find(rf"Warning: '{acl}' was read by root, but cannot be read again")
+    files.log.wait(rf"Warning: '{pair.key}' was read by root, but cannot be read again")
+    files.log.wait(rf"Warning: '{acl}' was read by root, but cannot be read again")
     assert files.shows(pki.server)
     head = files.broker.config.read_text().splitlines()[:2]
     files.broker.config.write_text("\n".join([*head, *lines, "user nobody", "max_queued_messages 7",
@@ -446,8 +446,8 @@ def test_files_of_root_are_read_once_and_kept(brokers, pki, tmp_path_factory):
     since = len(files.log.lines)
     files.broker.process.send_signal(signal.SIGHUP)
     files.log.wait("The configuration was reloaded", since)
-    assert files.log.find(KEPT.format(files.port), since)
-    assert files.log.find("Error: The former acl_file '.*' stays in force", since)
+    files.log.wait(KEPT.format(files.port), since)
+    files.log.wait("Error: The former acl_file '.*' stays in force", since)
     assert files.shows(pki.server)
 
 

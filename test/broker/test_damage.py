@@ -77,8 +77,8 @@ def salvage(runs, broker, original):
     again = runs.again(broker, SALVAGE)
     copies = [p for p in broker.journal.iterdir() if p.suffix != ".seg" and p.is_file()]
     assert any(p.read_bytes() == original for p in copies), copies
-    assert again.log.find(DAMAGE) and len(again.log.find(KEPT)) == 1, again.report()
-    assert len(again.log.find(r"was salvaged: \d+ frames were read, \d+ places with \d+ bytes could not be")) == 1
+    assert again.log.find(DAMAGE) and len(again.log.wait_for(1, KEPT)) == 1, again.report()
+    assert len(again.log.wait_for(1, r"was salvaged: \d+ frames were read, \d+ places with \d+ bytes could not be")) == 1
     left = numbers_of(drain(again, "absent"))
     assert left == sorted(set(left)) and set(left) <= set(range(COUNT))
     again.answers()
@@ -142,7 +142,7 @@ def test_a_missing_segment_is_refused_or_salvaged(runs, which):
     path.unlink()
     demand_refusal(broker)
     again = runs.again(broker, SALVAGE)
-    assert again.log.find(DAMAGE), again.report()
+    again.log.wait(DAMAGE)
     again.answers()
     if which == 1:
         left = numbers_of(drain(again, "absent"))
@@ -241,7 +241,7 @@ def test_damage_anywhere_never_crashes_the_broker(runs, tmp_path_factory):
 
 def starts_with_a_cut(runs, broker):
     again = runs.again(broker)
-    assert len(again.log.find(CUT)) == 1, again.report()
+    assert len(again.log.wait_for(1, CUT)) == 1, again.report()
     left = numbers_of(drain(again, "absent"))
     assert left == list(range(len(left)))
     again.stop()

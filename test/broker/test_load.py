@@ -52,7 +52,7 @@ def test_drops_are_logged_once_per_episode(brokers, name):
         writer.send(*[publish(name, "." * 100_000) for _ in range(5)])
         writer.quiet()
     broker.log.wait(rf"are being dropped for client {name}stuck\b.*\.$")
-    assert len(broker.log.find(rf"are being dropped for client {name}stuck")) == 1
+    assert len(broker.log.wait_for(1, rf"are being dropped for client {name}stuck")) == 1
 
 
 @pytest.mark.ours
@@ -65,7 +65,7 @@ def test_a_full_queue_is_logged_once_per_episode(brokers, name):
     for number in range(200):
         writer.publish(name, str(number), qos=1)
     broker.log.wait(rf"are being dropped for client {name}full\b.*\.$")
-    assert len(broker.log.find(rf"are being dropped for client {name}full\b.*\.$")) == 1
+    assert len(broker.log.wait_for(1, rf"are being dropped for client {name}full\b.*\.$")) == 1
     client = broker.connect(name + "full", clean=False)
     client.take_all()
     client.disconnect()
@@ -73,7 +73,7 @@ def test_a_full_queue_is_logged_once_per_episode(brokers, name):
     for number in range(200):
         writer.publish(name, str(number), qos=1)
     broker.log.wait(rf"are being dropped for client {name}full\b.*\.$", since)
-    assert len(broker.log.find(rf"are being dropped for client {name}full\b.*\.$", since)) == 1
+    assert len(broker.log.wait_for(1, rf"are being dropped for client {name}full\b.*\.$", since)) == 1
 
 
 def test_many_subscriptions_of_one_client(quiet_broker, name):

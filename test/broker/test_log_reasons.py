@@ -150,7 +150,7 @@ def test_what_a_client_does_wrong(brokers, name, case):
     client.send_if_open(raw)
     client.expect_closed()
     broker.log.wait(end_line(client, name, reason, rule, "joe"), since)
-    assert len(broker.log.find(rf"\b{name}\b.*disconnected", since)) == 1
+    assert len(broker.log.wait_for(1, rf"\b{name}\b.*disconnected", since)) == 1
 
 
 @pytest.mark.parametrize("case", STRANGERS)
@@ -278,7 +278,7 @@ def test_a_full_queue_of_an_absent_client(brokers, name, lines, limit):
     for _ in range(8):
         writer.publish(name, "0123456789", 1)
     episode(broker, name, r"\[not connected\]", limit, since)
-    assert len(broker.log.find(rf"dropped for client {name} ", since)) == 1
+    assert len(broker.log.wait_for(1, rf"dropped for client {name} ", since)) == 1
     reader = broker.connect(name, clean=False, username="joe")
     while len(reader.take_all()) > 0:
         pass

@@ -230,7 +230,7 @@ def check_dropped(log):
     """One line for a connection, with the rule."""
     pattern = r"dropped for client stored \[.*\]: topic outside its mount point \(mount_point m/\)"
     log.wait(pattern)
-    assert len(log.find(pattern)) == 1
+    assert len(log.wait_for(1, pattern)) == 1
 
 
 def test_a_stored_session_from_outside(place):

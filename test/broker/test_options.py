@@ -100,7 +100,7 @@ def test_connection_messages_false(brokers, name):
     broker.answers()
     broker.stop()
     assert not broker.log.find("New client connected|disconnected")
-    assert broker.log.find("terminating")
+    broker.log.wait("terminating")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_log_type(brokers, name, types, seen, unseen):
     client.quiet()
     broker.stop()
     for pattern in seen:
-        assert broker.log.find(pattern.format(n=name)), broker.log.lines
+        broker.log.wait(pattern.format(n=name))
     for pattern in unseen:
         assert not broker.log.find(pattern.format(n=name)), broker.log.lines
 

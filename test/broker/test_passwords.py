@@ -352,7 +352,7 @@ def test_guessing_is_slowed_down(guarded, name):
     began = time.monotonic()
     assert guess(guarded, name, host="192.0.2.10", password="apple") == 0
     assert time.monotonic() - began < 1 or sanitized()
-    assert len(guarded.log.find("slowed down")) == 1
+    assert len(guarded.log.wait_for(1, "slowed down")) == 1
 
 
 @pytest.mark.ours

@@ -117,7 +117,7 @@ def test_anything_else_is_closed_with_one_line(brokers, raw):
         rf"Client connection from 127\.0\.0\.1:{port} denied: .*PROXY header.*"
         rf"\(enable_proxy_protocol on port {broker.port}\)\.$"
     )
-    assert len(broker.log.find(f":{port}")) == 1
+    assert len(broker.log.wait_for(1, f":{port}")) == 1
     assert not broker.log.find("as direct")
     admitted(broker.client(), "after", v1())
 

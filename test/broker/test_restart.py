@@ -127,7 +127,7 @@ def test_a_received_qos_2_message_is_routed_once(runs, broker, end):
     # The id is free again: this is another message.
     writer.send(publish("q", "twice", 2, 7))
     writer.expect(PUBREC, mid=7)
-    assert [p.payload for p in drain(broker, "reader")] == [b"once", b"twice"]
+    assert [p.payload for p in drain(broker, "reader", 2)] == [b"once", b"twice"]
 
 
 @ENDS
@@ -178,7 +178,7 @@ def test_a_message_for_many_sessions_survives_for_each(runs, broker, end):
     for number in range(20):
         absent_session(broker, f"c{number}", "q/#", qos=1 + number % 2)
     broker.connect("w").publish("q/x", "7 for all", qos=2)
-    assert numbers_of(drain(broker, "c3")) == [7]
+    assert numbers_of(drain(broker, "c3", 1)) == [7]
     again = restart(runs, broker, end)
     for number in range(20):
         expected = [] if number == 3 else [7]
@@ -204,7 +204,7 @@ def test_qos_0_is_kept_when_it_is_queued(runs, end):
     writer.publish("q", "1 at qos 1", qos=1)
     writer.publish("q", "2 at qos 0", qos=0)
     writer.publish("q", "3 at qos 1", qos=1)
-    got = drain(restart(runs, broker, end), "c")
+    got = drain(restart(runs, broker, end), "c", 3)
     assert [(int(p.payload.split()[0]), p.qos) for p in got] == [(1, 1), (2, 0), (3, 1)]
 
 
@@ -233,7 +233,7 @@ def test_expiry_counts_the_time_of_leaving(runs):
     absent_session(broker, "c", "q", qos=1)
     broker.connect("w").publish("q", "1", qos=1)
     again = restart(runs, broker, signal.SIGKILL)
-    assert numbers_of(drain(again, "c")) == [1]
+    assert numbers_of(drain(again, "c", 1)) == [1]
 
 
 @pytest.mark.slow
@@ -251,14 +251,14 @@ def test_compacting_on_demand_keeps_everything_and_makes_the_store_small(runs):
     absent_session(broker, "c", "q", qos=1)
     writer = broker.connect("w")
     send_numbered(writer, "q", range(2000))
-    assert len(drain(broker, "c")) == 2000
+    assert len(drain(broker, "c", 2000)) == 2000
     send_numbered(writer, "q", range(10))
     broker.process.send_signal(signal.SIGUSR1)
     deadline = time.monotonic() + 15
     while broker.size() > 2 * 65536 and time.monotonic() < deadline:
         time.sleep(0.02)
     assert broker.size() <= 2 * 65536
-    assert numbers_of(drain(restart(runs, broker, signal.SIGKILL), "c")) == list(range(10))
+    assert numbers_of(drain(restart(runs, broker, signal.SIGKILL), "c", 10)) == list(range(10))
 
 
 def churn(broker, count):
@@ -346,7 +346,7 @@ def test_a_full_store_is_emptied_by_its_readers(runs):
     except TimeoutError:
         pass
     assert watcher.expect(PUBLISH).payload == b"full: publishers are paused"
-    assert len(broker.log.find("Publishers are paused: .* persistence_max_size")) == 1
+    assert len(broker.log.wait_for(1, "Publishers are paused: .* persistence_max_size")) == 1
     watcher.quiet()
     again = restart(runs, broker, signal.SIGKILL)
     reader = again.connect("c", clean=False)
@@ -399,7 +399,7 @@ def test_without_persistence_nothing_is_written(brokers):
 @pytest.mark.parametrize("line", ["autosave_interval 300", "autosave_on_changes true"])
 def test_autosave_options_are_accepted_with_a_word(runs, line):
     broker = runs.start(UNLIMITED, line, verbose=True)
-    assert broker.log.find(line.split()[0])
+    broker.log.wait(line.split()[0])
     broker.answers()
 
 

@@ -76,7 +76,7 @@ def test_without_free_descriptors_the_broker_goes_on(brokers):
         client.expect_closed()
     broker.log.wait("No free file descriptors")
     assert idle_cpu(broker) < 0.3
-    assert len(broker.log.find("No free file descriptors")) == 1
+    assert len(broker.log.wait_for(1, "No free file descriptors")) == 1
     first.quiet()
     inside.pop().disconnect()
     for _ in range(100):

@@ -317,7 +317,7 @@ def test_tshark_reads_our_tls_by_the_key_log(brokers, pki, tmp_path):
             "-t", "secret/topic", "-m", version, "-q", "1")
     write_capture(capture, proxy.finish())
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
-    assert broker.log.find("Warning.*keylog")
+    broker.log.wait("Warning.*keylog")
     told = ["-o", f"tls.keylog_file:{secrets}"]
     for arguments, topics in ((told, ["secret/topic"] * 2), ([], [])):
         output = run(tshark, "-r", capture, "-d", f"tcp.port=={SERVER_SIDE},tls", "-d", f"tls.port=={SERVER_SIDE},mqtt",
