@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "net/resolve.h"
 #include "net/tls.h"
+#include "server/names.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -61,25 +62,14 @@ struct dial {
 
 TAILQ_HEAD(dial_list, dial);
 
-/* A descriptor of the resolver's. */
-struct name_socket {
-    TAILQ_ENTRY(name_socket) entry;
-    struct watch watch;
-};
-
-TAILQ_HEAD(name_socket_list, name_socket);
-
 struct dials {
     struct dials_setup use;
     struct dial_list list[STAGES];
     struct dial_list queue;
-    struct resolver *resolver; /* made when there is somebody to look up */
-    struct name_socket_list sockets;
-    bool closed_sockets;  /* there are some among them */
-    bool more;            /* there may be orders that this turn had no time for */
-    uint64_t resolver_ms; /* when the resolver has something to do; UINT64_MAX: never */
-    uint64_t look_ms;     /* when to ask what is still wanted */
-    uint64_t now_ms;      /* of this turn */
+    struct names names;
+    bool more;        /* there may be orders that this turn had no time for */
+    uint64_t look_ms; /* when to ask what is still wanted */
+    uint64_t now_ms;  /* of this turn */
 };
 
 static const struct conf_bridge_address *target(const struct dial *d)
@@ -354,71 +344,6 @@ static void try_address(struct dial *d)
 
 /* --- names --- */
 
-static struct name_socket *find_socket(struct dials *ds, int fd)
-{
-    struct name_socket *s;
-    TAILQ_FOREACH(s, &ds->sockets, entry)
-    {
-        if (s->watch.fd == fd) {
-            return s;
-        }
-    }
-    return NULL;
-}
-
-static struct name_socket *add_socket(struct dials *ds, int fd, unsigned interest)
-{
-    struct name_socket *s = mem_alloc(sizeof(*s));
-    if (!s) {
-        return NULL;
-    }
-    s->watch = (struct watch){.fd = fd, .kind = ds->use.watch_kind};
-    if (poll_add(ds->use.links->poll, &s->watch, interest) != ERR_OK) {
-        mem_free(s, sizeof(*s));
-        return NULL;
-    }
-    TAILQ_INSERT_TAIL(&ds->sockets, s, entry);
-    return s;
-}
-
-/*
- * For struct resolver_poll. What cannot be watched is not heard of: then the look-up runs into its
- * time limit. Events of this turn may still name a socket that goes, so it stays a while.
- */
-static void watch_socket(void *dials, int fd, unsigned wants)
-{
-    struct dials *ds = dials;
-    struct name_socket *s = find_socket(ds, fd);
-    unsigned interest = (wants & TRANSPORT_WANTS_READ ? (unsigned)POLL_IN : 0U) |
-                        (wants & TRANSPORT_WANTS_WRITE ? (unsigned)POLL_OUT : 0U);
-    if (s && wants) {
-        (void)!poll_change(ds->use.links->poll, &s->watch, interest);
-    } else if (s) {
-        s->watch.fd = -1;
-        ds->closed_sockets = true;
-    } else if (wants) {
-        (void)add_socket(ds, fd, interest);
-    }
-}
-
-static void bury_sockets(struct dials *ds)
-{
-    struct name_socket *s = TAILQ_FIRST(&ds->sockets);
-    if (!ds->closed_sockets) {
-        return;
-    }
-    poll_drop_closed(ds->use.links->poll);
-    while (s) {
-        struct name_socket *next = TAILQ_NEXT(s, entry);
-        if (s->watch.fd < 0) {
-            TAILQ_REMOVE(&ds->sockets, s, entry);
-            mem_free(s, sizeof(*s));
-        }
-        s = next;
-    }
-    ds->closed_sockets = false;
-}
-
 /* resolve_ask.done */
 static void answered(void *dial, const struct resolve_answer *a)
 {
@@ -455,9 +380,6 @@ static enum err look_up(struct dial *d)
     const struct conf_bridge_address *to = target(d);
     const char *service = conf_bridge_has_tls(conf) ? "_secure-mqtt._tcp" : "_mqtt._tcp";
     bool named = family_of(to->host) == AF_UNSPEC;
-    struct dials *ds = d->ds;
-    const struct resolver_poll poll = {
-        .watch = watch_socket, .ctx = ds, .seed = ds->use.seed, .hosts = ds->use.hosts};
     const struct resolve_ask ask = {.host = to->host,
                                     .port = to->port ? to->port : CONF_DEFAULT_PORT,
                                     .service = named && to->port == 0 ? service : NULL,
@@ -465,10 +387,7 @@ static enum err look_up(struct dial *d)
                                     .family = named ? family_of(conf->bind_address) : AF_UNSPEC,
                                     .done = answered,
                                     .ctx = d};
-    if (!ds->resolver) {
-        ds->resolver = resolver_new(&poll);
-    }
-    return ds->resolver ? resolve_start(ds->resolver, &ask, &d->look_up) : ERR_NOMEM;
+    return names_look_up(&d->ds->names, &ask, &d->look_up);
 }
 
 static void begin(struct dial *d)
@@ -599,32 +518,15 @@ static void go_on_for_a_while(struct dials *ds)
     } while (ds->more && !broker_is_spent(ds->use.broker) && cpu_ns() - begin_ns < TURN_NS);
 }
 
-static void work_resolver(struct dials *ds)
-{
-    ds->resolver_ms = UINT64_MAX;
-    if (ds->resolver) {
-        resolver_work(ds->resolver);
-    }
-}
-
-static void ask_resolver(struct dials *ds)
-{
-    bool busy = !TAILQ_EMPTY(&ds->list[STAGE_RESOLVING]) || !TAILQ_EMPTY(&ds->sockets);
-    int ms = busy ? resolver_timeout_ms(ds->resolver) : -1;
-    ds->resolver_ms = ms >= 0 ? ds->now_ms + (uint64_t)ms : UINT64_MAX;
-}
-
 void dials_turn(struct dials *ds)
 {
     ds->now_ms = ds->use.links->now_ms;
-    if (ds->resolver_ms != UINT64_MAX || !TAILQ_EMPTY(&ds->sockets)) {
-        work_resolver(ds);
-    }
+    names_work(&ds->names);
     expire_all(ds);
     look_around(ds);
     go_on_for_a_while(ds);
-    ask_resolver(ds);
-    bury_sockets(ds);
+    names_settle(&ds->names, !TAILQ_EMPTY(&ds->list[STAGE_RESOLVING]), ds->now_ms);
+    names_bury(&ds->names);
 }
 
 uint64_t dials_deadline(const struct dials *ds)
@@ -632,7 +534,7 @@ uint64_t dials_deadline(const struct dials *ds)
     if (!TAILQ_EMPTY(&ds->queue) || ds->more) {
         return 0;
     }
-    uint64_t due = ds->resolver_ms;
+    uint64_t due = ds->names.due_ms;
     for (int i = 0; i < STAGES; i++) {
         const struct dial *first = TAILQ_FIRST(&ds->list[i]);
         if (first) {
@@ -644,12 +546,7 @@ uint64_t dials_deadline(const struct dials *ds)
 
 void dials_ready(struct dials *ds, struct watch *w, unsigned events)
 {
-    unsigned is = (events & POLL_IN ? (unsigned)TRANSPORT_WANTS_READ : 0U) |
-                  (events & POLL_OUT ? (unsigned)TRANSPORT_WANTS_WRITE : 0U);
-    if (events & POLL_ERROR) {
-        is |= TRANSPORT_WANTS_READ | TRANSPORT_WANTS_WRITE;
-    }
-    resolver_ready(ds->resolver, w->fd, is);
+    names_ready(&ds->names, w, events);
 }
 
 void dial_ready(struct dial *d)
@@ -667,12 +564,14 @@ enum err dials_new(const struct dials_setup *setup, struct dials **out)
         return ERR_NOMEM;
     }
     ds->use = *setup;
-    ds->resolver_ms = UINT64_MAX;
+    names_init(&ds->names, &(struct names_setup){.poll = setup->links->poll,
+                                                 .watch_kind = setup->watch_kind,
+                                                 .seed = setup->seed,
+                                                 .hosts = setup->hosts});
     for (int i = 0; i < STAGES; i++) {
         TAILQ_INIT(&ds->list[i]);
     }
     TAILQ_INIT(&ds->queue);
-    TAILQ_INIT(&ds->sockets);
     return ERR_OK;
 }
 
@@ -686,7 +585,6 @@ void dials_free(struct dials *ds)
             drop(TAILQ_FIRST(&ds->list[i]));
         }
     }
-    resolver_free(ds->resolver);
-    bury_sockets(ds);
+    names_clear(&ds->names);
     mem_free(ds, sizeof(*ds));
 }
