@@ -17,12 +17,6 @@ static struct expect *expect_add(struct sim *s, struct cable *k, enum packet_typ
     return &k->expects[k->expect_n++];
 }
 
-static void cursors_forget(struct client *c)
-{
-    c->cursor_n = 0;
-    c->amnesty = false;
-}
-
 /* What was on its way at QoS 0 is lost, or waits if the broker queues it. */
 static void quicks_end(struct sim *s, struct cable *k)
 {
@@ -45,11 +39,11 @@ static void quicks_end(struct sim *s, struct cable *k)
     }
 }
 
-void cursors_weaken(struct client *c)
+void cursors_weaken(struct session *to)
 {
-    for (uint32_t i = 0; i < c->cursor_n; i++) {
+    for (uint32_t i = 0; i < to->cursor_n; i++) {
         for (unsigned w = 0; w < TOPIC_WORDS; w++)
-            c->cursors[i].owed[w] &= ~c->cursors[i].weak[w];
+            to->cursors[i].owed[w] &= ~to->cursors[i].weak[w];
     }
 }
 
@@ -64,7 +58,7 @@ void apply_end(struct sim *s, struct cable *k, bool will)
     trace_add(&s->trace, "model: connection %u of client %d ends%s", k->serial, k->client,
               will && k->will ? ", will" : "");
     quicks_end(s, k);
-    cursors_weaken(&s->clients[k->client]);
+    cursors_weaken(to);
     to->cable = 0;
     s->event++;
     if (will && k->will) {
@@ -75,7 +69,7 @@ void apply_end(struct sim *s, struct cable *k, bool will)
         for (unsigned f = 0; f < FILTERS; f++)
             s->left[f] |= to->sub[f] != 0;
         session_forget(to, &s->facts);
-        cursors_forget(&s->clients[k->client]);
+        s->clients[k->client].amnesty = false;
     }
 }
 
@@ -96,11 +90,11 @@ static void leave_outside(struct sim *s, struct cable *k)
         s->facts.picks[r->pick].excused = true;
         c->amnesty = true;
     }
-    c->amnesty |= c->cursor_n > 0;
-    for (uint32_t i = 0; i < c->cursor_n; i++) {
+    c->amnesty |= to->cursor_n > 0;
+    for (uint32_t i = 0; i < to->cursor_n; i++) {
         for (unsigned t = 0; t < TOPICS; t++) {
             if (!sim_sees(s, true, t))
-                c->cursors[i].owed[t / 64] &= ~(1ull << (t % 64));
+                cursor_waive(&to->cursors[i], t);
         }
     }
 }
@@ -118,7 +112,7 @@ static void apply_connect(struct sim *s, struct cable *k)
     bool present = to->exists && !to->clean && !k->clean;
     if (!present) {
         session_forget(to, &s->facts);
-        cursors_forget(&s->clients[k->client]);
+        s->clients[k->client].amnesty = false;
         unsure = unsure && !k->clean;
     }
     to->exists = true;
@@ -157,45 +151,34 @@ static void apply_publish(struct sim *s, struct cable *k, const struct op *op)
 }
 
 /* What was taken for this one's may have been another's, which will not be told apart any more. */
-static void cursor_doubt(struct client *c, const struct cursor *u)
+static void cursor_doubt(struct session *to, const struct cursor *u)
 {
-    for (uint32_t i = 0; i < c->cursor_n; i++) {
+    for (uint32_t i = 0; i < to->cursor_n; i++) {
+        struct cursor *o = &to->cursors[i];
         for (unsigned w = 0; w < TOPIC_WORDS; w++)
-            c->cursors[i].owed[w] &= ~(u->got[w] & u->either[w] & c->cursors[i].either[w]);
+            o->owed[w] &= ~(u->got[w] & u->either[w] & o->either[w]);
     }
 }
 
-static void cursor_end(struct client *c, uint8_t filter)
+static void cursor_end(struct session *to, uint8_t filter)
 {
-    for (uint32_t i = 0; i < c->cursor_n; i++) {
-        struct cursor *u = &c->cursors[i];
+    for (uint32_t i = 0; i < to->cursor_n; i++) {
+        struct cursor *u = &to->cursors[i];
         if (u->filter == filter && u->live) {
-            cursor_doubt(c, u);
+            cursor_doubt(to, u);
             u->live = false;
             memset(u->owed, 0, sizeof u->owed);
+            memset(u->due, 0, sizeof u->due);
         }
     }
 }
 
-static struct cursor *cursor_new(struct client *c)
-{
-    if (c->cursor_n == CURSORS) {
-        /* The oldest leaves; what it may still bring cannot be told from too much any more. */
-        c->amnesty = true;
-        memmove(c->cursors, c->cursors + 1, (CURSORS - 1) * sizeof c->cursors[0]);
-        c->cursor_n--;
-    }
-    struct cursor *u = &c->cursors[c->cursor_n++];
-    *u = (struct cursor){.live = true};
-    return u;
-}
-
 static void cursor_begin(struct sim *s, struct cable *k, uint8_t filter, uint8_t qos, bool certain)
 {
-    struct client *c = &s->clients[k->client];
+    struct session *to = session_of(s, k);
 
-    cursor_end(c, filter);
-    struct cursor *u = cursor_new(c);
+    cursor_end(to, filter);
+    struct cursor *u = session_cursor(to);
     u->filter = filter;
     u->qos = qos;
     u->cable = k->serial;
@@ -231,7 +214,7 @@ static void apply_unsubscribe(struct sim *s, struct cable *k, const struct op *o
     expect_add(s, k, PACKET_UNSUBACK, op->id);
     for (uint8_t i = 0; i < op->n; i++) {
         session_of(s, k)->sub[op->filter[i]] = 0;
-        cursor_end(&s->clients[k->client], op->filter[i]);
+        cursor_end(session_of(s, k), op->filter[i]);
     }
 }
 
@@ -324,6 +307,7 @@ static void maybe_subscribe(struct sim *s, struct cable *k, const struct op *op)
             cursor_begin(s, k, op->filter[i], op->qos[i], false);
     }
     s->clients[k->client].amnesty = true;
+    to->blind = true;
 }
 
 static void maybe_publish(struct sim *s, struct cable *k, const struct op *op)
@@ -346,9 +330,6 @@ static void maybe_connect(struct sim *s, struct cable *k)
 
     if (old && broker_wish(s->broker, old->conn) >= WISH_FLUSH_CLOSE)
         apply_end(s, old, true);
-    for (uint32_t i = 0; i < s->clients[k->client].cursor_n; i++)
-        memset(s->clients[k->client].cursors[i].owed, 0,
-               sizeof s->clients[k->client].cursors[i].owed);
     s->clients[k->client].amnesty = true;
     session_blur(to, &s->facts);
 }
@@ -385,7 +366,7 @@ void apply_maybe(struct sim *s, struct cable *k, const struct op *op)
         for (uint8_t i = 0; i < op->n; i++) {
             if (session_of(s, k)->sub[op->filter[i]])
                 session_of(s, k)->sub[op->filter[i]] |= SUB_ABSENT;
-            cursor_end(&s->clients[k->client], op->filter[i]);
+            cursor_end(session_of(s, k), op->filter[i]);
         }
         break;
     case OP_REFUSED:

@@ -244,6 +244,8 @@ static void seen_first(struct sim *s, struct cable *k, const struct row *r,
     f->hazy = false;
     if (!f->order)
         f->order = ++s->facts.order;
+    if (r->flags & ROW_RETAINED)
+        s->clients[k->client].retained_seen[s->letters.all[r->letter].topic] = s->event;
     check_window(s, &s->model.sessions[k->client]);
     s->totals->delivered++;
 }
@@ -401,87 +403,99 @@ struct topic_bit {
 };
 
 /* With DUP it cannot come of a subscription that was made on this connection. */
-static bool could_bring(const struct sim *s, const struct client *c, const struct cursor *u,
+static bool could_bring(const struct sim *s, const struct cable *k, const struct cursor *u,
                         uint32_t number, const struct packet_publish *p)
 {
     const struct letter *l = &s->letters.all[number];
     uint8_t at = u->qos < l->qos || s->conf[0].global.upgrade_outgoing_qos ? u->qos : l->qos;
 
     return s->names.match[u->filter][l->topic] && at == p->qos && l->retained_from &&
-           l->retained_to > u->since && !(p->dup && u->cable == c->cable->serial);
+           l->retained_to > u->since && !(p->dup && u->cable == k->serial);
 }
 
-static void cursor_got(struct cursor *u, struct topic_bit t)
+/* A feed that has begun once more brings what has come to be retained since its rows were made. */
+static bool may_repeat(const struct sim *s, const struct cursor *u, uint32_t number)
 {
-    u->got[t.word] |= t.bit;
+    const struct letter *l = &s->letters.all[number];
+    const struct retained *r = &s->model.retained[l->topic];
+
+    return u->merged || (u->anew && (r->letter != number || r->since > l->retained_from));
+}
+
+static void cursor_got(const struct sim *s, struct cursor *u, uint32_t number, struct topic_bit t)
+{
+    if (!may_repeat(s, u, number))
+        u->got[t.word] |= t.bit;
     u->owed[t.word] &= ~t.bit;
 }
 
 /* Whose was it? The first that owes it is the best guess; if others could have brought it, remember
  * that. */
-static struct cursor *cursor_guess(struct sim *s, struct client *c, uint32_t number,
+static struct cursor *cursor_guess(struct sim *s, const struct cable *k, uint32_t number,
                                    const struct packet_publish *p, struct topic_bit t)
 {
+    struct session *to = &s->model.sessions[k->client];
     struct cursor *best = NULL;
     unsigned candidates = 0;
 
-    for (uint32_t i = 0; i < c->cursor_n; i++) {
-        struct cursor *u = &c->cursors[i];
-        if (!could_bring(s, c, u, number, p) || (u->got[t.word] & t.bit))
+    for (uint32_t i = 0; i < to->cursor_n; i++) {
+        struct cursor *u = &to->cursors[i];
+        if (!could_bring(s, k, u, number, p) || (u->got[t.word] & t.bit))
             continue;
         candidates++;
         if (!best || (!(best->owed[t.word] & t.bit) && (u->owed[t.word] & t.bit)))
             best = u;
     }
-    for (uint32_t i = 0; i < c->cursor_n && candidates > 1; i++) {
-        if (could_bring(s, c, &c->cursors[i], number, p))
-            c->cursors[i].either[t.word] |= t.bit;
+    for (uint32_t i = 0; i < to->cursor_n && candidates > 1; i++) {
+        if (could_bring(s, k, &to->cursors[i], number, p))
+            to->cursors[i].either[t.word] |= t.bit;
     }
     if (best)
-        cursor_got(best, t);
+        cursor_got(s, best, number, t);
     return best;
 }
 
 /* An earlier guess was wrong: what came then was another one's, and this is it. */
-static struct cursor *cursor_correct(struct sim *s, struct client *c, uint32_t number,
+static struct cursor *cursor_correct(struct sim *s, const struct cable *k, uint32_t number,
                                      const struct packet_publish *p, struct topic_bit t)
 {
+    struct session *to = &s->model.sessions[k->client];
     struct cursor *found = NULL;
     struct cursor *other = NULL;
 
-    for (uint32_t i = 0; i < c->cursor_n; i++) {
-        struct cursor *u = &c->cursors[i];
+    for (uint32_t i = 0; i < to->cursor_n; i++) {
+        struct cursor *u = &to->cursors[i];
         if (!(u->either[t.word] & t.bit))
             continue;
-        if ((u->got[t.word] & t.bit) && could_bring(s, c, u, number, p))
+        if ((u->got[t.word] & t.bit) && could_bring(s, k, u, number, p))
             found = u;
         else if (!(u->got[t.word] & t.bit))
             other = u;
     }
     if (!found || !other)
         return NULL;
-    cursor_got(other, t);
+    cursor_got(s, other, number, t);
     return found;
 }
 
-static struct cursor *cursor_for(struct sim *s, struct client *c, uint32_t number,
+static struct cursor *cursor_for(struct sim *s, const struct cable *k, uint32_t number,
                                  const struct packet_publish *p)
 {
     unsigned topic = s->letters.all[number].topic;
     struct topic_bit t = {.word = topic / 64, .bit = 1ull << (topic % 64)};
-    struct cursor *u = cursor_guess(s, c, number, p, t);
+    struct cursor *u = cursor_guess(s, k, number, p, t);
 
-    return u ? u : cursor_correct(s, c, number, p, t);
+    return u ? u : cursor_correct(s, k, number, p, t);
 }
 
-static void tell_cursors(struct sim *s, const struct client *c, uint32_t number)
+static void tell_cursors(struct sim *s, const struct session *to, uint32_t number)
 {
     const struct letter *l = &s->letters.all[number];
 
     trace_add(&s->trace, "known: message %u was retained from %llu to %llu", number,
               (unsigned long long)l->retained_from, (unsigned long long)l->retained_to);
-    for (uint32_t i = 0; i < c->cursor_n; i++) {
-        const struct cursor *u = &c->cursors[i];
+    for (uint32_t i = 0; i < to->cursor_n; i++) {
+        const struct cursor *u = &to->cursors[i];
         if (s->names.match[u->filter][l->topic])
             trace_add(&s->trace, "known: '%s' at QoS %u since %llu, live %d, brought it %d",
                       s->names.filter[u->filter].p, u->qos, (unsigned long long)u->since, u->live,
@@ -492,12 +506,11 @@ static void tell_cursors(struct sim *s, const struct client *c, uint32_t number)
 static uint32_t take_retained(struct sim *s, struct cable *k, uint32_t number,
                               const struct packet_publish *p)
 {
-    struct client *c = &s->clients[k->client];
     struct session *to = &s->model.sessions[k->client];
-    const struct cursor *u = cursor_for(s, c, number, p);
+    const struct cursor *u = cursor_for(s, k, number, p);
 
-    if (!u && !(c->amnesty && s->letters.all[number].retained_from)) {
-        tell_cursors(s, c, number);
+    if (!u && !(to->blind && s->letters.all[number].retained_from)) {
+        tell_cursors(s, to, number);
         sim_fail(s,
                  "client %d gets message %u ('%s') as retained at QoS %u: not owed, or not "
                  "current, or twice",
@@ -756,15 +769,17 @@ static void end_cable(struct sim *s, struct cable *k)
                  k->expects[0].type, k->expects[0].id);
 }
 
-static void end_cursors(struct sim *s, const struct client *c)
+static void end_cursor(struct sim *s, unsigned client, const struct cursor *u)
 {
-    for (uint32_t i = 0; i < c->cursor_n; i++) {
-        for (unsigned t = 0; t < TOPICS; t++) {
-            if (c->cursors[i].owed[t / 64] & (1ull << (t % 64)))
-                sim_fail(
-                    s, "client %d never got the retained message of '%s' for its subscription '%s'",
-                    c->number, topic_text(s, t), s->names.filter[c->cursors[i].filter].p);
-        }
+    for (unsigned t = 0; t < TOPICS; t++) {
+        uint64_t bit = 1ull << (t % 64);
+        bool seen = s->clients[client].retained_seen[t] >= u->since;
+        if ((u->owed[t / 64] & bit) || ((u->due[t / 64] & bit) && !seen))
+            sim_fail(s,
+                     "client %u never got the retained message of '%s' for its subscription '%s' "
+                     "of event %llu",
+                     client, topic_text(s, t), s->names.filter[u->filter].p,
+                     (unsigned long long)u->since);
     }
 }
 
@@ -788,7 +803,8 @@ void audit_end(struct sim *s)
         const struct session *to = &s->model.sessions[i];
         for (uint32_t j = 0; j < to->n; j++)
             end_row(s, i, &to->rows[j]);
-        end_cursors(s, &s->clients[i]);
+        for (uint32_t j = 0; j < to->cursor_n; j++)
+            end_cursor(s, i, &to->cursors[j]);
     }
     for (unsigned i = 0; i < CABLES; i++) {
         if (s->cables[i].serial)

@@ -469,6 +469,35 @@ static void act_filters(struct sim *s, struct client *c, enum op_kind kind)
     wire_filters(s, c->cable, op);
 }
 
+static void act_filter(struct sim *s, struct client *c, enum op_kind kind, uint8_t filter)
+{
+    struct op op = {.kind = kind, .id = (uint16_t)(200 + rng_below(&s->rng, 60000)), .n = 1};
+
+    op.filter[0] = filter;
+    if (kind == OP_SUBSCRIBE)
+        op.qos[0] = (uint8_t)(chance(s, 100) ? 0 : 1 + rng_below(&s->rng, 2));
+    trace_add(&s->trace, "client %d %s '%s' q%u", c->number,
+              kind == OP_SUBSCRIBE ? "subscribes" : "unsubscribes", s->names.filter[filter].p,
+              op.qos[0]);
+    wire_filters(s, c->cable, op);
+}
+
+/* Feeds for filters that have much in common begin, begin anew and end. */
+static void act_keen(struct sim *s, struct client *c)
+{
+    static const char *const filters[] = {"r/#", "r/+", "r/1", "+/+", "#", "+/#", "a/#", "a/+"};
+    const char *text = filters[rng_below(&s->rng, ARRAY_SIZE(filters))];
+    uint8_t filter = (uint8_t)names_filter(&s->names, text);
+    uint32_t how = rng_below(&s->rng, 100);
+
+    if (!can_name(s, c, filter))
+        return;
+    if (how < 50)
+        act_filter(s, c, OP_UNSUBSCRIBE, filter);
+    if (how >= 20)
+        act_filter(s, c, OP_SUBSCRIBE, filter);
+}
+
 /* Acknowledgements that nobody waits for: tolerated. */
 static void act_unasked(struct sim *s, struct client *c)
 {
@@ -562,7 +591,7 @@ void client_act(struct sim *s, struct client *c)
     if (is_done_for(k) || (c->silent && !chance(s, 10)))
         return;
     c->silent = false;
-    if (c->connected && chance(s, 700))
+    if (c->connected && chance(s, s->knobs.prompt))
         send_reactions(c, chance(s, 700) ? UINT32_MAX : 1 + rng_below(&s->rng, 3));
     if (!c->connected && !k->eager)
         return;
@@ -573,6 +602,8 @@ void client_act(struct sim *s, struct client *c)
         wire_illegal(s, k);
     else if (chance(s, s->knobs.publish))
         act_publish(s, c);
+    else if (chance(s, s->knobs.keen))
+        act_keen(s, c);
     else
         act_other(s, c);
 }

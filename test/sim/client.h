@@ -9,7 +9,6 @@
 #include "mqtt/packet.h"
 
 #define OUT_MAX 24
-#define CURSORS 32
 
 /* A message of ours that is not acknowledged. */
 struct outgoing {
@@ -31,20 +30,6 @@ struct reaction {
     enum op_kind kind;
     uint16_t id;
     uint32_t uid;
-};
-
-/* A subscription that may still bring retained messages. */
-struct cursor {
-    uint8_t filter;
-    uint8_t qos; /* granted */
-    bool live;   /* false: replaced or unsubscribed; what is on its way may still come */
-    uint32_t cable;
-    uint64_t since; /* event */
-    uint64_t owed[TOPIC_WORDS];
-    uint64_t
-        weak[TOPIC_WORDS]; /* went or may go at QoS 0, so that a loss of the connection loses it */
-    uint64_t got[TOPIC_WORDS];
-    uint64_t either[TOPIC_WORDS]; /* what came may have been this one's or another's */
 };
 
 struct client {
@@ -69,9 +54,9 @@ struct client {
     bool clean;     /* its last connection was: what it remembers ended with it */
     bool silent;
 
-    struct cursor cursors[CURSORS];
-    uint32_t cursor_n;
-    bool amnesty; /* retained messages may come that no cursor accounts for */
+    bool amnesty; /* rows may come of which the model knows nothing: see also session.blind */
+    uint64_t retained_seen[TOPICS]; /* event at which one of a topic came last, at QoS 1 or 2, and
+                                       was not only sent again */
 
     /* what reached the application */
     uint32_t *twice; /* by letter: epoch + 1 in which it came at QoS 2 */

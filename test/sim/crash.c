@@ -184,6 +184,26 @@ static void blur_rows(struct sim *s, struct session *to, uint32_t keep, bool los
     }
 }
 
+/*
+ * A feed looks at everything once more, and leaves out what stands in a row since it began. At QoS
+ * 0 there are no rows: that may come again, or not.
+ */
+static void blur_cursors(const struct model *m, struct session *to)
+{
+    for (struct cursor *u = to->cursors; u < to->cursors + to->cursor_n; u++) {
+        u->anew = true;
+        for (unsigned w = 0; w < TOPIC_WORDS; w++) {
+            u->due[w] |= u->owed[w] & ~u->weak[w];
+            u->owed[w] = 0;
+            u->got[w] &= ~u->weak[w];
+        }
+        for (unsigned t = 0; t < TOPICS; t++) {
+            if (m->retained[t].since > u->since)
+                u->got[t / 64] &= ~(1ull << (t % 64));
+        }
+    }
+}
+
 static void reset_model(struct sim *s, uint32_t keep)
 {
     bool lossy = keep < s->disk.durable;
@@ -200,7 +220,7 @@ static void reset_model(struct sim *s, uint32_t keep)
         blur_rows(s, to, keep, lossy);
         if (lossy)
             client_forget(c);
-        c->cursor_n = 0;
+        blur_cursors(&s->model, to);
         c->amnesty = true;
     }
 }

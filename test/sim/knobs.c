@@ -63,6 +63,24 @@ static void draw_traffic(struct knobs *k, struct rng *r)
     k->burst = ONE_OF(r, 0, 0, 3);
     k->share = rng_below(r, 5) == 0;
     k->max_inflight = ONE_OF(r, 1, 2, 5, 20, 20, 0);
+    k->prompt = 700;
+}
+
+/* Many retained messages, small windows that stay full, and a journal that is often cleaned, so
+ * that feeds last long and many are under way at once. */
+static void draw_keen(struct knobs *k, struct rng *r)
+{
+    if (rng_below(r, 4) > 0)
+        return;
+    k->keen = ONE_OF(r, 300, 700);
+    k->prompt = ONE_OF(r, 50, 200, 700);
+    k->publish = ONE_OF(r, 300, 600);
+    k->retain = 500;
+    k->many = ONE_OF(r, 100, 500);
+    k->big = 0;
+    k->burst = 0;
+    k->max_inflight = ONE_OF(r, 1, 2, 5, 20);
+    k->store.segment_size = 4096;
 }
 
 static void draw_store(struct knobs *k, struct rng *r)
@@ -125,6 +143,7 @@ void knobs_draw(struct knobs *k, struct rng *r, struct conf *conf,
     *k = (struct knobs){0};
     draw_traffic(k, r);
     draw_trouble(k, r);
+    draw_keen(k, r);
     draw_conf(k, r, conf);
     draw_listeners(r, listeners);
 }

@@ -28,6 +28,8 @@ struct knobs {
     unsigned big;      /* of 10,000 publications: larger than the broker's buffer */
     unsigned burst;    /* of 1000 publications: hundreds of small ones at once */
     unsigned many;     /* of 1000 publications: to one of the many retained topics */
+    unsigned keen;     /* of 1000 other actions: subscribe anew to what is retained */
+    unsigned prompt;   /* of 1000 turns: a client acknowledges what has come */
     unsigned slow;     /* of 1000 writes: short */
     unsigned illegal;  /* of 10,000 actions */
     unsigned stranger; /* of 10,000 turns: a connection that never becomes a client */

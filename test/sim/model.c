@@ -38,28 +38,40 @@ void pick_won(struct facts *f, uint32_t pick, uint32_t winner)
         f->picks[pick].winner = winner;
 }
 
+/* The memory that it has already. */
+static void keep_room(struct session *s, const struct session *room)
+{
+    s->rows = room->rows;
+    s->cap = room->cap;
+    s->cursors = room->cursors;
+    s->cursor_cap = room->cursor_cap;
+}
+
 void model_copy(struct model *to, const struct model *from)
 {
     memcpy(to->retained, from->retained, sizeof to->retained);
     for (unsigned i = 0; i < CLIENTS; i++) {
         const struct session *a = &from->sessions[i];
         struct session *b = &to->sessions[i];
-        struct row *rows = b->rows;
-        uint32_t cap = b->cap;
+        struct session room = *b;
 
-        rows = vec_grow(rows, &cap, a->n, sizeof *rows);
+        room.rows = vec_grow(b->rows, &room.cap, a->n, sizeof *a->rows);
+        room.cursors = vec_grow(b->cursors, &room.cursor_cap, a->cursor_n, sizeof *a->cursors);
         *b = *a;
-        b->rows = rows;
-        b->cap = cap;
+        keep_room(b, &room);
         if (a->n)
-            memcpy(rows, a->rows, a->n * sizeof *rows);
+            memcpy(b->rows, a->rows, a->n * sizeof *a->rows);
+        if (a->cursor_n)
+            memcpy(b->cursors, a->cursors, a->cursor_n * sizeof *a->cursors);
     }
 }
 
 void model_clear(struct model *m)
 {
-    for (unsigned i = 0; i < CLIENTS; i++)
+    for (unsigned i = 0; i < CLIENTS; i++) {
         free(m->sessions[i].rows);
+        free(m->sessions[i].cursors);
+    }
     *m = (struct model){0};
 }
 
@@ -132,7 +144,8 @@ void session_forget(struct session *s, struct facts *f)
 {
     for (uint32_t i = 0; i < s->n; i++)
         f->picks[s->rows[i].pick].excused = true;
-    struct session empty = {.rows = s->rows, .cap = s->cap};
+    struct session empty = {0};
+    keep_room(&empty, s);
     *s = empty;
 }
 
@@ -151,7 +164,74 @@ void session_blur(struct session *s, struct facts *f)
         f->rows[s->rows[i].uid].hazy = true;
         f->picks[s->rows[i].pick].excused = true;
     }
+    for (uint32_t i = 0; i < s->cursor_n; i++) {
+        memset(s->cursors[i].owed, 0, sizeof s->cursors[i].owed);
+        memset(s->cursors[i].due, 0, sizeof s->cursors[i].due);
+    }
+    s->blind = true;
     s->unsure = true;
+}
+
+static void cursor_remove(struct session *s, uint32_t at)
+{
+    s->cursor_n--;
+    memmove(s->cursors + at, s->cursors + at + 1, (s->cursor_n - at) * sizeof *s->cursors);
+}
+
+/* One of two that are over and alike stands for both from now on. */
+static bool cursors_merge(struct session *s, uint32_t at)
+{
+    const struct cursor *u = &s->cursors[at];
+
+    for (uint32_t i = at + 1; i < s->cursor_n && !u->live; i++) {
+        struct cursor *o = &s->cursors[i];
+        if (o->live || o->filter != u->filter || o->qos != u->qos)
+            continue;
+        o->since = u->since;
+        o->cable = u->cable;
+        o->merged = true;
+        memset(o->got, 0, sizeof o->got);
+        cursor_remove(s, at);
+        return true;
+    }
+    return false;
+}
+
+/* The first that is over, or else the oldest. What it may still bring cannot be told from too much
+ * any more. */
+static void cursors_evict(struct session *s)
+{
+    uint32_t at = 0;
+
+    while (at < s->cursor_n && s->cursors[at].live)
+        at++;
+    cursor_remove(s, at < s->cursor_n ? at : 0);
+    s->blind = true;
+}
+
+static void cursors_make_room(struct session *s)
+{
+    for (uint32_t i = 0; i < s->cursor_n; i++) {
+        if (cursors_merge(s, i))
+            return;
+    }
+    cursors_evict(s);
+}
+
+struct cursor *session_cursor(struct session *s)
+{
+    if (s->cursor_n == CURSORS)
+        cursors_make_room(s);
+    s->cursors = vec_grow(s->cursors, &s->cursor_cap, s->cursor_n + 1, sizeof *s->cursors);
+    struct cursor *u = &s->cursors[s->cursor_n++];
+    *u = (struct cursor){.live = true};
+    return u;
+}
+
+void cursor_waive(struct cursor *u, unsigned topic)
+{
+    u->owed[topic / 64] &= ~(1ull << (topic % 64));
+    u->due[topic / 64] &= ~(1ull << (topic % 64));
 }
 
 uint8_t mask_min(uint8_t mask, uint8_t qos)

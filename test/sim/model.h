@@ -44,9 +44,31 @@ struct row {
 #define ID_SLOTS 128 /* clients use this many different packet ids for publishing */
 enum inbound { IN_NONE, IN_HELD, IN_MAYBE };
 
+#define CURSORS 64 /* of a session */
+
+/* A subscription that may still bring retained messages. */
+struct cursor {
+    uint8_t filter;
+    uint8_t qos; /* granted */
+    bool live;   /* false: replaced or unsubscribed; what is on its way may still come */
+    bool anew;   /* a crash has made it begin once more: what is retained now may come as well */
+    bool merged; /* stands for several that are not live, of which the first began then */
+    uint32_t cable;
+    uint64_t since;             /* event */
+    uint64_t owed[TOPIC_WORDS]; /* must come, once for this one */
+    /* Must have come since it began, whichever it came for: of several feeds that were under way at
+     * a crash nobody knows which has given what. */
+    uint64_t due[TOPIC_WORDS];
+    /* Went or may go at QoS 0, so that a loss of the connection loses it. */
+    uint64_t weak[TOPIC_WORDS];
+    uint64_t got[TOPIC_WORDS];
+    uint64_t either[TOPIC_WORDS]; /* what came may have been this one's or another's */
+};
+
 struct session {
     bool exists;
     bool clean;
+    bool blind;           /* retained messages may come that no cursor accounts for */
     bool unsure;          /* a CONNECT failed halfway: whether it exists is not known */
     uint32_t cable;       /* serial of the connection; 0 = absent */
     uint8_t sub[FILTERS]; /* 0 = not subscribed */
@@ -54,12 +76,16 @@ struct session {
     struct row *rows;
     uint32_t n;
     uint32_t cap;
+    struct cursor *cursors;
+    uint32_t cursor_n;
+    uint32_t cursor_cap;
 };
 
 struct retained {
     uint32_t letter; /* 0 = none */
     uint32_t other;  /* what it may be as well, if `unsure` */
     bool unsure;
+    uint64_t since; /* event */
 };
 
 struct model {
@@ -120,6 +146,10 @@ void session_blur(struct session *s, struct facts *f);
 
 /* Which QoS may this session get it at, by its own subscriptions; SUB_ABSENT if maybe none. */
 uint8_t session_match(const struct session *s, const struct names *n, unsigned topic);
+/* A cursor that has nothing in it yet. */
+struct cursor *session_cursor(struct session *s);
+/* Nothing of this topic is certain to come any more. */
+void cursor_waive(struct cursor *u, unsigned topic);
 /* Lower each possible QoS to at most `qos`. */
 uint8_t mask_min(uint8_t mask, uint8_t qos);
 uint8_t mask_max(uint8_t a, uint8_t b);

@@ -10,12 +10,17 @@ static void cursors_note(struct sim *s, unsigned topic, uint8_t qos, bool owed)
     uint64_t bit = 1ull << (topic % 64);
 
     for (unsigned i = 0; i < CLIENTS; i++) {
-        for (uint32_t j = 0; j < s->clients[i].cursor_n; j++) {
-            struct cursor *u = &s->clients[i].cursors[j];
+        struct session *to = &s->model.sessions[i];
+        for (struct cursor *u = to->cursors; u < to->cursors + to->cursor_n; u++) {
+            bool weak = (qos == 0 && !s->conf[0].global.upgrade_outgoing_qos) || u->qos == 0;
             if (!owed)
-                u->owed[topic / 64] &= ~bit;
-            if ((qos == 0 && !s->conf[0].global.upgrade_outgoing_qos) || u->qos == 0)
+                cursor_waive(u, topic);
+            if (u->anew)
+                u->got[topic / 64] &= ~bit;
+            if (weak) {
                 u->weak[topic / 64] |= bit;
+                u->due[topic / 64] &= ~bit;
+            }
         }
     }
 }
@@ -44,11 +49,12 @@ static void retain(struct sim *s, uint32_t number, bool maybe)
     if (maybe) {
         r->other = now;
         r->unsure = true;
+        r->since = s->event;
         return;
     }
     retained_end(s, r->letter, now);
     retained_end(s, r->other, now);
-    *r = (struct retained){.letter = now};
+    *r = (struct retained){.letter = now, .since = s->event};
 }
 
 /* May a queue limit drop it? Certainly not while everything that waits would still fit. */

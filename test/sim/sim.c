@@ -25,10 +25,12 @@ void sim_fail(struct sim *s, const char *fmt, ...)
     (void)fprintf(
         stderr,
         "persistent %d, limits %d, share %d, inflight %u, split %d, slow %u, durable %u, crash %u, "
-        "nomem %u, pause %u, QoS 0 queued %d, upgraded %d, mount %d, wander %u\nthe last events:\n",
+        "nomem %u, pause %u, QoS 0 queued %d, upgraded %d, mount %d, wander %u, keen %u, prompt "
+        "%u\n"
+        "the last events:\n",
         k->persistent, k->limits, k->share, k->max_inflight, (int)k->split, k->slow, k->durable,
         k->crash, k->nomem, k->pause, s->conf[0].global.queue_qos0_messages,
-        s->conf[0].global.upgrade_outgoing_qos, k->mount, k->wander);
+        s->conf[0].global.upgrade_outgoing_qos, k->mount, k->wander, k->keen, k->prompt);
     if (!s->trace.loud)
         trace_print(&s->trace);
     (void)fprintf(stderr, "sim: FAILED at step %llu, turn %u: ", (unsigned long long)s->step,
@@ -150,7 +152,7 @@ static void faint_end(struct sim *s)
     s->totals->failures += mem_failed();
     mem_fail_never();
     for (unsigned i = 0; i < CLIENTS && s->starved; i++)
-        cursors_weaken(&s->clients[i]);
+        cursors_weaken(&s->model.sessions[i]);
 }
 
 static void storage_trouble(struct sim *s)

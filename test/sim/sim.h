@@ -118,7 +118,7 @@ void apply_maybe(struct sim *s, struct cable *k, const struct op *op);
 /* The connection ends; `will`: without DISCONNECT. */
 void apply_end(struct sim *s, struct cable *k, bool will);
 /* What retained messages were to be sent at QoS 0 may be lost. */
-void cursors_weaken(struct client *c);
+void cursors_weaken(struct session *to);
 
 /* --- route.c --- */
 
