@@ -106,10 +106,10 @@ void feed_resume(struct session_env *env, const struct session *s, struct str fi
 {
     struct retain_cursor *c = feed_find(env, s, filter);
 
-    if (!c)
+    if (!c || since > c->since) /* rows are missing: others will have their numbers */
         return;
     c->resumed = true;
-    c->since = since < c->since ? since : c->since; /* not behind the rows that are still to come */
+    c->since = since;
 }
 
 enum err feed_has_given(struct session_env *env, const struct session *s, struct table *given)

@@ -18,7 +18,8 @@ void feed_begin(struct session_env *env, struct session *s, struct retain_cursor
 /*
  * After a restart feeds begin anew, but what they have given already is not given again. A feed has
  * given what stands in rows from its first one on: `since`, its session's tail when it began. So
- * what others gave before, for the same filter even, says nothing of it.
+ * what others gave before, for the same filter even, says nothing of it. Feeds that go on are begun
+ * in the order of their rows, before others: the first of a session is the oldest.
  */
 void feed_resume(struct session_env *env, const struct session *s, struct str filter,
                  uint64_t since);

@@ -47,13 +47,12 @@ static struct loading_filter *filter_find(const struct loading_session *l, struc
     return table_find(&l->filters, &filter_ops, NULL, hash_text(text), &text);
 }
 
-/* With its last feed goes what was given: the feeds that come later have other rows. */
+/* What was given stays, though there may be no other: of one under way cleaning may have moved the
+ * FEED behind this. */
 static void set_feed(struct loading_session *l, struct loading_filter *f, bool feed)
 {
     l->feeds += feed;
     l->feeds -= f->feed;
-    if (f->feed && l->feeds == 0)
-        feed_given_clear(&l->given);
     f->feed = feed;
 }
 

@@ -126,10 +126,12 @@ static enum err renew_inbound(struct broker *b, const struct session *s, uint16_
     return ERR_OK;
 }
 
-/* What a feed has given is not given again after a restart, as long as the session has one. */
+/* What a feed has given is not given again after a restart, as long as it is under way. */
 static enum err renew_given(struct broker *b, const struct session *s, const struct record *r)
 {
-    if (r->number == 0 || TAILQ_EMPTY(&s->cursors))
+    const struct retain_cursor *oldest = TAILQ_FIRST(&s->cursors);
+
+    if (r->number == 0 || !oldest || r->seq < oldest->since)
         return ERR_OK;
     if (session_record_reserve(&b->env, s, 1, 0))
         return ERR_NOMEM;

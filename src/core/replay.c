@@ -15,6 +15,8 @@
 #include "mqtt/topic.h"
 #include "mqtt/utf8.h"
 
+#include <stdlib.h>
+
 struct replay {
     struct loading loading;
     struct record last; /* the last MESSAGE of this frame: RETAIN may need its payload */
@@ -320,18 +322,47 @@ static void resolve_rows(struct flow *f, uint64_t *lost)
     }
 }
 
-static enum err subscribe_all(struct broker *b, struct session *s, const struct loading_session *l)
+static int compare_since(const void *a, const void *b)
 {
-    uint64_t cursor = 0;
-    const struct loading_filter *f;
+    const struct loading_filter *const *x = a;
+    const struct loading_filter *const *y = b;
+
+    return ((*x)->since > (*y)->since) - ((*x)->since < (*y)->since);
+}
+
+static enum err resume_feeds(struct broker *b, struct session *s,
+                             const struct loading_filter *const *f, size_t n)
+{
     enum err e = ERR_OK;
 
-    while (!e && (f = loading_next_filter(l, &cursor))) {
-        struct str filter = str_of(f->text, f->len);
-        e = subscription_add(&b->env, s, filter, f->qos, f->feed ? FEED_ALL : FEED_NONE);
-        if (!e && f->feed)
-            feed_resume(&b->env, s, filter, f->since);
+    for (size_t i = 0; i < n && !e; i++) {
+        struct str filter = str_of(f[i]->text, f[i]->len);
+        e = subscription_add(&b->env, s, filter, f[i]->qos, FEED_ALL);
+        if (!e)
+            feed_resume(&b->env, s, filter, f[i]->since);
     }
+    return e;
+}
+
+static enum err subscribe_all(struct broker *b, struct session *s, const struct loading_session *l)
+{
+    const struct loading_filter **fed = mem_alloc(l->feeds * sizeof(*fed));
+    const struct loading_filter *f;
+    uint64_t cursor = 0;
+    size_t n = 0;
+    enum err e = fed ? ERR_OK : ERR_NOMEM;
+
+    while (!e && (f = loading_next_filter(l, &cursor))) {
+        if (f->feed)
+            fed[n++] = f;
+        else
+            e = subscription_add(&b->env, s, str_of(f->text, f->len), f->qos, FEED_NONE);
+    }
+    if (n > 0)
+        qsort(fed, n, sizeof(*fed), compare_since);
+    if (!e)
+        e = resume_feeds(b, s, fed, n);
+    mem_free(fed, fed ? l->feeds * sizeof(*fed) : 0);
     return e;
 }
 

@@ -526,6 +526,63 @@ static void a_feed_of_an_earlier_store_begins_anew(void **state)
     paper_end(&p);
 }
 
+static void write_feed(struct paper *p, uint64_t session, const char *filter, uint64_t since)
+{
+    write_down(p, (struct record){.type = RECORD_FEED,
+                                  .session = session,
+                                  .seq = since,
+                                  .qos = 1,
+                                  .text = str_c(filter)});
+}
+
+/* A hole in the journal has taken the last rows: their numbers say nothing any more. */
+static void a_feed_whose_rows_are_missing_begins_anew(void **state)
+{
+    struct paper p;
+
+    (void)state;
+    paper_begin(&p);
+    write_message(&p, 2, "kept");
+    write_down(&p, (struct record){.type = RECORD_RETAIN, .number = 2});
+    write_client(&p, 5, "client", 5, 0);
+    write_feed(&p, 5, "t", 10);
+    write_down(&p, (struct record){.type = RECORD_GIVEN, .session = 5, .number = 2, .seq = 7});
+    read_back(&p);
+    const struct retain_cursor *feed = feed_find(&p.b->env, session_of(&p, "client"), STR("t"));
+    assert_non_null(feed);
+    assert_int_equal(feed->since, 5);
+    assert_false(feed->resumed);
+    paper_end(&p);
+}
+
+/* The first of a session's feeds is the oldest: so much of what was given is still of use. */
+static void feeds_go_on_in_their_order(void **state)
+{
+    static const unsigned since[] = {7, 3, 9, 4, 8, 2, 6, 5};
+    struct paper p;
+    char filter[8];
+    uint64_t before = 0;
+    const struct retain_cursor *c;
+
+    (void)state;
+    paper_begin(&p);
+    write_message(&p, 2, "kept");
+    write_down(&p, (struct record){.type = RECORD_RETAIN, .number = 2});
+    write_client(&p, 5, "client", 20, 0);
+    for (unsigned i = 0; i < 8; i++) {
+        (void)snprintf(filter, sizeof(filter), "t/%u/#", i);
+        write_feed(&p, 5, filter, since[i]);
+    }
+    read_back(&p);
+    TAILQ_FOREACH(c, &session_of(&p, "client")->cursors, entry)
+    {
+        assert_true(c->resumed && c->since > before);
+        before = c->since;
+    }
+    assert_int_equal(before, 9);
+    paper_end(&p);
+}
+
 /* Above the limit only what is retained has its payload in memory. */
 static void the_memory_limit_holds_while_replaying(void **state)
 {
@@ -1022,6 +1079,8 @@ int main(void)
         UNIT_TEST(rows_whose_message_never_came_are_lost),
         UNIT_TEST(retained_messages_in_any_order),
         UNIT_TEST(a_feed_of_an_earlier_store_begins_anew),
+        UNIT_TEST(a_feed_whose_rows_are_missing_begins_anew),
+        UNIT_TEST(feeds_go_on_in_their_order),
         UNIT_TEST(the_memory_limit_holds_while_replaying),
         UNIT_TEST(two_sessions_with_one_id),
         UNIT_TEST(answers_wait_until_they_are_stored),
