@@ -127,7 +127,7 @@ FEATURE_FILES := \
 	BRIDGE:src/core/bridge_speak \
 	BRIDGE:src/core/circle \
 	BRIDGE:src/core/on_bridge \
-	BRIDGE:src/server/names \
+	BRIDGE:src/server/lookups \
 	BRIDGE:test/unit/test_bridge \
 	BRIDGE:test/unit/test_bridge_keys \
 	BRIDGE:test/unit/test_bridge_sim \

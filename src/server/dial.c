@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "net/resolve.h"
 #include "net/tls.h"
-#include "server/names.h"
+#include "server/lookups.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -66,7 +66,7 @@ struct dials {
     struct dials_setup use;
     struct dial_list list[STAGES];
     struct dial_list queue;
-    struct names names;
+    struct lookups lookups;
     bool more;        /* there may be orders that this turn had no time for */
     uint64_t look_ms; /* when to ask what is still wanted */
     uint64_t now_ms;  /* of this turn */
@@ -387,7 +387,7 @@ static enum err look_up(struct dial *d)
                                     .family = named ? family_of(conf->bind_address) : AF_UNSPEC,
                                     .done = answered,
                                     .ctx = d};
-    return names_look_up(&d->ds->names, &ask, &d->look_up);
+    return lookups_ask(&d->ds->lookups, &ask, &d->look_up);
 }
 
 static void begin(struct dial *d)
@@ -521,12 +521,12 @@ static void go_on_for_a_while(struct dials *ds)
 void dials_turn(struct dials *ds)
 {
     ds->now_ms = ds->use.links->now_ms;
-    names_work(&ds->names);
+    lookups_work(&ds->lookups);
     expire_all(ds);
     look_around(ds);
     go_on_for_a_while(ds);
-    names_settle(&ds->names, !TAILQ_EMPTY(&ds->list[STAGE_RESOLVING]), ds->now_ms);
-    names_bury(&ds->names);
+    lookups_settle(&ds->lookups, !TAILQ_EMPTY(&ds->list[STAGE_RESOLVING]), ds->now_ms);
+    lookups_bury(&ds->lookups);
 }
 
 uint64_t dials_deadline(const struct dials *ds)
@@ -534,7 +534,7 @@ uint64_t dials_deadline(const struct dials *ds)
     if (!TAILQ_EMPTY(&ds->queue) || ds->more) {
         return 0;
     }
-    uint64_t due = ds->names.due_ms;
+    uint64_t due = ds->lookups.due_ms;
     for (int i = 0; i < STAGES; i++) {
         const struct dial *first = TAILQ_FIRST(&ds->list[i]);
         if (first) {
@@ -546,7 +546,7 @@ uint64_t dials_deadline(const struct dials *ds)
 
 void dials_ready(struct dials *ds, struct watch *w, unsigned events)
 {
-    names_ready(&ds->names, w, events);
+    lookups_ready(&ds->lookups, w, events);
 }
 
 void dial_ready(struct dial *d)
@@ -564,10 +564,10 @@ enum err dials_new(const struct dials_setup *setup, struct dials **out)
         return ERR_NOMEM;
     }
     ds->use = *setup;
-    names_init(&ds->names, &(struct names_setup){.poll = setup->links->poll,
-                                                 .watch_kind = setup->watch_kind,
-                                                 .seed = setup->seed,
-                                                 .hosts = setup->hosts});
+    lookups_init(&ds->lookups, &(struct lookups_setup){.poll = setup->links->poll,
+                                                       .watch_kind = setup->watch_kind,
+                                                       .seed = setup->seed,
+                                                       .hosts = setup->hosts});
     for (int i = 0; i < STAGES; i++) {
         TAILQ_INIT(&ds->list[i]);
     }
@@ -585,6 +585,6 @@ void dials_free(struct dials *ds)
             drop(TAILQ_FIRST(&ds->list[i]));
         }
     }
-    names_clear(&ds->names);
+    lookups_clear(&ds->lookups);
     mem_free(ds, sizeof(*ds));
 }

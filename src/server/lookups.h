@@ -2,8 +2,8 @@
  * Names to addresses in the loop: a resolver whose descriptors stand among those that the loop
  * polls.
  */
-#ifndef SERVER_NAMES_H
-#define SERVER_NAMES_H
+#ifndef SERVER_LOOKUPS_H
+#define SERVER_LOOKUPS_H
 
 #include "net/resolve.h"
 #include "server/poll.h"
@@ -12,8 +12,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* All of it must outlive the names. */
-struct names_setup {
+/* All of it must outlive the look-ups. */
+struct lookups_setup {
     struct poll *poll;
     uint8_t watch_kind; /* of the resolver's descriptors */
     uint64_t seed;      /* chance, for the resolver */
@@ -22,29 +22,29 @@ struct names_setup {
 
 TAILQ_HEAD(name_socket_list, name_socket);
 
-struct names {
-    struct names_setup use;
+struct lookups {
+    struct lookups_setup use;
     struct resolver *resolver; /* made when there is somebody to look up */
     struct name_socket_list sockets;
     bool closed_sockets; /* there are some among them */
     uint64_t due_ms;     /* when the resolver has something to do; UINT64_MAX: never */
 };
 
-void names_init(struct names *n, const struct names_setup *setup);
+void lookups_init(struct lookups *ls, const struct lookups_setup *setup);
 /* Look-ups that are under way are cancelled. */
-void names_clear(struct names *n);
+void lookups_clear(struct lookups *ls);
 /* As resolve_start(). */
-MUST_CHECK enum err names_look_up(struct names *n, const struct resolve_ask *ask,
-                                  struct resolve **out);
+MUST_CHECK enum err lookups_ask(struct lookups *ls, const struct resolve_ask *ask,
+                                struct resolve **out);
 
 /* Early in a turn: give the answers that are there. */
-void names_work(struct names *n);
+void lookups_work(struct lookups *ls);
 /* Late in a turn: when the resolver has something to do, of which there is nothing while no name is
  * `wanted` and no socket open. */
-void names_settle(struct names *n, bool wanted, uint64_t now_ms);
+void lookups_settle(struct lookups *ls, bool wanted, uint64_t now_ms);
 /* Free what watched sockets that are closed. Events of this turn may name them until then. */
-void names_bury(struct names *n);
+void lookups_bury(struct lookups *ls);
 /* One of the resolver's descriptors is ready. */
-void names_ready(struct names *n, const struct watch *w, unsigned events);
+void lookups_ready(struct lookups *ls, const struct watch *w, unsigned events);
 
 #endif
