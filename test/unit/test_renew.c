@@ -438,8 +438,9 @@ static struct packet_publish next_publish(struct scene *s, char topic[8])
     struct packet_publish p = {0};
     struct frame f;
 
-    while (rig_next(&s->c, &f) && frame_type(&f) != PACKET_PUBLISH)
-        continue;
+    do {
+        assert_true(rig_next(&s->c, &f));
+    } while (frame_type(&f) != PACKET_PUBLISH);
     assert_int_equal(decode_publish(&f, &p), REASON_OK);
     (void)snprintf(topic, 8, "%.*s", STR_ARG(p.topic));
     return p;
@@ -477,39 +478,6 @@ static void each_feed_gives_all_of_its_own(void **state)
     scene_end(&s);
 }
 
-/* Also while what was renewed stands there twice. */
-static void a_feed_gives_nothing_twice(void **state)
-{
-    struct scene s;
-    char topic[8];
-
-    (void)state;
-    narrow_begin(&s);
-    for (uint16_t i = 0; i < 6; i++) {
-        (void)snprintf(topic, sizeof(topic), "r/%u", i);
-        rig_retain(&s.p, topic, "x", QOS_1, (uint16_t)(i + 10));
-    }
-    rig_send_subscribe(&s.c, 8, "r/+", QOS_1);
-    rig_settle(&s.r);
-    for (unsigned i = 0; i < 6; i++) {
-        struct packet_publish p = next_publish(&s, topic);
-        if (i == 2) {
-            size_t end = s.r.frame_count;
-            for (size_t k = s.r.frame_first; k < end; k++)
-                renew_frame(&s.r, k);
-            rig_commit(&s.r);
-        }
-        rig_send_ack(&s.c, PACKET_PUBACK, p.id);
-        rig_settle(&s.r);
-        if (i == 3) {
-            crash(&s);
-            (void)next_publish(&s, topic); /* it was under way */
-        }
-    }
-    rig_expect_nothing(&s.c);
-    scene_end(&s);
-}
-
 /* Takes and acknowledges what comes, and what comes of that; how many that were not sent before. */
 static unsigned take_all(struct scene *s)
 {
@@ -537,6 +505,30 @@ static void retain_numbered(struct scene *s, uint16_t n)
         rig_retain(&s->p, topic, "x", QOS_1, (uint16_t)(i + 10));
     }
     rig_settle(&s->r);
+}
+
+/* Also while what was renewed stands there twice. */
+static void a_feed_gives_nothing_twice(void **state)
+{
+    struct scene s;
+    char topic[8];
+
+    (void)state;
+    narrow_begin(&s);
+    retain_numbered(&s, 6);
+    rig_send_subscribe(&s.c, 8, "r/+", QOS_1);
+    rig_settle(&s.r);
+    for (unsigned i = 0; i < 3; i++) {
+        rig_send_ack(&s.c, PACKET_PUBACK, next_publish(&s, topic).id);
+        rig_settle(&s.r);
+    }
+    size_t end = s.r.frame_count;
+    for (size_t i = s.r.frame_first; i < end; i++)
+        renew_frame(&s.r, i);
+    rig_commit(&s.r);
+    crash(&s);
+    assert_int_equal(take_all(&s), 1); /* of six: three were acknowledged, two were under way */
+    scene_end(&s);
 }
 
 /* Another feed begins and ends meanwhile, and of this one cleaning has moved the beginning alone.
@@ -573,7 +565,7 @@ static void a_feed_gives_nothing_twice_beside_another(void **state)
 static void what_ended_feeds_gave_is_not_renewed(void **state)
 {
     struct scene s;
-    struct frame f;
+    char topic[8];
 
     (void)state;
     narrow_begin(&s);
@@ -581,11 +573,7 @@ static void what_ended_feeds_gave_is_not_renewed(void **state)
     rig_send_subscribe(&s.c, 8, "r/+", QOS_1);
     rig_settle(&s.r);
     for (unsigned n = 0; n < 300; n++) {
-        struct packet_publish p = {0};
-        while (rig_next(&s.c, &f) && frame_type(&f) != PACKET_PUBLISH)
-            continue;
-        assert_int_equal(decode_publish(&f, &p), REASON_OK);
-        rig_send_ack(&s.c, PACKET_PUBACK, p.id);
+        rig_send_ack(&s.c, PACKET_PUBACK, next_publish(&s, topic).id);
         if (n % 10 == 5)
             rig_send_subscribe(&s.c, 9, n % 20 == 5 ? "r/#" : "r/+", QOS_1);
         rig_settle(&s.r);
