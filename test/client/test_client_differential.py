@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from client_cases import CASES, OurBroker, Theirs
 from client_differences import KNOWN
-from client_stage import THEIR_BROKER, THEIR_CLIENTS, Stage
+from client_stage import HUNG, THEIR_BROKER, THEIR_CLIENTS, Stage
 
 pytestmark = pytest.mark.skipif(
     not (os.access(THEIR_BROKER, os.X_OK) and os.access(THEIR_CLIENTS / "mosquitto_rr", os.X_OK)),
@@ -91,7 +91,8 @@ def test_as_theirs(stage, number):
     pairs = [pair for pair in PAIRS if case.online or pair[1] == "theirs"]
     with ThreadPoolExecutor(4) as pool:
         ended = list(pool.map(lambda pair: stage.play(case, number, *pair), pairs))
-    assert not [(pair, one.line) for pair, got in zip(pairs, ended) for one in got if one.exit == "did not end"]
+    hung = [(pair, [vars(one) for one in got]) for pair, got in zip(pairs, ended) if any(o.exit == HUNG for o in got)]
+    assert not hung
     problems = [wrong for (clients, _), got in zip(pairs, ended) for wrong in settle(case, clients, got)]
     measure = ended[0]
     for pair, got in zip(pairs, ended):
