@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "core/feed.h"
+#include "core/subscription.h"
 
 static enum err renew_client(struct broker *b, struct session *s, uint64_t position)
 {
@@ -97,19 +98,17 @@ void renew_free(struct broker *b)
 static enum err renew_subscription(struct broker *b, struct session *s, struct str filter,
                                    uint64_t position)
 {
-    struct record r = {.session = s->number, .text = filter};
+    struct record r;
     trie_place place = trie_find(&b->trie, filter, s);
     struct recent *recent = place ? recent_of(b, place, s) : NULL;
-    const struct retain_cursor *feed = feed_find(&b->env, s, filter);
 
     if (!place || (recent && recent->place == place && recent->session == s->number &&
                    recent->position > position))
         return ERR_OK;
     if (session_record_reserve(&b->env, s, 1, filter.n))
         return ERR_NOMEM;
-    r.qos = (uint8_t)trie_granted(place, s);
-    r.type = feed_is_lasting(feed) ? RECORD_FEED : RECORD_SUBSCRIBE;
-    r.seq = feed ? feed->since : 0;
+    r = subscription_record(filter, trie_granted(place, s), feed_find(&b->env, s, filter));
+    r.session = s->number;
     position = persist_write(&b->persist, &r);
     if (recent)
         *recent = (struct recent){.place = place, .session = s->number, .position = position};

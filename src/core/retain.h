@@ -39,12 +39,12 @@ struct retain {
 struct retain_cursor {
     TAILQ_ENTRY(retain_cursor) entry; /* for its session */
     const void *owner;                /* the session */
+    uint64_t since;                   /* its owner's: what it gives is in rows from this one on */
     struct retain_node *at;           /* pinned; given last, or a root */
     unsigned depth;                   /* levels of `at` */
     unsigned levels;                  /* of the filter; a final '#' not counted */
     bool rest;                        /* the filter ends in '#' */
     bool resumed;                     /* its owner's: some were given in a former life (feed.c) */
-    uint64_t since;                   /* its owner's: what it gives is in rows from this one on */
     bool unsafe_only;                 /* its owner's: what goes at QoS 0, no more (feed.c) */
     enum qos qos;                     /* granted */
     uint32_t filter_len;

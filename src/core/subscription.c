@@ -43,6 +43,14 @@ static bool is_known(const struct session_env *env, const struct session *s, str
     return place && trie_granted(place, s) == qos && !feed_find(env, s, filter);
 }
 
+struct record subscription_record(struct str filter, enum qos qos, const struct retain_cursor *feed)
+{
+    return (struct record){.type = feed_is_lasting(feed) ? RECORD_FEED : RECORD_SUBSCRIBE,
+                           .seq = feed ? feed->since : 0,
+                           .qos = (uint8_t)qos,
+                           .text = filter};
+}
+
 enum err subscription_add(struct session_env *env, struct session *s, struct str filter,
                           enum qos qos, enum feed feed)
 {
@@ -75,11 +83,7 @@ enum err subscription_add(struct session_env *env, struct session *s, struct str
         session_weigh(env, s, PERSIST_SUBSCRIPTION_BYTES + (int64_t)filter.n);
     }
     if (!known)
-        session_record(env, s,
-                       (struct record){.type = feed_is_lasting(c) ? RECORD_FEED : RECORD_SUBSCRIBE,
-                                       .seq = c ? c->since : 0,
-                                       .qos = (uint8_t)qos,
-                                       .text = filter});
+        session_record(env, s, subscription_record(filter, qos, c));
     if (c)
         feed_begin(env, s, c);
     else

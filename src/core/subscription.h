@@ -18,6 +18,9 @@ enum feed {
 /* Subscribe to a valid filter (3.8.4): granted as asked. ERR_NOMEM changes nothing. */
 MUST_CHECK enum err subscription_add(struct session_env *env, struct session *s, struct str filter,
                                      enum qos qos, enum feed feed);
+/* What the journal says of a subscription with this feed, or NULL; the session is the caller's. */
+struct record subscription_record(struct str filter, enum qos qos,
+                                  const struct retain_cursor *feed);
 /* No error when there was no such subscription (3.10.4). ERR_NOMEM changes nothing. */
 MUST_CHECK enum err subscription_remove(struct session_env *env, struct session *s,
                                         struct str filter);
