@@ -36,15 +36,25 @@ static void renew_frame(struct rig *r, size_t frame)
     free(copy);
 }
 
-/* All frames so far go, and what is true of them is recorded anew. */
-static void renew_all(struct rig *r)
+/* What is true of the frames before this one is recorded anew; they are still there. */
+static void renew_until(struct rig *r, size_t end)
 {
-    size_t end = r->frame_count;
-
     for (size_t i = r->frame_first; i < end; i++)
         renew_frame(r, i);
     rig_commit(r);
+}
+
+/* They go, too. */
+static void clean_before(struct rig *r, size_t end)
+{
+    renew_until(r, end);
     rig_drop_frames(r, end);
+}
+
+/* All frames so far go, and what is true of them is recorded anew. */
+static void renew_all(struct rig *r)
+{
+    clean_before(r, r->frame_count);
 }
 
 static size_t journal_size(const struct rig *r)
@@ -419,10 +429,7 @@ static void a_later_feed_gives_it_again_half_cleaned(void **state)
     take_window(&s);
     (void)rig_expect(&s.c, PACKET_SUBACK);
     take(&s, "kept", "value", true);
-    for (size_t i = s.r.frame_first; i < end; i++)
-        renew_frame(&s.r, i);
-    rig_commit(&s.r);
-    rig_drop_frames(&s.r, end);
+    clean_before(&s.r, end);
     assert_int_equal(count_type(&s.r, RECORD_FED), 1);
     begin_second_feed(&s);
     crash(&s);
@@ -522,10 +529,7 @@ static void a_feed_gives_nothing_twice(void **state)
         rig_send_ack(&s.c, PACKET_PUBACK, next_publish(&s, topic).id);
         rig_settle(&s.r);
     }
-    size_t end = s.r.frame_count;
-    for (size_t i = s.r.frame_first; i < end; i++)
-        renew_frame(&s.r, i);
-    rig_commit(&s.r);
+    renew_until(&s.r, s.r.frame_count);
     crash(&s);
     assert_int_equal(take_all(&s), 1); /* of six: three were acknowledged, two were under way */
     scene_end(&s);
@@ -552,10 +556,7 @@ static void a_feed_gives_nothing_twice_beside_another(void **state)
     rig_send_subscribe(&s.c, 9, "kept", QOS_1);
     rig_send_unsubscribe(&s.c, 10, "kept");
     rig_settle(&s.r);
-    for (size_t i = s.r.frame_first; i < end; i++)
-        renew_frame(&s.r, i);
-    rig_commit(&s.r);
-    rig_drop_frames(&s.r, end);
+    clean_before(&s.r, end);
     crash(&s);
     assert_int_equal(take_all(&s), 3); /* of six: one was acknowledged, two were under way */
     scene_end(&s);
@@ -618,9 +619,7 @@ static void twice_is_harmless(void **state)
     rig_settle(&s.r);
     size_t end = s.r.frame_count;
     for (unsigned i = 0; i < 3; i++) {
-        for (size_t k = 0; k < end; k++)
-            renew_frame(&s.r, k);
-        rig_commit(&s.r);
+        renew_until(&s.r, end);
         rig_check_replay(&s.r); /* with the old ones still there */
     }
     rig_drop_frames(&s.r, end);

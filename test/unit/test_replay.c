@@ -337,6 +337,13 @@ static void write_message(struct paper *p, uint64_t number, const char *payload)
                                   .payload = str_c(payload)});
 }
 
+/* Message 2, which is what "t" retains. */
+static void write_kept(struct paper *p)
+{
+    write_message(p, 2, "kept");
+    write_down(p, (struct record){.type = RECORD_RETAIN, .number = 2});
+}
+
 static void write_queue(struct paper *p, uint64_t session, uint64_t number, uint64_t seq,
                         enum qos qos)
 {
@@ -502,8 +509,7 @@ static void a_feed_of_an_earlier_store_begins_anew(void **state)
 
     (void)state;
     paper_begin(&p);
-    write_message(&p, 2, "kept");
-    write_down(&p, (struct record){.type = RECORD_RETAIN, .number = 2});
+    write_kept(&p);
     write_client(&p, 5, "client", 1, 0);
     write_down(&p, (struct record){.type = RECORD_SUBSCRIBE,
                                    .session = 5,
@@ -542,8 +548,7 @@ static void a_feed_whose_rows_are_missing_begins_anew(void **state)
 
     (void)state;
     paper_begin(&p);
-    write_message(&p, 2, "kept");
-    write_down(&p, (struct record){.type = RECORD_RETAIN, .number = 2});
+    write_kept(&p);
     write_client(&p, 5, "client", 5, 0);
     write_feed(&p, 5, "t", 10);
     write_down(&p, (struct record){.type = RECORD_GIVEN, .session = 5, .number = 2, .seq = 7});
@@ -566,8 +571,7 @@ static void feeds_go_on_in_their_order(void **state)
 
     (void)state;
     paper_begin(&p);
-    write_message(&p, 2, "kept");
-    write_down(&p, (struct record){.type = RECORD_RETAIN, .number = 2});
+    write_kept(&p);
     write_client(&p, 5, "client", 20, 0);
     for (unsigned i = 0; i < 8; i++) {
         (void)snprintf(filter, sizeof(filter), "t/%u/#", i);
