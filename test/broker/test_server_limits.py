@@ -6,6 +6,7 @@ import resource
 import select
 import socket
 import struct
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,12 @@ PIDFD_GETFD = 438  # the system call, by its number on every machine
 def cpu_seconds(broker):
     fields = Path(f"/proc/{broker.pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / 100
+
+
+def kept_waiting(broker):
+    """Seconds for which broker and test could have run, but others had the processors."""
+    threads = f"/proc/{broker.pid}/schedstat", f"/proc/self/task/{threading.get_native_id()}/schedstat"
+    return sum(int(Path(thread).read_text().split()[1]) for thread in threads) / 1e9
 
 
 def idle_cpu(broker, seconds=1.0):
@@ -242,12 +249,12 @@ def test_one_that_floods_does_not_hold_up_the_others(broker, name):
                 receiver.sock.recv(1 << 20)
             except BlockingIOError:
                 pass
-        asked = cpu_seconds(broker)
+        asked = time.monotonic() - kept_waiting(broker)
         other.send(PING)
         other.expect_half(2)
-        worst = max(worst, cpu_seconds(broker) - asked)
+        worst = max(worst, time.monotonic() - kept_waiting(broker) - asked)
     assert sum(sent) > 100_000
-    assert worst < 1.0  # of what it did meanwhile, however busy the machine is
+    assert worst < 1.0
 
 
 def accepted_sockets(broker):
